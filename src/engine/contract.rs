@@ -1,0 +1,111 @@
+//! What goes into the engine and what comes out: the whole of its interface with the driver.
+
+use crate::ids::{Flow, InstanceId, Transport};
+use std::net::SocketAddr;
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// A datagram, or one framed message of a stream. Keep-alives (CRLF, STUN) are answered by the
+    /// driver and never reach the engine.
+    Message {
+        /// The way it came.
+        flow: Flow,
+        /// The message.
+        bytes: &'a [u8],
+    },
+    /// A stream ended; everything that depends on it is void (RFC 5626 §7).
+    FlowClosed {
+        /// The flow that was.
+        flow: Flow,
+    },
+    /// An ICMP error came back for a datagram of ours: the branch in `quoted` failed (X06).
+    Unreachable {
+        /// Where the datagram was going.
+        peer: SocketAddr,
+        /// As much of it as the kernel returned.
+        quoted: &'a [u8],
+    },
+    /// A `Send` could not be carried out: no connection, queue full, refused.
+    SendFailed {
+        /// The `ticket` of that `Send`.
+        ticket: u64,
+        /// Why.
+        why: SendError,
+    },
+    /// A response that came to another shard's socket and was handed over, because its branch
+    /// carries this shard's number.
+    HandedOver {
+        /// The way it came.
+        flow: Flow,
+        /// The message.
+        bytes: &'a [u8],
+    },
+}
+
+/// Why a message could not be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SendError {
+    /// The flow is gone: a closed connection, or one of an earlier process.
+    FlowGone,
+    /// A connection could not be opened.
+    Connect,
+    /// The connection's queue is full: the peer does not read.
+    Stalled,
+    /// The kernel refused (no route, too large, buffer full).
+    Refused,
+}
+
+/// Something the driver has to do. Bytes borrow the engine's reused buffer: send or copy them
+/// before the next poll.
+#[derive(Clone, Copy, Debug)]
+pub enum Output<'a> {
+    /// Send one message.
+    Send {
+        /// Where.
+        to: Dest,
+        /// What.
+        bytes: &'a [u8],
+        /// Returned in [`Input::SendFailed`]; 0 asks for no report.
+        ticket: u64,
+    },
+    /// Hand a response to the shard that its branch names.
+    HandOver {
+        /// That shard.
+        shard: crate::ids::Shard,
+        /// The way the response came.
+        flow: Flow,
+        /// The message.
+        bytes: &'a [u8],
+    },
+    /// Close a stream whose peer cannot be understood any more.
+    Close {
+        /// Which.
+        flow: Flow,
+    },
+}
+
+/// Where a message goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dest {
+    /// Over a flow that exists, and no other: the same socket, the same connection.
+    Flow(Flow),
+    /// A response by RFC 3261 §18.2.2: over `flow`, or, where that stream is gone and `fallback` is
+    /// set, over a new connection to it (X05).
+    Reply {
+        /// The flow the request came on.
+        flow: Flow,
+        /// `received` with the port of the top Via's sent-by.
+        fallback: Option<SocketAddr>,
+    },
+    /// An instance's target: the shard's own inside socket, or a connection of this instance's (X10:
+    /// never one opened for another instance).
+    Backend {
+        /// On whose behalf.
+        instance: InstanceId,
+        /// Target.
+        address: SocketAddr,
+        /// UDP or TCP.
+        transport: Transport,
+    },
+}

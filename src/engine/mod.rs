@@ -1,0 +1,9 @@
+//! The SIP proxy as a pure machine: bytes and time go in, decisions come out.
+//!
+//! It owns transactions, timers and tokens; it owns no socket, reads no clock and draws no
+//! randomness but from the seed it was given. The driver calls [`Engine::handle`] for everything
+//! that happens, drains [`Engine::poll_output`], sleeps until [`Engine::poll_timeout`] and calls
+//! [`Engine::handle_timeout`]. One engine is one shard; shards share only what is in
+//! [`shared::Shared`].
+
+pub mod contract;

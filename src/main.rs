@@ -1,0 +1,3 @@
+//! The `nantucket` program.
+
+fn main() {}

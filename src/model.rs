@@ -1,0 +1,314 @@
+//! The rows of the table as operators write them: instances, proxies and certificates.
+//!
+//! Rows are JSON documents with a schema version. They are *unchecked* here: `control::validate`
+//! lists what is wrong with one, `route::compile` builds the snapshot from the sound ones.
+
+use crate::ids::{BackendId, InstanceId, ProxyId, Transport};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The schema version written into new rows.
+pub const SCHEMA: u32 = 1;
+
+/// One customer's PBX (RULES R1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// Version of this document's shape.
+    pub schema: u32,
+    /// Given by the control plane at creation.
+    pub id: InstanceId,
+    /// The name as spelled by the operator (R2, R3); compared without case.
+    pub name: String,
+    /// What people see; empty shows the name.
+    #[serde(default)]
+    pub display_name: String,
+    /// Further SIP domains and web hosts of this instance (R4), complete host names.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Names it had before a rename, still routing until their date (R7).
+    #[serde(default)]
+    pub former_names: Vec<FormerName>,
+    /// Where it is in its life (R34).
+    #[serde(default)]
+    pub state: State,
+    /// The PBX's SIP addresses, in no order: `priority` and `weight` say which is used.
+    #[serde(default)]
+    pub backends: Vec<Backend>,
+    /// The PBX's web UI and REST interface; none means no web access.
+    #[serde(default)]
+    pub web: Option<Web>,
+    /// Its share of the node.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The language of pages and reason phrases made for it.
+    #[serde(default)]
+    pub language: Language,
+}
+
+/// A name an instance had before (R7).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FormerName {
+    /// The old name.
+    pub name: String,
+    /// Unix seconds after which it routes no more.
+    pub until: u64,
+}
+
+/// The life of an instance (R34). Only `on` is routable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Switched off.
+    #[default]
+    Off,
+    /// On its way up.
+    Starting,
+    /// Serving.
+    On,
+    /// On its way down.
+    Stopping,
+    /// Did not start, or died.
+    Failed,
+}
+
+/// One SIP address of an instance's PBX.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backend {
+    /// Unique inside the instance; 0 in a request lets the control plane give one.
+    #[serde(default = "zero_backend")]
+    pub id: BackendId,
+    /// `host:port`, `[v6]:port` or a host alone (port 5060).
+    pub address: String,
+    /// How we speak to it.
+    #[serde(default = "udp")]
+    pub transport: Transport,
+    /// Lower is tried first; equal ones share by weight.
+    #[serde(default)]
+    pub priority: u16,
+    /// Share among equals, 0 to 1000; 0 is used only when no other is left.
+    #[serde(default = "one")]
+    pub weight: u16,
+    /// How the PBX is told the way back to a phone (DESIGN 8).
+    #[serde(default)]
+    pub profile: Profile,
+}
+
+/// Presets of the return path, one for each kind of PBX (PROTOCOLS 1, DESIGN 8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// `res_pjsip` with `support_path=yes`: Path.
+    AsteriskPjsip,
+    /// `chan_sip`: Path.
+    AsteriskSip,
+    /// mod_sofia: Path.
+    Freeswitch,
+    /// registrar with `use_path`: Path.
+    Kamailio,
+    /// Any PBX that knows Path (RFC 3327).
+    #[default]
+    Generic,
+    /// A PBX without Path: the Contact of a REGISTER is made to point at us.
+    Contact,
+    /// The PBX reaches phones by itself: neither Path nor Contact is touched.
+    None,
+}
+
+/// The web side of an instance (R5, R82).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Web {
+    /// `http://host:port` or `https://host:port`, without a path.
+    pub url: String,
+    /// What becomes of `/<name>` when a request came by path.
+    #[serde(default)]
+    pub prefix: Prefix,
+    /// Which part is served.
+    #[serde(default)]
+    pub service: WebService,
+    /// Whether an https target's certificate is verified against the system's roots.
+    #[serde(default)]
+    pub verify: bool,
+}
+
+/// What becomes of the `/<name>` prefix of a request that selected its instance by path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefix {
+    /// Removed, and told in `X-Forwarded-Prefix`.
+    #[default]
+    Strip,
+    /// Left in the path.
+    Keep,
+}
+
+/// Which part of the web side is served (R82).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WebService {
+    /// UI and REST.
+    #[default]
+    Full,
+    /// Only `…/services`.
+    Rest,
+    /// Nothing.
+    Off,
+}
+
+/// An instance's share of a node; 0 means the node's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Live SIP transactions.
+    pub transactions: u32,
+    /// HTTP requests and tunnels at once.
+    pub http_requests: u32,
+    /// Largest HTTP request body in bytes.
+    pub http_body_bytes: u64,
+}
+
+/// Languages of what people read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// English.
+    #[default]
+    En,
+    /// German.
+    De,
+}
+
+/// A named front (R11, R78, R82).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// Version of this document's shape.
+    pub schema: u32,
+    /// Given by the control plane at creation.
+    pub id: ProxyId,
+    /// Its name; shares one name space with instances (R13).
+    pub name: String,
+    /// The complete host name clients are given.
+    pub fqdn: String,
+    /// `<name>.<base_domain>` selects an instance (R4, R5).
+    pub base_domain: String,
+    /// What it listens on; a service that is not listed does not listen (R78).
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
+    /// The instances it serves; none serves all (R11).
+    #[serde(default)]
+    pub instances: Option<Vec<String>>,
+    /// The instance of SIP requests whose host names none (R4).
+    #[serde(default)]
+    pub default_instance: Option<String>,
+    /// Where the bare host sends a browser (R5); none shows a landing page.
+    #[serde(default)]
+    pub redirection_url: Option<String>,
+    /// Name of the certificate row for clients that name no host we hold another for.
+    #[serde(default)]
+    pub certificate: Option<String>,
+    /// What a SIP request for an unknown name gets (R9).
+    #[serde(default)]
+    pub unknown: Unknown,
+    /// Answer plain HTTP with a redirect to HTTPS.
+    #[serde(default = "yes")]
+    pub https_redirect: bool,
+    /// Peers (CIDR) whose `Forwarded` and `X-Forwarded-*` fields are believed.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub trusted_peers: Vec<ipnet::IpNet>,
+}
+
+/// What a SIP request for an unknown name gets (R9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unknown {
+    /// 404.
+    #[default]
+    Refuse,
+    /// Nothing.
+    Drop,
+}
+
+/// One listening address of a proxy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Unique inside the proxy; 0 in a request lets the control plane give one.
+    #[serde(default)]
+    pub number: u8,
+    /// What is spoken there.
+    pub service: Service,
+    /// Address and port to bind.
+    #[schema(value_type = String)]
+    pub bind: std::net::SocketAddr,
+    /// `host` or `host:port` clients are told, where it differs from the address they reach.
+    #[serde(default)]
+    pub advertise: Option<String>,
+}
+
+/// What a listener speaks (R78, R82).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// SIP over UDP.
+    SipUdp,
+    /// SIP over TCP.
+    SipTcp,
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// A certificate with its key (R82). The key is never shown again.
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// Version of this document's shape.
+    pub schema: u32,
+    /// Its name, by which proxies refer to it.
+    pub name: String,
+    /// PEM, leaf first.
+    pub chain: String,
+    /// PEM private key.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// All rows at one revision: what `route::compile` reads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// The store's revision these rows are of.
+    pub revision: u64,
+    /// Instances.
+    pub instances: Vec<std::sync::Arc<Instance>>,
+    /// Proxies.
+    pub proxies: Vec<std::sync::Arc<Proxy>>,
+    /// Certificates.
+    pub certificates: Vec<std::sync::Arc<Certificate>>,
+}
+
+const fn zero_backend() -> BackendId {
+    BackendId(0)
+}
+
+const fn udp() -> Transport {
+    Transport::Udp
+}
+
+const fn one() -> u16 {
+    1
+}
+
+const fn yes() -> bool {
+    true
+}

@@ -1,0 +1,179 @@
+//! The table as the data plane reads it: immutable, dense, with every name lower-cased and every
+//! handle resolved. Built by `route::compile`, swapped by `route::cell`, read by engine and http.
+
+use crate::ids::{BackendId, InstanceId, ListenerId, ProxyId, Transport};
+use crate::model::{self, Language, Prefix, Profile, Service, State, Unknown, WebService};
+use crate::stats::{InstanceStats, TargetHealth};
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A map whose hash is seeded at random: keys come from strangers.
+pub type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// Index of an instance in [`Snapshot::instances`]; valid for this snapshot only.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct InstanceIndex(pub u32);
+
+/// Index of a proxy in [`Snapshot::proxies`]; valid for this snapshot only.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ProxyIndex(pub u16);
+
+/// One revision of the whole table.
+#[derive(Default)]
+pub struct Snapshot {
+    /// The store's revision.
+    pub revision: u64,
+    /// SHA-256 over the rows that were compiled, in a fixed order: equal tables have equal hashes.
+    pub hash: [u8; 32],
+    /// Sound instances, ordered by id.
+    pub instances: Vec<Arc<Instance>>,
+    /// Sound proxies, ordered by id.
+    pub proxies: Vec<Arc<Proxy>>,
+    /// Certificates by name.
+    pub certificates: Vec<Arc<Certificate>>,
+    pub(super) by_id: Map<InstanceId, InstanceIndex>,
+    pub(super) by_proxy: Map<ProxyId, ProxyIndex>,
+    /// Bare labels (names and former names), lower case.
+    pub(super) by_label: Map<Box<str>, Named>,
+    /// Complete hosts (aliases), lower case.
+    pub(super) by_alias: Map<Box<str>, InstanceIndex>,
+}
+
+/// An instance as named by a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Which one.
+    pub instance: InstanceIndex,
+    /// Set when the label is a former name: Unix seconds after which it routes no more (R7).
+    pub until: Option<u64>,
+}
+
+/// One instance, ready to be routed to.
+pub struct Instance {
+    /// Stable id.
+    pub id: InstanceId,
+    /// The name as spelled.
+    pub name: Box<str>,
+    /// What people see.
+    pub display_name: Box<str>,
+    /// Routable only when `On`.
+    pub state: State,
+    /// Targets ordered by priority.
+    pub backends: Vec<Backend>,
+    /// Where HTTP goes.
+    pub web: Option<Web>,
+    /// Its share of the node, node defaults filled in.
+    pub limits: model::Limits,
+    /// Language of what is made for people.
+    pub language: Language,
+    /// Counters, the same handle in every revision.
+    pub stats: Arc<InstanceStats>,
+}
+
+/// One SIP target. A backend whose host has several addresses becomes several of these.
+pub struct Backend {
+    /// Stable id inside the instance.
+    pub id: BackendId,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// How it is spoken to.
+    pub transport: Transport,
+    /// Lower first.
+    pub priority: u16,
+    /// Share among equals.
+    pub weight: u16,
+    /// The way back.
+    pub profile: Profile,
+    /// Up or down, the same handle in every revision in which id, address and transport are equal.
+    pub health: Arc<TargetHealth>,
+}
+
+/// Where an instance's HTTP goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Web {
+    /// Whether the target speaks TLS.
+    pub tls: bool,
+    /// Host as written, for TLS and the pool's key.
+    pub host: Box<str>,
+    /// Port.
+    pub port: u16,
+    /// Resolved addresses, never empty.
+    pub addresses: Vec<SocketAddr>,
+    /// What becomes of the `/<name>` prefix.
+    pub prefix: Prefix,
+    /// Which part is served.
+    pub service: WebService,
+    /// Whether a TLS target is verified.
+    pub verify: bool,
+}
+
+/// One proxy.
+pub struct Proxy {
+    /// Stable id.
+    pub id: ProxyId,
+    /// Its name, as spelled.
+    pub name: Box<str>,
+    /// Host name clients are given, lower case.
+    pub fqdn: Box<str>,
+    /// Lower case, without a leading dot.
+    pub base_domain: Box<str>,
+    /// What it listens on.
+    pub listeners: Vec<Listener>,
+    /// Restricts what it serves (R11): sorted; `None` serves all.
+    pub instances: Option<Vec<InstanceId>>,
+    /// For SIP requests whose host names none.
+    pub default_instance: Option<InstanceIndex>,
+    /// Where the bare host sends a browser.
+    pub redirection_url: Option<Box<str>>,
+    /// Default certificate.
+    pub certificate: Option<Arc<Certificate>>,
+    /// What unknown names get over SIP.
+    pub unknown: Unknown,
+    /// Answer plain HTTP with a redirect.
+    pub https_redirect: bool,
+    /// Whose forwarding fields are believed.
+    pub trusted_peers: Vec<ipnet::IpNet>,
+}
+
+/// One listening address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Stable id.
+    pub id: ListenerId,
+    /// What is spoken there.
+    pub service: Service,
+    /// Address to bind.
+    pub bind: SocketAddr,
+    /// `host` or `host:port` to tell clients; none tells the address they reached.
+    pub advertise: Option<Box<str>>,
+}
+
+/// A parsed certificate: the chain and key as they go to TLS.
+pub struct Certificate {
+    /// The row's name.
+    pub name: Box<str>,
+    /// SANs (DNS names lower case, IPs as text), wildcard ones as `*.example`.
+    pub names: Vec<Box<str>>,
+    /// Unix seconds.
+    pub not_after: u64,
+    /// For rustls.
+    pub key: Arc<rustls::sign::CertifiedKey>,
+}
+
+/// What a host stands for at a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// An instance this proxy serves.
+    Instance {
+        /// Which one.
+        index: InstanceIndex,
+        /// Whether a former name was used (R7).
+        former: bool,
+    },
+    /// The proxy itself: its FQDN, its base domain, or one of its listening addresses.
+    Proxy,
+    /// Nothing we know, or an instance this proxy does not serve; deliberately the same (R9).
+    Unknown,
+}

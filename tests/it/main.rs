@@ -1,0 +1,2 @@
+//! Real sockets, one binary.
+fn main() {}
