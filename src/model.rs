@@ -15,8 +15,10 @@ pub const SCHEMA: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Instance {
     /// Version of this document's shape.
+    #[serde(default = "schema")]
     pub schema: u32,
-    /// Given by the control plane at creation.
+    /// Given by the control plane at creation; 0 or absent in a request that creates.
+    #[serde(default = "zero_instance")]
     pub id: InstanceId,
     /// The name as spelled by the operator (R2, R3); compared without case.
     pub name: String,
@@ -186,8 +188,10 @@ pub enum Language {
 #[serde(deny_unknown_fields)]
 pub struct Proxy {
     /// Version of this document's shape.
+    #[serde(default = "schema")]
     pub schema: u32,
-    /// Given by the control plane at creation.
+    /// Given by the control plane at creation; 0 or absent in a request that creates.
+    #[serde(default = "zero_proxy")]
     pub id: ProxyId,
     /// Its name; shares one name space with instances (R13).
     pub name: String,
@@ -269,6 +273,7 @@ pub enum Service {
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// Version of this document's shape.
+    #[serde(default = "schema")]
     pub schema: u32,
     /// Its name, by which proxies refer to it.
     pub name: String,
@@ -295,6 +300,18 @@ pub struct Table {
     pub proxies: Vec<std::sync::Arc<Proxy>>,
     /// Certificates.
     pub certificates: Vec<std::sync::Arc<Certificate>>,
+}
+
+const fn schema() -> u32 {
+    SCHEMA
+}
+
+const fn zero_instance() -> InstanceId {
+    InstanceId(0)
+}
+
+const fn zero_proxy() -> ProxyId {
+    ProxyId(0)
 }
 
 const fn zero_backend() -> BackendId {
