@@ -1,0 +1,34 @@
+//! What the tests on real sockets share: a network of their own on loopback, programs that are
+//! started, watched and ended, and the node under test.
+
+pub mod node;
+pub mod program;
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+/// How long a test waits for something that should happen at once, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A piece of loopback that no other test of this process uses, so that everybody may have the
+/// standard ports: `127.a.b.0/24`.
+#[derive(Clone, Copy, Debug)]
+pub struct Net {
+    a: u8,
+    b: u8,
+}
+
+impl Net {
+    /// The next free one.
+    pub fn new() -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let a = 64 + u8::try_from(std::process::id() % 128).unwrap();
+        Self { a, b: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Its `n`th address.
+    pub fn ip(self, n: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.a, self.b, n)
+    }
+}
