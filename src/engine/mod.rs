@@ -7,3 +7,4 @@
 //! [`shared::Shared`].
 
 pub mod contract;
+pub mod token;
