@@ -1,56 +1,271 @@
 //! One message, read once: where each part is in the buffer. Nothing is copied or decoded.
+//!
+//! Not a judge: a view may be of a message that is against the rules. Ask `check` before anything
+//! else is believed. Used by `engine`.
 
-/// A piece of the message's buffer: byte offsets, end exclusive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Span {
-    /// First byte.
-    pub start: u32,
-    /// One past the last byte.
-    pub end: u32,
+pub use super::index::{Index, Row};
+pub use super::name::Name;
+pub use super::span::Span;
+
+use super::bad::Bad;
+use super::chars::number;
+use super::cseq;
+use super::index::StartLine;
+use super::limits::Limits;
+use super::list::{Addresses, Item, Tokens, Values, Vias};
+use super::method::Method;
+use super::name_addr::NameAddr;
+use super::read;
+use super::via::Via;
+
+/// A message and where its parts are.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    bytes: &'a [u8],
+    index: &'a Index,
 }
 
-/// The header fields the proxy looks at; every other is `Other`. Compact forms are the same field.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-#[allow(missing_docs, reason = "each is the header field of its name")]
-pub enum Name {
-    Authorization,
-    CallId,
-    Contact,
-    ContentLength,
-    ContentType,
-    CSeq,
-    Event,
-    Expires,
-    From,
-    MaxBreadth,
-    MaxForwards,
-    PAssertedIdentity,
-    PPreferredIdentity,
-    Path,
-    Privacy,
-    ProxyAuthorization,
-    ProxyRequire,
-    RecordRoute,
-    ReferTo,
-    Replaces,
-    Require,
-    Route,
-    Supported,
-    To,
-    UserAgent,
-    Via,
-    Other,
+impl<'a> View<'a> {
+    /// Reads a message. Leading CRLFs and (with a Content-Length) trailing bytes are no part of it.
+    ///
+    /// # Errors
+    /// Only for what cannot be answered at all ([`Bad::Empty`], [`Bad::NotSip`]). Any other fault
+    /// is in [`Self::flaw`], with the message read as far as it can be.
+    pub fn read(bytes: &'a [u8], index: &'a mut Index, limits: &Limits) -> Result<Self, Bad> {
+        read::read(bytes, index, limits)?;
+        Ok(Self { bytes, index })
+    }
+
+    /// The view of a message that was read before and kept together with its index.
+    pub const fn kept(bytes: &'a [u8], index: &'a Index) -> Self {
+        Self { bytes, index }
+    }
+
+    /// The first fault of the message's form.
+    pub const fn flaw(&self) -> Option<Bad> {
+        self.index.flaw
+    }
+
+    /// Whether it is a request; a response otherwise.
+    pub const fn is_request(&self) -> bool {
+        matches!(self.index.start, StartLine::Request { .. })
+    }
+
+    /// The method of a request, or of the CSeq of a response (empty `Other` where that is broken).
+    pub fn method(&self) -> Method<'a> {
+        match self.index.start {
+            StartLine::Request { method, .. } => Method::of(self.text(method)),
+            StartLine::Response { .. } => self.cseq().map_or(Method::Other(b""), |(_, method)| method),
+        }
+    }
+
+    /// The Request-URI; empty for a response.
+    pub fn uri(&self) -> &'a [u8] {
+        self.text(self.uri_span())
+    }
+
+    /// Where the Request-URI is.
+    pub const fn uri_span(&self) -> Span {
+        match self.index.start {
+            StartLine::Request { uri, .. } => uri,
+            StartLine::Response { .. } => Span::at(0),
+        }
+    }
+
+    /// The version as a request line names it.
+    pub fn version(&self) -> &'a [u8] {
+        match self.index.start {
+            StartLine::Request { version, .. } => self.text(version),
+            StartLine::Response { .. } => b"",
+        }
+    }
+
+    /// The status of a response, 100 to 699; 0 for a request or a broken one.
+    pub const fn status(&self) -> u16 {
+        match self.index.start {
+            StartLine::Request { .. } => 0,
+            StartLine::Response { status, .. } => status,
+        }
+    }
+
+    /// The reason phrase of a response.
+    pub fn reason(&self) -> &'a [u8] {
+        match self.index.start {
+            StartLine::Request { .. } => b"",
+            StartLine::Response { reason, .. } => self.text(reason),
+        }
+    }
+
+    /// All rows in order.
+    pub fn rows(&self) -> &'a [Row] {
+        &self.index.rows
+    }
+
+    /// The rows of one field in order.
+    pub fn rows_named(&self, name: Name) -> impl Iterator<Item = &'a Row> + use<'a> {
+        let first = self.index.first.get(name as usize).copied().unwrap_or_default();
+        self.index
+            .rows
+            .get(usize::from(first)..)
+            .unwrap_or_default()
+            .iter()
+            .filter(move |row| row.name == name)
+            .take(self.count(name))
+    }
+
+    pub(super) fn first_row(&self, name: Name) -> usize {
+        self.index.first.get(name as usize).map_or(usize::MAX, |row| usize::from(*row))
+    }
+
+    /// How many rows a field has.
+    pub fn count(&self, name: Name) -> usize {
+        self.index.count.get(name as usize).map_or(0, |count| usize::from(*count))
+    }
+
+    /// The first row of a field.
+    pub fn first(&self, name: Name) -> Option<&'a Row> {
+        self.index.rows.get(usize::from(*self.index.first.get(name as usize)?))
+    }
+
+    /// The first value of a field as it is written.
+    pub fn value(&self, name: Name) -> Option<&'a [u8]> {
+        self.first(name).map(|row| self.text(row.value))
+    }
+
+    /// The rows of a field that has no [`Name`], found by its long form (any case).
+    pub fn rows_labelled(&self, label: &'static [u8]) -> impl Iterator<Item = &'a Row> + use<'a> {
+        let view = *self;
+        self.index.rows.iter().filter(move |row| view.text(row.label).eq_ignore_ascii_case(label))
+    }
+
+    /// The bytes of a span.
+    pub fn text(&self, span: Span) -> &'a [u8] {
+        span.text(self.bytes)
+    }
+
+    /// The whole buffer that was read: spans count from its start.
+    pub const fn buffer(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The message: from the start-line to the end of the body.
+    pub fn message(&self) -> &'a [u8] {
+        self.text(self.span())
+    }
+
+    /// Where the message is in the buffer.
+    pub const fn span(&self) -> Span {
+        Span { start: self.index.begin, end: self.index.body.end }
+    }
+
+    /// The body.
+    pub fn body(&self) -> &'a [u8] {
+        self.text(self.index.body)
+    }
+
+    /// Where the body is.
+    pub const fn body_span(&self) -> Span {
+        self.index.body
+    }
+
+    /// The offset of the empty line: where a last row is inserted.
+    pub const fn headers_end(&self) -> u32 {
+        self.index.headers_end
+    }
+
+    /// The values of a comma list over all rows of a field. An empty value is an error.
+    pub const fn values(&self, name: Name) -> Values<'a> {
+        Values::new(*self, name)
+    }
+
+    /// The words of a comma list of tokens (Supported, Require, …); empty ones are left out.
+    pub const fn tokens(&self, name: Name) -> Tokens<'a> {
+        Tokens(self.values(name))
+    }
+
+    /// Via values, topmost first.
+    pub const fn vias(&self) -> Vias<'a> {
+        Vias(self.values(Name::Via))
+    }
+
+    /// Route values, topmost first.
+    pub const fn routes(&self) -> Addresses<'a> {
+        Addresses(self.values(Name::Route))
+    }
+
+    /// Record-Route values, topmost first.
+    pub const fn record_routes(&self) -> Addresses<'a> {
+        Addresses(self.values(Name::RecordRoute))
+    }
+
+    /// Contact values; one of them may be `*` ([`NameAddr::is_star`]).
+    pub const fn contacts(&self) -> Addresses<'a> {
+        Addresses(self.values(Name::Contact))
+    }
+
+    /// Path values, topmost first.
+    pub const fn paths(&self) -> Addresses<'a> {
+        Addresses(self.values(Name::Path))
+    }
+
+    /// The topmost Via value.
+    pub fn top_via(&self) -> Result<Via<'a>, Bad> {
+        self.vias().next().ok_or(Bad::Missing(Name::Via))?
+    }
+
+    /// From.
+    pub fn from(&self) -> Result<NameAddr<'a>, Bad> {
+        self.single(Name::From)
+    }
+
+    /// To.
+    pub fn to(&self) -> Result<NameAddr<'a>, Bad> {
+        self.single(Name::To)
+    }
+
+    /// The one address of a field that is no list.
+    pub fn single(&self, name: Name) -> Result<NameAddr<'a>, Bad> {
+        let row = self.first(name).ok_or(Bad::Missing(name))?;
+        NameAddr::parse(self.bytes, Item::whole(row)).map_err(|_| Bad::Header(name))
+    }
+
+    /// Call-ID; empty where it is missing.
+    pub fn call_id(&self) -> &'a [u8] {
+        self.value(Name::CallId).unwrap_or_default()
+    }
+
+    /// CSeq.
+    pub fn cseq(&self) -> Result<(u32, Method<'a>), Bad> {
+        cseq::parse(self.value(Name::CSeq).ok_or(Bad::Missing(Name::CSeq))?)
+    }
+
+    /// Max-Forwards. A number above 255 is read as 71, so that one less is what an absent one
+    /// becomes (RFC 4475 §3.1.2.4).
+    pub fn max_forwards(&self) -> Option<Result<u32, Bad>> {
+        let value = self.value(Name::MaxForwards)?;
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            return Some(Err(Bad::Header(Name::MaxForwards)));
+        }
+        Some(Ok(number::<u8>(value).map_or(71, u32::from)))
+    }
+
+    /// Expires in seconds; more than 2³²−1 is 2³²−1. `None` where it is absent or no number, and
+    /// then the default applies (RFC 3261 §20.19).
+    pub fn expires(&self) -> Option<u32> {
+        delta_seconds(self.value(Name::Expires)?)
+    }
+
+    /// Content-Length.
+    pub fn content_length(&self) -> Option<Result<usize, Bad>> {
+        let value = self.value(Name::ContentLength)?;
+        Some(number(value).ok_or(Bad::ContentLength))
+    }
 }
 
-/// One header field row.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Row {
-    /// Which field.
-    pub name: Name,
-    /// The whole row with its line end (and folded continuation lines).
-    pub line: Span,
-    /// The name as written.
-    pub label: Span,
-    /// The value without surrounding white space; may hold folds.
-    pub value: Span,
+/// A number of seconds, capped at 2³²−1; `None` for no number.
+pub fn delta_seconds(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(number(text).unwrap_or(u32::MAX))
 }

@@ -1,0 +1,47 @@
+//! Hosts: names, IPv4 and IPv6 literals as SIP writes them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// The address of an IP literal, with or without brackets; `None` for a name. IPv4-mapped IPv6 is
+/// IPv4 (RFC 5118 §4.9), and one superfluous colon is forgiven (RFC 5118 §4.10).
+pub fn ip(host: &[u8]) -> Option<IpAddr> {
+    // A literal starts with a bracket, a hex digit or a colon; names mostly fail here.
+    if !host.first().is_some_and(|b| b.is_ascii_hexdigit() || matches!(b, b'[' | b':')) || host.len() > 48 {
+        return None;
+    }
+    let bare = host.strip_prefix(b"[").map_or(Some(host), |rest| rest.strip_suffix(b"]"))?;
+    let text = std::str::from_utf8(bare).ok()?;
+    if memchr::memchr(b':', bare).is_none() {
+        return if bare.len() == host.len() { text.parse().ok().map(IpAddr::V4) } else { None };
+    }
+    let address = text.parse::<Ipv6Addr>().ok().or_else(|| three_colons(text))?;
+    Some(IpAddr::V6(address).to_canonical())
+}
+
+fn three_colons(text: &str) -> Option<Ipv6Addr> {
+    let (head, tail) = text.split_once(":::")?;
+    let mut room = [0u8; 48];
+    let length = head.len() + 2 + tail.len();
+    let target = room.get_mut(..length)?;
+    for (slot, byte) in target.iter_mut().zip(head.bytes().chain(*b"::").chain(tail.bytes())) {
+        *slot = byte;
+    }
+    std::str::from_utf8(target).ok()?.parse().ok()
+}
+
+/// Whether it is a name of letters, digits, `-`, `_` and `.`, or a literal; IPv6 only in brackets.
+pub fn is_valid(host: &[u8]) -> bool {
+    match host.first() {
+        None => false,
+        Some(b'[') => ip(host).is_some(),
+        Some(_) => host.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
+    }
+}
+
+/// Whether two hosts are the same: names in any case and with or without the root's dot, literals
+/// by their address.
+pub fn same(one: &[u8], other: &[u8]) -> bool {
+    let root = |host: &[u8]| host.strip_suffix(b".").map_or(host.len(), <[u8]>::len);
+    let (left, right) = (one.get(..root(one)).unwrap_or_default(), other.get(..root(other)).unwrap_or_default());
+    left.eq_ignore_ascii_case(right) || ip(one).is_some_and(|address| ip(other) == Some(address))
+}

@@ -1,0 +1,180 @@
+//! The one pass over a message's head that fills an [`Index`].
+//!
+//! It finds; it does not judge: a fault that leaves the rest readable is kept as a flaw, so that
+//! `check` can still answer by the Via that was found. Only what cannot be a message is an error.
+
+use super::bad::Bad;
+use super::chars::{all_token, is_token, number, trim_end};
+use super::index::{Index, Row, StartLine};
+use super::limits::Limits;
+use super::name::Name;
+use super::span::Span;
+
+/// Fills the index; an error where `bytes` is no SIP message at all.
+pub(super) fn read(bytes: &[u8], index: &mut Index, limits: &Limits) -> Result<(), Bad> {
+    index.clear();
+    // RFC 3261 §7.5: CRLFs before the start-line are ignored.
+    let begin = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).ok_or(Bad::Empty)?;
+    index.begin = begin as u32;
+    if bytes.len() - begin > limits.message {
+        index.note(Bad::MessageTooLarge);
+    }
+    let first = line_end(bytes, begin, index);
+    index.start = start_line(bytes, begin, first.text, index, limits)?;
+    let after = rows(bytes, first.next, index, limits);
+    body(bytes, after, index, limits);
+    Ok(())
+}
+
+struct Line {
+    /// One past the last byte before the line end.
+    text: usize,
+    /// The first byte of the next line.
+    next: usize,
+}
+
+/// The end of the line that starts at `from`. A CR or LF alone is a flaw, and is taken for no line
+/// end, so that nothing behind it is ever read as a row (V14).
+fn line_end(bytes: &[u8], from: usize, index: &mut Index) -> Line {
+    let mut at = from;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(found) = memchr::memchr2(b'\r', b'\n', rest) else {
+            index.note(Bad::NoEmptyLine);
+            return Line { text: bytes.len(), next: bytes.len() };
+        };
+        let place = at + found;
+        if bytes.get(place..place + 2) == Some(b"\r\n") {
+            return Line { text: place, next: place + 2 };
+        }
+        index.note(Bad::BareLineEnd);
+        at = place + 1;
+    }
+}
+
+fn start_line(bytes: &[u8], from: usize, end: usize, index: &mut Index, limits: &Limits) -> Result<StartLine, Bad> {
+    let line = bytes.get(from..end).unwrap_or_default();
+    if line.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"SIP/")) {
+        return Ok(status_line(line, from, index));
+    }
+    let trimmed = trim_end(bytes, from, end);
+    let space = |text: &[u8]| memchr::memchr(b' ', text);
+    let method_end = from + space(line).ok_or(Bad::NotSip)?;
+    let version_start = bytes.get(from..trimmed).and_then(|text| memchr::memrchr(b' ', text)).ok_or(Bad::NotSip)?;
+    let version = Span::new(from + version_start + 1, trimmed);
+    let name = version.text(bytes);
+    if !name.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"SIP/")) {
+        return Err(Bad::NotSip);
+    }
+    let method = Span::new(from, method_end);
+    // With only two parts there is no URI: an empty one, which `check` refuses.
+    let uri = Span::new(method_end + 1, (from + version_start).max(method_end + 1));
+    if !name.eq_ignore_ascii_case(b"SIP/2.0") {
+        index.note(Bad::Version);
+    }
+    if method.len() > limits.method {
+        index.note(Bad::MethodTooLong);
+    }
+    if uri.len() > limits.uri {
+        index.note(Bad::UriTooLong);
+    }
+    let spaced = uri.is_empty() || memchr::memchr2(b' ', b'\t', uri.text(bytes)).is_some();
+    if spaced || trimmed != end || !all_token(method.text(bytes)) {
+        index.note(Bad::StartLine);
+    }
+    Ok(StartLine::Request { method, uri, version })
+}
+
+fn status_line(line: &[u8], from: usize, index: &mut Index) -> StartLine {
+    let mut parts = line.splitn(3, |b| *b == b' ');
+    if !parts.next().unwrap_or_default().eq_ignore_ascii_case(b"SIP/2.0") {
+        index.note(Bad::Version);
+    }
+    let code = parts.next().unwrap_or_default();
+    let reason = parts.next().unwrap_or_default();
+    let status = if code.len() == 3 { number::<u16>(code).unwrap_or(0) } else { 0 };
+    if !(100..700).contains(&status) {
+        index.note(Bad::Status);
+    }
+    let end = from + line.len();
+    StartLine::Response { status, reason: Span::new(end - reason.len(), end) }
+}
+
+/// Reads the rows; the place just after the empty line.
+fn rows(bytes: &[u8], from: usize, index: &mut Index, limits: &Limits) -> usize {
+    let mut at = from;
+    loop {
+        if bytes.get(at..at + 2) == Some(b"\r\n") {
+            index.headers_end = at as u32;
+            if at - index.begin as usize > limits.head {
+                index.note(Bad::HeadTooLarge);
+            }
+            return at + 2;
+        }
+        if at >= bytes.len() {
+            index.note(Bad::NoEmptyLine);
+            index.headers_end = bytes.len() as u32;
+            return bytes.len();
+        }
+        let start = at;
+        let mut line = line_end(bytes, at, index);
+        while matches!(bytes.get(line.next), Some(b' ' | b'\t')) {
+            line = line_end(bytes, line.next, index);
+        }
+        at = line.next;
+        if at - start > limits.row {
+            index.note(Bad::RowTooLong);
+        }
+        if index.rows.len() >= limits.rows {
+            index.note(Bad::TooManyRows);
+            continue;
+        }
+        row(bytes, start, &line, index);
+    }
+}
+
+fn row(bytes: &[u8], start: usize, line: &Line, index: &mut Index) {
+    let text = bytes.get(start..line.text).unwrap_or_default();
+    let label = text.iter().position(|b| !is_token(*b)).unwrap_or(text.len());
+    let rest = text.get(label..).unwrap_or_default();
+    // HCOLON: white space before the colon is allowed in SIP (V12).
+    let colon = label + rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    if label == 0 || text.get(colon) != Some(&b':') {
+        index.note(Bad::HeaderName);
+        return;
+    }
+    let label = Span::new(start, start + label);
+    let value = super::chars::skip_lws(text, colon + 1);
+    let end = trim_end(text, value, text.len());
+    index.push(Row {
+        name: Name::of(label.text(bytes)),
+        line: Span::new(start, line.next),
+        label,
+        value: Span::new(start + value, start + end),
+    });
+}
+
+/// V09: what is behind Content-Length is no part of the message; without one all of it is body.
+fn body(bytes: &[u8], from: usize, index: &mut Index, limits: &Limits) {
+    let all = bytes.len() - from;
+    let slot = index.first.get(Name::ContentLength as usize).copied().unwrap_or_default();
+    let length = match index.rows.get(usize::from(slot)) {
+        None => all,
+        Some(row) => match number::<usize>(row.value.text(bytes)) {
+            None => {
+                index.note(Bad::ContentLength);
+                all
+            }
+            Some(length) if length > limits.message => {
+                index.note(Bad::MessageTooLarge);
+                all
+            }
+            Some(length) if length > all => {
+                index.note(Bad::ShortBody);
+                all
+            }
+            Some(length) => length,
+        },
+    };
+    index.body = Span::new(from, from + length);
+}

@@ -1,0 +1,37 @@
+//! A piece of the message's buffer.
+
+/// Byte offsets into the message's buffer, end exclusive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// From `start` to just before `end`.
+    pub const fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    /// An empty span: a place between two bytes.
+    pub const fn at(place: u32) -> Self {
+        Self { start: place, end: place }
+    }
+
+    /// Bytes in it.
+    pub const fn len(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+
+    /// Whether there is nothing in it.
+    pub const fn is_empty(self) -> bool {
+        self.end <= self.start
+    }
+
+    /// The bytes of `of` in it; empty where it does not fit.
+    pub fn text(self, of: &[u8]) -> &[u8] {
+        of.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+}

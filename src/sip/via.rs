@@ -1,0 +1,227 @@
+//! Via: who sent a message, and where its answer goes (RFC 3261 §18.2, §20.42; RFC 3581).
+
+use super::bad::Bad;
+use super::chars::{is_lws, is_token, number, skip_lws};
+use super::host;
+use super::list::Item;
+use super::params::{Param, Params};
+use super::span::Span;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+/// The `rport` parameter (RFC 3581).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rport {
+    /// Not there.
+    Absent,
+    /// Asked for.
+    Empty,
+    /// Filled in.
+    Port(u16),
+    /// There, but no port number.
+    Bad,
+}
+
+/// One Via value.
+#[derive(Clone, Copy, Debug)]
+pub struct Via<'a> {
+    buffer: &'a [u8],
+    /// Where the value is.
+    pub item: Item,
+    /// The transport as written.
+    pub transport: &'a [u8],
+    /// The host of sent-by, an IPv6 literal with its brackets.
+    pub host: &'a [u8],
+    /// The port of sent-by, if one is written.
+    pub port: Option<u16>,
+    /// The parameters.
+    pub params: Params<'a>,
+}
+
+/// The start of every branch since RFC 3261 (§8.1.1.7).
+pub const COOKIE: &[u8] = b"z9hG4bK";
+
+impl<'a> Via<'a> {
+    /// Reads the value at `item` of `buffer`.
+    pub fn parse(buffer: &'a [u8], item: Item) -> Result<Self, Bad> {
+        let text = buffer.get(..item.span.end as usize).unwrap_or_default();
+        let (name, at) = word(text, item.span.start as usize)?;
+        let at = slash(text, at)?;
+        let (version, at) = word(text, at)?;
+        if !name.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
+            return Err(Bad::Via);
+        }
+        let at = slash(text, at)?;
+        let (transport, at) = word(text, at)?;
+        let start = skip_lws(text, at);
+        if start == at {
+            return Err(Bad::Via);
+        }
+        let end = host_end(text, start)?;
+        let sent_by = text.get(start..end).unwrap_or_default();
+        if !host::is_valid(sent_by) {
+            return Err(Bad::Via);
+        }
+        let mut at = skip_lws(text, end);
+        let mut port = None;
+        if text.get(at) == Some(&b':') {
+            let start = skip_lws(text, at + 1);
+            let rest = text.get(start..).unwrap_or_default();
+            let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+            port = Some(number(rest.get(..digits).unwrap_or_default()).ok_or(Bad::Via)?);
+            at = skip_lws(text, start + digits);
+        }
+        if !matches!(text.get(at), None | Some(b';')) {
+            return Err(Bad::Via);
+        }
+        Ok(Self { buffer, item, transport, host: sent_by, port, params: Params::new(text, at) })
+    }
+
+    /// The whole value as written.
+    pub fn text(&self) -> &'a [u8] {
+        self.item.span.text(self.buffer)
+    }
+
+    /// A parameter.
+    pub fn param(&self, name: &[u8]) -> Option<Param<'a>> {
+        self.params.find(name)
+    }
+
+    /// The branch as written.
+    pub fn branch(&self) -> Option<&'a [u8]> {
+        self.param(b"branch")?.value
+    }
+
+    /// The branch if it identifies a transaction: with the cookie and something behind it. `None`
+    /// is matched as RFC 2543 did (T16, `badbranch`).
+    pub fn unique_branch(&self) -> Option<&'a [u8]> {
+        self.branch().filter(|branch| branch.len() > COOKIE.len() && branch.starts_with(COOKIE))
+    }
+
+    /// The address in `received`, with or without brackets (RFC 5118 §4.5).
+    pub fn received(&self) -> Option<IpAddr> {
+        host::ip(self.param(b"received")?.value?)
+    }
+
+    /// `rport`.
+    pub fn rport(&self) -> Rport {
+        match self.param(b"rport") {
+            None => Rport::Absent,
+            Some(Param { value: None | Some(b""), .. }) => Rport::Empty,
+            Some(Param { value: Some(port), .. }) => number(port).map_or(Rport::Bad, Rport::Port),
+        }
+    }
+
+    /// `maddr` as written.
+    pub fn maddr(&self) -> Option<&'a [u8]> {
+        self.param(b"maddr")?.value
+    }
+
+    /// The address of a sent-by that is an IP literal.
+    pub fn ip(&self) -> Option<IpAddr> {
+        host::ip(self.host)
+    }
+
+    /// What is changed in the topmost Via of a request from `peer` (X03): `rport` is filled where it
+    /// is there, and `received` is added with it, or where sent-by is a name or another address. A
+    /// `received` that a client wrote itself is replaced.
+    pub fn stamp(&self, peer: SocketAddr) -> Stamp {
+        let address = peer.ip().to_canonical();
+        let (rport, received) = (self.param(b"rport"), self.param(b"received"));
+        let mut stamp = Stamp::default();
+        if let Some(rport) = rport {
+            stamp.add(rport.span, format_args!(";rport={}", peer.port()));
+        }
+        match received {
+            Some(received) => stamp.add(received.span, format_args!(";received={address}")),
+            None if rport.is_some() || self.ip() != Some(address) => {
+                stamp.add(Span::at(self.item.span.end), format_args!(";received={address}"));
+            }
+            None => {}
+        }
+        stamp
+    }
+}
+
+/// Up to two changes of a Via value, in order of their places.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stamp {
+    edits: [Edit; 2],
+    used: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Edit {
+    span: Span,
+    text: Short,
+}
+
+/// Room for `;received=` and the longest address.
+#[derive(Clone, Copy, Debug)]
+struct Short {
+    bytes: [u8; 60],
+    used: usize,
+}
+
+impl Stamp {
+    /// The changes: the span replaced (maybe empty) and the new text.
+    pub fn edits(&self) -> impl Iterator<Item = (Span, &[u8])> {
+        self.edits
+            .iter()
+            .take(self.used)
+            .map(|edit| (edit.span, edit.text.bytes.get(..edit.text.used).unwrap_or_default()))
+    }
+
+    fn add(&mut self, span: Span, text: std::fmt::Arguments<'_>) {
+        let mut edit = Edit { span, text: Short::default() };
+        let written = edit.text.write_fmt(text);
+        debug_assert!(written.is_ok());
+        if let Some(slot) = self.edits.get_mut(self.used) {
+            *slot = edit;
+            self.used += 1;
+        }
+        let (first, second) = (self.edits.first().map(|e| e.span.start), self.edits.get(1).map(|e| e.span.start));
+        if self.used == 2 && first > second {
+            self.edits.swap(0, 1);
+        }
+    }
+}
+
+impl Default for Short {
+    fn default() -> Self {
+        Self { bytes: [0; 60], used: 0 }
+    }
+}
+
+impl std::fmt::Write for Short {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.used + text.len();
+        self.bytes.get_mut(self.used..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.used = end;
+        Ok(())
+    }
+}
+
+fn word(text: &[u8], from: usize) -> Result<(&[u8], usize), Bad> {
+    let start = skip_lws(text, from);
+    let rest = text.get(start..).unwrap_or_default();
+    let length = rest.iter().take_while(|b| is_token(**b)).count();
+    if length == 0 {
+        return Err(Bad::Via);
+    }
+    Ok((rest.get(..length).unwrap_or_default(), start + length))
+}
+
+fn slash(text: &[u8], from: usize) -> Result<usize, Bad> {
+    let at = skip_lws(text, from);
+    if text.get(at) == Some(&b'/') { Ok(at + 1) } else { Err(Bad::Via) }
+}
+
+fn host_end(text: &[u8], start: usize) -> Result<usize, Bad> {
+    let rest = text.get(start..).unwrap_or_default();
+    if rest.first() == Some(&b'[') {
+        return Ok(start + memchr::memchr(b']', rest).ok_or(Bad::Via)? + 1);
+    }
+    let end = rest.iter().position(|b| matches!(b, b':' | b';') || is_lws(*b));
+    Ok(start + end.unwrap_or(rest.len()))
+}
