@@ -9,6 +9,7 @@ pub mod clock;
 pub mod engine;
 pub mod ids;
 pub mod model;
+pub mod reason;
 pub mod route;
 pub mod sip;
 pub mod stats;

@@ -1,6 +1,7 @@
 //! Counters and states that outlive a snapshot: plain atomics, written by the data plane, read by
 //! `observe`. They know nothing of how they are shown.
 
+use crate::reason::{Drop, Refusal};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// A number that only grows.
@@ -34,6 +35,21 @@ impl Gauge {
         self.0.fetch_add(1, Relaxed);
     }
 
+    /// Adds one unless that would pass `limit`; false if it would.
+    pub fn inc_within(&self, limit: u64) -> bool {
+        self.0.fetch_update(Relaxed, Relaxed, |n| (n < limit).then_some(n + 1)).is_ok()
+    }
+
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    /// Takes `n` away.
+    pub fn sub(&self, n: u64) {
+        let _ = self.0.fetch_update(Relaxed, Relaxed, |old| Some(old.saturating_sub(n)));
+    }
+
     /// Takes one away.
     pub fn dec(&self) {
         let _ = self.0.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
@@ -47,6 +63,93 @@ impl Gauge {
     /// Its value.
     pub fn read(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+}
+
+/// What the SIP side of the node did, all instances and shards together.
+#[derive(Debug)]
+pub struct NodeStats {
+    /// Requests that came.
+    pub requests: Counter,
+    /// Responses that came.
+    pub responses: Counter,
+    /// Requests passed on.
+    pub requests_forwarded: Counter,
+    /// Responses passed on.
+    pub responses_forwarded: Counter,
+    /// Requests absorbed because they came before (T17).
+    pub retransmissions_in: Counter,
+    /// Requests and CANCELs sent again by Timer A or E.
+    pub retransmissions_out: Counter,
+    /// Live server transactions.
+    pub server_transactions: Gauge,
+    /// Live client transactions.
+    pub client_transactions: Gauge,
+    /// Armed timers.
+    pub timers: Gauge,
+    /// Bytes of messages kept by transactions.
+    pub kept_bytes: Gauge,
+    /// Requests that went on to another target of the instance.
+    pub failovers: Counter,
+    /// Messages handed to another shard.
+    pub handed_over: Counter,
+    /// Requests that would have had to go over a stream but stayed on UDP (X02).
+    pub oversized_datagrams: Counter,
+    /// Bindings not kept because the instance's registry was full.
+    pub bindings_overflow: Counter,
+    /// Calls not kept because the instance's registry was full.
+    pub calls_overflow: Counter,
+    refused: Vec<Counter>,
+    dropped: Vec<Counter>,
+}
+
+impl Default for NodeStats {
+    fn default() -> Self {
+        Self {
+            requests: Counter::default(),
+            responses: Counter::default(),
+            requests_forwarded: Counter::default(),
+            responses_forwarded: Counter::default(),
+            retransmissions_in: Counter::default(),
+            retransmissions_out: Counter::default(),
+            server_transactions: Gauge::default(),
+            client_transactions: Gauge::default(),
+            timers: Gauge::default(),
+            kept_bytes: Gauge::default(),
+            failovers: Counter::default(),
+            handed_over: Counter::default(),
+            oversized_datagrams: Counter::default(),
+            bindings_overflow: Counter::default(),
+            calls_overflow: Counter::default(),
+            refused: Refusal::ALL.iter().map(|_| Counter::default()).collect(),
+            dropped: Drop::ALL.iter().map(|_| Counter::default()).collect(),
+        }
+    }
+}
+
+impl NodeStats {
+    /// Counts a refusal.
+    pub fn refuse(&self, why: Refusal) {
+        if let Some(counter) = self.refused.get(why as usize) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a drop.
+    pub fn discard(&self, why: Drop) {
+        if let Some(counter) = self.dropped.get(why as usize) {
+            counter.inc();
+        }
+    }
+
+    /// Refusals so far, by reason.
+    pub fn refused(&self, why: Refusal) -> u64 {
+        self.refused.get(why as usize).map_or(0, Counter::read)
+    }
+
+    /// Drops so far, by reason.
+    pub fn dropped(&self, why: Drop) -> u64 {
+        self.dropped.get(why as usize).map_or(0, Counter::read)
     }
 }
 
