@@ -6,5 +6,13 @@
 //! [`Engine::handle_timeout`]. One engine is one shard; shards share only what is in
 //! [`shared::Shared`].
 
+pub mod branch;
+pub mod buffers;
+pub mod config;
 pub mod contract;
+pub mod outbox;
+pub mod registry;
+pub mod shared;
 pub mod token;
+pub mod transaction;
+pub mod wheel;

@@ -1,0 +1,85 @@
+//! What one shard's engine is told at its start; none of it changes while it runs.
+
+use super::transaction::timing::Timing;
+use crate::ids::Shard;
+use std::net::{IpAddr, SocketAddr};
+
+/// One shard's settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which shard it is.
+    pub shard: Shard,
+    /// The process's boot generation, as in [`crate::ids::ConnId`].
+    pub boot: u32,
+    /// For the branches' nonces and the tables' hashes; random in a process, chosen in a simulation.
+    pub seed: u64,
+    /// Timer values.
+    pub timing: Timing,
+    /// Our addresses towards the instances.
+    pub inside: Inside,
+    /// Live server transactions of this shard (T19).
+    pub transactions: usize,
+    /// Bytes of messages that transactions may keep (T19).
+    pub kept_bytes: usize,
+    /// Targets of an instance tried for one request.
+    pub attempts: usize,
+    /// Failures in a row that make a target down.
+    pub fall: u32,
+    /// Good answers in a row that make it up.
+    pub rise: u32,
+    /// Seconds in the `Retry-After` of our 503.
+    pub retry_after: u32,
+    /// Bindings kept for one instance.
+    pub bindings: usize,
+    /// Calls kept for one instance.
+    pub calls: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            shard: Shard(0),
+            boot: 0,
+            seed: 0,
+            timing: Timing::default(),
+            inside: Inside::default(),
+            transactions: 20_000,
+            kept_bytes: 256 * 1024 * 1024,
+            attempts: 4,
+            fall: 3,
+            rise: 2,
+            retry_after: 10,
+            bindings: 20_000,
+            calls: 20_000,
+        }
+    }
+}
+
+/// The node's addresses towards the instances, by address family.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inside {
+    /// For IPv4 targets.
+    pub v4: Option<InsideAddress>,
+    /// For IPv6 targets.
+    pub v6: Option<InsideAddress>,
+}
+
+/// One family's addresses towards the instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InsideAddress {
+    /// The stable address that all shards serve, over UDP and TCP: named in Record-Route, Path and
+    /// Contact, and in Via over a stream.
+    pub shared: SocketAddr,
+    /// This shard's own UDP socket: named in Via over UDP, so that answers return to the shard.
+    pub own: SocketAddr,
+}
+
+impl Inside {
+    /// The addresses for a target of this family.
+    pub const fn towards(&self, target: IpAddr) -> Option<InsideAddress> {
+        match target {
+            IpAddr::V4(_) => self.v4,
+            IpAddr::V6(_) => self.v6,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Registered contacts of one instance, as its PBX confirmed them: what the 2xx to a REGISTER lists replaces
+//! what was known of the account (RFC 3261 §10.3, P16). Not a registrar: nothing is routed by it (tokens do
+//! that) and no REGISTER is answered from it (R70). It tells people and the licence ledger who is there.
+
+use super::Overflow;
+use crate::ids::{ConnId, Flow};
+use crate::route::snapshot::Map;
+
+/// Contacts one account may have here.
+pub const PER_ACCOUNT: usize = 64;
+
+/// One registered contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// User part of the address of record.
+    pub account: String,
+    /// Contact URI as the device wrote it.
+    pub contact: String,
+    /// The way to the device; none for a contact that was registered past this node.
+    pub flow: Option<Flow>,
+    /// User-Agent of the REGISTER.
+    pub user_agent: String,
+    /// Unix seconds of the first REGISTER seen.
+    pub since: u64,
+    /// Unix seconds at which it ends unless refreshed.
+    pub expires: u64,
+}
+
+/// A contact of the answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Granted<'a> {
+    /// Its URI as the device wrote it.
+    pub contact: &'a [u8],
+    /// Seconds it was granted.
+    pub expires: u32,
+    /// Whether this REGISTER brought it.
+    pub mine: bool,
+}
+
+/// What is known of the REGISTER that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Registration<'a> {
+    /// User part of its To.
+    pub account: &'a [u8],
+    /// The way it came.
+    pub flow: Flow,
+    /// Its User-Agent.
+    pub user_agent: &'a [u8],
+}
+
+/// The bindings of one instance.
+#[derive(Default, Debug)]
+pub struct Bindings {
+    accounts: Map<Box<[u8]>, Vec<Binding>>,
+    count: usize,
+    /// No binding ends before this (Unix seconds).
+    soonest: Option<u64>,
+}
+
+impl Bindings {
+    /// Replaces what is known of the account by what the answer lists.
+    pub fn learn<'a>(
+        &mut self,
+        registration: &Registration<'_>,
+        granted: impl Iterator<Item = Granted<'a>> + Clone,
+        now: u64,
+        cap: usize,
+    ) -> Result<(), Overflow> {
+        let mut overflow = Ok(());
+        if !self.accounts.contains_key(registration.account) {
+            if granted.clone().all(|g| g.expires == 0) {
+                return Ok(());
+            }
+            self.accounts.insert(registration.account.into(), Vec::new());
+        }
+        let Some(list) = self.accounts.get_mut(registration.account) else { return Ok(()) };
+        let before = list.len();
+        list.retain(|b| granted.clone().any(|g| g.expires > 0 && g.contact == b.contact.as_bytes()));
+        let mut count = self.count - (before - list.len());
+        for g in granted.filter(|g| g.expires > 0) {
+            let expires = now.saturating_add(u64::from(g.expires));
+            self.soonest = Some(self.soonest.map_or(expires, |soonest| soonest.min(expires)));
+            if let Some(known) = list.iter_mut().find(|b| b.contact.as_bytes() == g.contact) {
+                known.expires = expires;
+                if g.mine {
+                    known.flow = Some(registration.flow);
+                    set(&mut known.user_agent, registration.user_agent);
+                }
+                continue;
+            }
+            if count >= cap || list.len() >= PER_ACCOUNT {
+                overflow = Err(Overflow);
+                continue;
+            }
+            list.push(Binding {
+                account: text(registration.account),
+                contact: text(g.contact),
+                flow: g.mine.then_some(registration.flow),
+                user_agent: if g.mine { text(registration.user_agent) } else { String::new() },
+                since: now,
+                expires,
+            });
+            count += 1;
+        }
+        self.count = count;
+        if list.is_empty() {
+            self.accounts.remove(registration.account);
+        }
+        overflow
+    }
+
+    /// Ends what has expired.
+    pub fn expire(&mut self, now: u64) {
+        if self.soonest.is_none_or(|soonest| soonest > now) {
+            return;
+        }
+        self.keep(|b| b.expires > now);
+        self.soonest = self.iter().map(|b| b.expires).min();
+    }
+
+    /// Ends what was bound to a connection that closed (RFC 5626 §7).
+    pub fn drop_stream(&mut self, closed: ConnId) {
+        self.keep(|b| !matches!(b.flow, Some(Flow::Stream { conn, .. }) if conn == closed));
+    }
+
+    /// Ends what was bound to a UDP peer that cannot be reached.
+    pub fn drop_datagrams(&mut self, gone: &Flow) {
+        self.keep(|b| {
+            !b.flow.is_some_and(|flow| {
+                matches!(flow, Flow::Udp { .. })
+                    && matches!(gone, Flow::Udp { .. })
+                    && flow.peer() == gone.peer()
+                    && flow.listener() == gone.listener()
+            })
+        });
+    }
+
+    /// Ends all.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Binding> {
+        self.accounts.values().flatten()
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn keep(&mut self, stays: impl Fn(&Binding) -> bool) {
+        self.accounts.retain(|_, list| {
+            list.retain(|b| stays(b));
+            !list.is_empty()
+        });
+        self.count = self.accounts.values().map(Vec::len).sum();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Writes over a string without a new allocation where nothing changed.
+fn set(target: &mut String, bytes: &[u8]) {
+    if target.as_bytes() != bytes {
+        *target = text(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{ListenerId, ProxyId, Shard, Transport};
+
+    const LISTENER: ListenerId = ListenerId { proxy: ProxyId(1), number: 1 };
+
+    fn udp(port: u16) -> Flow {
+        let local = "192.0.2.1:5060".parse().unwrap();
+        Flow::Udp { listener: LISTENER, local, peer: ([198, 51, 100, 7], port).into() }
+    }
+
+    fn tcp(serial: u32) -> Flow {
+        let local = "192.0.2.1:5060".parse().unwrap();
+        let peer = "198.51.100.7:40000".parse().unwrap();
+        let conn = ConnId::new(1, Shard(0), serial);
+        Flow::Stream { listener: LISTENER, conn, transport: Transport::Tcp, local, peer }
+    }
+
+    fn learn(all: &mut Bindings, account: &str, flow: Flow, list: &[(&str, u32, bool)], now: u64) {
+        let registration = Registration { account: account.as_bytes(), flow, user_agent: b"Phone/1" };
+        let granted = list.iter().map(|(c, e, m)| Granted { contact: c.as_bytes(), expires: *e, mine: *m });
+        all.learn(&registration, granted, now, 100).unwrap();
+    }
+
+    fn contacts(all: &Bindings) -> Vec<&str> {
+        let mut list: Vec<&str> = all.iter().map(|b| b.contact.as_str()).collect();
+        list.sort_unstable();
+        list
+    }
+
+    #[test]
+    fn the_answer_replaces_the_list() {
+        // P16 P15
+        let mut all = Bindings::default();
+        learn(&mut all, "bob", udp(1), &[("sip:bob@10.0.0.1", 60, true)], 1_000);
+        learn(&mut all, "bob", tcp(1), &[("sip:bob@10.0.0.1", 50, false), ("sip:bob@10.0.0.2", 70, true)], 1_010);
+        assert_eq!(contacts(&all), ["sip:bob@10.0.0.1", "sip:bob@10.0.0.2"]);
+        let first = all.iter().find(|b| b.contact.ends_with(".1")).unwrap();
+        assert_eq!((first.flow, first.expires, first.since), (Some(udp(1)), 1_060, 1_000));
+        learn(&mut all, "bob", udp(1), &[("sip:bob@10.0.0.2", 60, false)], 1_020);
+        assert_eq!((contacts(&all), all.len()), (vec!["sip:bob@10.0.0.2"], 1));
+        learn(&mut all, "bob", udp(1), &[], 1_021);
+        assert!(all.is_empty());
+        assert!(all.accounts.is_empty(), "no account is kept without a binding");
+    }
+
+    #[test]
+    fn a_refresh_moves_the_flow_and_no_second_binding_appears() {
+        let mut all = Bindings::default();
+        learn(&mut all, "bob", udp(1), &[("sip:bob@10.0.0.1", 60, true)], 1_000);
+        learn(&mut all, "bob", udp(2), &[("sip:bob@10.0.0.1", 60, true)], 1_030);
+        assert_eq!((all.len(), all.iter().next().unwrap().flow), (1, Some(udp(2))));
+    }
+
+    #[test]
+    fn each_ends_on_its_second() {
+        let mut all = Bindings::default();
+        learn(&mut all, "bob", udp(1), &[("sip:bob@10.0.0.1", 60, true)], 1_000);
+        learn(&mut all, "eve", udp(2), &[("sip:eve@10.0.0.3", 90, true)], 1_000);
+        all.expire(1_059);
+        assert_eq!(all.len(), 2);
+        all.expire(1_060);
+        assert_eq!(contacts(&all), ["sip:eve@10.0.0.3"]);
+        all.expire(1_090);
+        assert!(all.is_empty());
+    }
+
+    #[test]
+    fn a_closed_flow_takes_its_bindings_along() {
+        // P07
+        let mut all = Bindings::default();
+        learn(&mut all, "bob", tcp(1), &[("sip:bob@10.0.0.1", 60, true)], 0);
+        learn(&mut all, "eve", tcp(2), &[("sip:eve@10.0.0.3", 60, true)], 0);
+        learn(&mut all, "joe", udp(9), &[("sip:joe@10.0.0.4", 60, true)], 0);
+        all.drop_stream(ConnId::new(1, Shard(0), 1));
+        assert_eq!(contacts(&all), ["sip:eve@10.0.0.3", "sip:joe@10.0.0.4"]);
+        all.drop_datagrams(&udp(8));
+        assert_eq!(all.len(), 2);
+        all.drop_datagrams(&udp(9));
+        assert_eq!(contacts(&all), ["sip:eve@10.0.0.3"]);
+    }
+
+    #[test]
+    fn the_bounds_hold() {
+        // T19
+        let mut all = Bindings::default();
+        fn registration(account: &[u8]) -> Registration<'_> {
+            Registration { account, flow: udp(1), user_agent: b"" }
+        }
+        let contact = |n: usize| format!("sip:u@10.0.0.{n}");
+        for n in 0..3 {
+            let text = contact(n);
+            let granted = [Granted { contact: text.as_bytes(), expires: 9, mine: true }];
+            let account = [b'a' + n as u8];
+            assert_eq!(all.learn(&registration(&account), granted.iter().copied(), 0, 2).is_ok(), n < 2);
+        }
+        assert_eq!((all.len(), all.accounts.len()), (2, 2));
+        let texts: Vec<String> = (0..=PER_ACCOUNT).map(contact).collect();
+        let granted = texts.iter().map(|t| Granted { contact: t.as_bytes(), expires: 9, mine: true });
+        assert_eq!(all.learn(&registration(b"a"), granted, 0, 1_000), Err(Overflow));
+        assert_eq!(all.len(), PER_ACCOUNT + 1);
+    }
+}

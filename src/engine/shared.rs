@@ -1,0 +1,36 @@
+//! What the shards of one node share: token keys, counters, and the registry of bindings and calls.
+
+use super::registry::{Binding, Call, Registry};
+use super::token::Keyring;
+use crate::ids::InstanceId;
+use crate::stats::NodeStats;
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+
+/// The shared part of all engines of a node.
+#[derive(Default)]
+pub struct Shared {
+    /// The keys of tokens; swapped by `app` when they rotate.
+    pub keys: ArcSwap<Keyring>,
+    /// Counters of the SIP side.
+    pub stats: Arc<NodeStats>,
+    /// Bindings and calls by instance.
+    pub registry: Registry,
+}
+
+impl Shared {
+    /// A shared part with these keys and nothing else yet.
+    pub fn new(keys: Keyring) -> Self {
+        Self { keys: ArcSwap::from_pointee(keys), ..Self::default() }
+    }
+
+    /// The bindings of an instance now.
+    pub fn bindings(&self, instance: InstanceId) -> Vec<Binding> {
+        self.registry.bindings(instance)
+    }
+
+    /// The calls of an instance now.
+    pub fn calls(&self, instance: InstanceId) -> Vec<Call> {
+        self.registry.calls(instance)
+    }
+}
