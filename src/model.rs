@@ -246,7 +246,7 @@ pub struct Listener {
     pub number: u8,
     /// What is spoken there.
     pub service: Service,
-    /// Address and port to bind.
+    /// Address and port to bind; port 0 is the kernel's choice.
     #[schema(value_type = String)]
     pub bind: std::net::SocketAddr,
     /// `host` or `host:port` clients are told, where it differs from the address they reach.

@@ -4,4 +4,20 @@
 //! answers what a host stands for; `select` orders an instance's targets; `diff` tells what changed
 //! between two snapshots; `cell` holds the current one. Pure: called by `engine`, `http` and `app`.
 
+mod build;
+pub mod cell;
+pub mod certificate;
+pub mod compile;
+pub mod domain;
+pub mod endpoint;
+pub mod handles;
+pub mod problem;
+pub mod resolved;
+mod same;
+pub mod select;
 pub mod snapshot;
+#[cfg(test)]
+pub mod testing;
+
+pub use build::conflicts;
+pub use compile::compile;

@@ -3,10 +3,11 @@
 
 use crate::ids::{BackendId, InstanceId, ListenerId, ProxyId, Transport};
 use crate::model::{self, Language, Prefix, Profile, Service, State, Unknown, WebService};
+use crate::route::domain::address;
 use crate::stats::{InstanceStats, TargetHealth};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// A map whose hash is seeded at random: keys come from strangers.
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub revision: u64,
     /// SHA-256 over the rows that were compiled, in a fixed order: equal tables have equal hashes.
     pub hash: [u8; 32],
+    /// SHA-256 over the addresses that the rows' host names stood for.
+    pub resolution: [u8; 32],
     /// Sound instances, ordered by id.
     pub instances: Vec<Arc<Instance>>,
     /// Sound proxies, ordered by id.
@@ -38,7 +41,50 @@ pub struct Snapshot {
     /// Bare labels (names and former names), lower case.
     pub(super) by_label: Map<Box<str>, Named>,
     /// Complete hosts (aliases), lower case.
-    pub(super) by_alias: Map<Box<str>, InstanceIndex>,
+    pub(super) by_alias: Map<Box<str>, Named>,
+}
+
+impl Snapshot {
+    /// The instance at an index of this snapshot.
+    pub fn instance(&self, index: InstanceIndex) -> Option<&Arc<Instance>> {
+        self.instances.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// Where an instance is in this snapshot.
+    pub fn index_of(&self, id: InstanceId) -> Option<InstanceIndex> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// The instance of an id, as a token names it.
+    pub fn by_id(&self, id: InstanceId) -> Option<&Arc<Instance>> {
+        self.instance(self.index_of(id)?)
+    }
+
+    /// The proxy at an index of this snapshot.
+    pub fn proxy(&self, index: ProxyIndex) -> Option<&Arc<Proxy>> {
+        self.proxies.get(usize::from(index.0))
+    }
+
+    /// The proxy of an id, as a listener names it.
+    pub fn proxy_by_id(&self, id: ProxyId) -> Option<&Arc<Proxy>> {
+        self.proxy(self.by_proxy.get(&id).copied()?)
+    }
+
+    /// A listener of a proxy; the inside ones are the node's and not in the table.
+    pub fn listener(&self, id: ListenerId) -> Option<&Listener> {
+        self.proxy_by_id(id.proxy)?.listeners.iter().find(|listener| listener.id == id)
+    }
+
+    /// The certificate row of a name.
+    pub fn certificate(&self, name: &str) -> Option<&Arc<Certificate>> {
+        self.certificates.iter().find(|certificate| &*certificate.name == name)
+    }
+
+    /// Fills the look-ups by id from the ordered lists.
+    pub(super) fn index(&mut self) {
+        self.by_id = self.instances.iter().zip(0..).map(|(row, n)| (row.id, InstanceIndex(n))).collect();
+        self.by_proxy = self.proxies.iter().zip(0..).map(|(row, n)| (row.id, ProxyIndex(n))).collect();
+    }
 }
 
 /// An instance as named by a label.
@@ -123,8 +169,8 @@ pub struct Proxy {
     pub listeners: Vec<Listener>,
     /// Restricts what it serves (R11): sorted; `None` serves all.
     pub instances: Option<Vec<InstanceId>>,
-    /// For SIP requests whose host names none.
-    pub default_instance: Option<InstanceIndex>,
+    /// For SIP requests whose host names none; always one that exists and that it serves.
+    pub default_instance: Option<InstanceId>,
     /// Where the bare host sends a browser.
     pub redirection_url: Option<Box<str>>,
     /// Default certificate.
@@ -137,6 +183,25 @@ pub struct Proxy {
     pub trusted_peers: Vec<ipnet::IpNet>,
 }
 
+impl Proxy {
+    /// Whether it serves an instance (R11).
+    pub fn serves(&self, id: InstanceId) -> bool {
+        self.instances.as_ref().is_none_or(|list| list.binary_search(&id).is_ok())
+    }
+
+    /// Whether one of its listeners is bound to an address or advertises it.
+    pub(super) fn answers_to(&self, ip: IpAddr) -> bool {
+        self.listeners.iter().any(|listener| {
+            listener.bind.ip().to_canonical() == ip || listener.advertised_host().and_then(address) == Some(ip)
+        })
+    }
+
+    /// Whether one of its listeners advertises a host name (lower case).
+    pub(super) fn advertises(&self, host: &str) -> bool {
+        self.listeners.iter().any(|listener| listener.advertised_host() == Some(host))
+    }
+}
+
 /// One listening address.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
@@ -146,8 +211,19 @@ pub struct Listener {
     pub service: Service,
     /// Address to bind.
     pub bind: SocketAddr,
-    /// `host` or `host:port` to tell clients; none tells the address they reached.
+    /// `host` or `host:port` to tell clients, lower case; none tells the address they reached.
     pub advertise: Option<Box<str>>,
+}
+
+impl Listener {
+    /// The host part of `advertise`, an IPv6 address in its brackets.
+    pub fn advertised_host(&self) -> Option<&str> {
+        let text = self.advertise.as_deref()?;
+        match text.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => Some(host),
+            _ => Some(text),
+        }
+    }
 }
 
 /// A parsed certificate: the chain and key as they go to TLS.

@@ -1,0 +1,329 @@
+//! One row of the table, as the snapshot holds it. Called by `compile`, which knows the other rows.
+
+use super::compile::{hashed, same};
+use super::domain::{self, fold};
+use super::endpoint::{self, Endpoint, HostPart};
+use super::handles::{BuiltInstance, KeptInstance};
+use super::problem::{Code, Problem};
+use super::resolved::Resolved;
+use super::select::MAX_TARGETS;
+use super::snapshot::{Backend, Instance, Listener, Proxy, Snapshot, Web};
+use crate::ids::{ListenerId, Transport};
+use crate::model::{self, SCHEMA, Service};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Builds an instance, or finds it built already.
+pub(super) fn instance<'a>(
+    row: &Arc<model::Instance>,
+    kept: &'a mut KeptInstance,
+    resolved: &Resolved,
+    defaults: model::Limits,
+) -> &'a BuiltInstance {
+    let old = kept.built.take();
+    let built = match old {
+        Some(known) if known.hosts.is_empty() && same(&known.source.row, row) => {
+            // The newer of two equal rows is kept, so that the next look is a comparison of pointers.
+            BuiltInstance { source: super::handles::Hashed { row: Arc::clone(row), ..known.source }, ..known }
+        }
+        old => rebuild(row, old.as_ref(), kept, resolved, defaults),
+    };
+    kept.built.insert(built)
+}
+
+fn rebuild(
+    row: &Arc<model::Instance>,
+    old: Option<&BuiltInstance>,
+    kept: &KeptInstance,
+    resolved: &Resolved,
+    defaults: model::Limits,
+) -> BuiltInstance {
+    let old_instance = old.and_then(|old| old.instance.as_ref());
+    let mut build =
+        Build { place: format!("instance/{}", row.name), problems: Vec::new(), hosts: Vec::new(), resolved };
+    let instance = build.instance(row, kept, old_instance, defaults).map(|new| match old_instance {
+        Some(old) if old.same(&new) => Arc::clone(old),
+        _ => Arc::new(new),
+    });
+    BuiltInstance {
+        source: hashed(row),
+        label: fold(&row.name).into(),
+        instance,
+        problems: build.problems,
+        hosts: build.hosts,
+    }
+}
+
+struct Build<'a> {
+    place: String,
+    problems: Vec<Problem>,
+    hosts: Vec<Box<str>>,
+    resolved: &'a Resolved,
+}
+
+impl Build<'_> {
+    fn instance(
+        &mut self,
+        row: &model::Instance,
+        kept: &KeptInstance,
+        old: Option<&Arc<Instance>>,
+        defaults: model::Limits,
+    ) -> Option<Instance> {
+        if row.schema > SCHEMA {
+            let reason = format!("schema {} is of a later version of this program", row.schema);
+            self.problem("schema", Code::SchemaUnknown, reason);
+            return None;
+        }
+        if let Err(fault) = domain::check_name(&row.name) {
+            self.problem("name", Code::NameInvalid, fault.to_string());
+            return None;
+        }
+        let limit = |own: u32, default: u32| if own == 0 { default } else { own };
+        Some(Instance {
+            id: row.id,
+            name: row.name.as_str().into(),
+            display_name: if row.display_name.is_empty() { &row.name } else { &row.display_name }.as_str().into(),
+            state: row.state,
+            backends: self.backends(row, old),
+            web: row.web.as_ref().and_then(|web| self.web(web)),
+            limits: model::Limits {
+                transactions: limit(row.limits.transactions, defaults.transactions),
+                http_requests: limit(row.limits.http_requests, defaults.http_requests),
+                http_body_bytes: match row.limits.http_body_bytes {
+                    0 => defaults.http_body_bytes,
+                    own => own,
+                },
+            },
+            language: row.language,
+            stats: Arc::clone(&kept.stats),
+        })
+    }
+
+    fn backends(&mut self, row: &model::Instance, old: Option<&Arc<Instance>>) -> Vec<Backend> {
+        let mut backends: Vec<Backend> = Vec::with_capacity(row.backends.len());
+        let mut ids = BTreeSet::new();
+        for (backend, n) in row.backends.iter().zip(0..) {
+            if backend.id.0 == 0 || !ids.insert(backend.id) {
+                let reason = format!("{} is not an id of its own", backend.id.0);
+                self.problem(format!("backends[{n}].id"), Code::IdInvalid, reason);
+                continue;
+            }
+            if !matches!(backend.transport, Transport::Udp | Transport::Tcp) {
+                let reason = format!("instances are reached over udp or tcp, not {}", backend.transport);
+                self.problem(format!("backends[{n}].transport"), Code::TransportUnsupported, reason);
+                continue;
+            }
+            for address in self.addresses(format!("backends[{n}].address"), endpoint::target(&backend.address, 5060)) {
+                if backends.iter().any(|other| other.address == address && other.transport == backend.transport) {
+                    let reason = format!("{address} over {} is there already", backend.transport);
+                    self.problem(format!("backends[{n}].address"), Code::Duplicate, reason);
+                } else if backends.len() == MAX_TARGETS {
+                    let reason = format!("{address} is left out: an instance has at most {MAX_TARGETS} addresses");
+                    self.problem(format!("backends[{n}]"), Code::TooMany, reason);
+                } else {
+                    let known = old.into_iter().flat_map(|old| &old.backends).find(|known| {
+                        (known.id, known.address, known.transport) == (backend.id, address, backend.transport)
+                    });
+                    backends.push(Backend {
+                        id: backend.id,
+                        address,
+                        transport: backend.transport,
+                        priority: backend.priority,
+                        weight: backend.weight,
+                        profile: backend.profile,
+                        health: known.map(|known| Arc::clone(&known.health)).unwrap_or_default(),
+                    });
+                }
+            }
+        }
+        backends.sort_by_key(|backend| backend.priority);
+        backends
+    }
+
+    fn web(&mut self, web: &model::Web) -> Option<Web> {
+        let target = match endpoint::web_target(&web.url) {
+            Ok(target) => target,
+            Err(reason) => {
+                self.problem("web.url", Code::UrlInvalid, reason);
+                return None;
+            }
+        };
+        let host = match &target.endpoint.host {
+            HostPart::Ip(ip) => ip.to_string().into(),
+            HostPart::Name(name) => name.clone(),
+        };
+        let port = target.endpoint.port;
+        let addresses = self.addresses("web.url".into(), Ok(target.endpoint));
+        if addresses.is_empty() {
+            return None;
+        }
+        let model::Web { prefix, service, verify, .. } = *web;
+        Some(Web { tls: target.tls, host, port, addresses, prefix, service, verify })
+    }
+
+    fn addresses(&mut self, field: String, endpoint: Result<Endpoint, String>) -> Vec<SocketAddr> {
+        let Endpoint { host, port } = match endpoint {
+            Ok(endpoint) => endpoint,
+            Err(reason) => {
+                self.problem(field, Code::AddressInvalid, reason);
+                return Vec::new();
+            }
+        };
+        match host {
+            HostPart::Ip(ip) => vec![(ip, port).into()],
+            HostPart::Name(name) => {
+                let found: Vec<_> = self.resolved.get(&name).iter().map(|ip| (*ip, port).into()).collect();
+                if found.is_empty() {
+                    self.problem(field, Code::AddressUnresolved, format!("\"{name}\" has no address at present"));
+                }
+                self.hosts.push(name);
+                found
+            }
+        }
+    }
+
+    fn problem(&mut self, field: impl Into<String>, code: Code, reason: impl Into<String>) {
+        self.problems.push(Problem::new(self.place.clone(), field, code, reason));
+    }
+}
+
+/// What earlier proxies of a table took.
+#[derive(Default)]
+pub(super) struct Taken {
+    ids: BTreeSet<crate::ids::ProxyId>,
+    names: BTreeSet<String>,
+    binds: Vec<(Service, SocketAddr)>,
+}
+
+/// Builds a proxy on the instances and certificates of a half-built snapshot.
+pub(super) fn proxy(
+    row: &model::Proxy,
+    snapshot: &Snapshot,
+    taken: &mut Taken,
+    problems: &mut Vec<Problem>,
+) -> Option<Proxy> {
+    let place = format!("proxy/{}", row.name);
+    let mut problem =
+        |field: String, code, reason: String| problems.push(Problem::new(place.clone(), field, code, reason));
+    if row.schema > SCHEMA {
+        let reason = format!("schema {} is of a later version of this program", row.schema);
+        problem("schema".into(), Code::SchemaUnknown, reason);
+        return None;
+    }
+    if row.id.0 == 0 || !taken.ids.insert(row.id) {
+        problem("id".into(), Code::IdInvalid, format!("{} is not an id of its own", row.id.0));
+        return None;
+    }
+    let checks = [
+        ("name", domain::check_name(&row.name)),
+        ("fqdn", domain::check_host(&row.fqdn)),
+        ("base_domain", domain::check_host(&row.base_domain)),
+    ];
+    let mut usable = true;
+    for (field, check) in checks {
+        if let Err(fault) = check {
+            problem(field.into(), Code::NameInvalid, fault.to_string());
+            usable = false;
+        }
+    }
+    if usable && !taken.names.insert(fold(&row.name)) {
+        problem("name".into(), Code::NameTaken, "another proxy has this name".into());
+        usable = false;
+    }
+    if !usable {
+        return None;
+    }
+    let id_of = |name: &str| {
+        let named = snapshot.by_label.get(fold(name).as_str()).filter(|named| named.until.is_none())?;
+        snapshot.instance(named.instance).map(|instance| instance.id)
+    };
+    let unknown = |name: &str| format!("there is no sound instance \"{}\"", name.escape_debug());
+    let instances = row.instances.as_ref().map(|names| {
+        let mut ids = Vec::with_capacity(names.len());
+        for (name, n) in names.iter().zip(0..) {
+            match id_of(name) {
+                Some(id) => ids.push(id),
+                None => problem(format!("instances[{n}]"), Code::ReferenceUnknown, unknown(name)),
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    });
+    let default_instance = row.default_instance.as_ref().and_then(|name| {
+        let id = id_of(name).filter(|id| instances.as_ref().is_none_or(|list| list.contains(id)));
+        if id.is_none() {
+            problem("default_instance".into(), Code::ReferenceUnknown, unknown(name));
+        }
+        id
+    });
+    let certificate = row.certificate.as_ref().and_then(|name| {
+        let found = snapshot.certificate(name).cloned();
+        if found.is_none() {
+            let reason = format!("there is no sound certificate \"{}\"", name.escape_debug());
+            problem("certificate".into(), Code::ReferenceUnknown, reason);
+        }
+        found
+    });
+    Some(Proxy {
+        id: row.id,
+        name: row.name.as_str().into(),
+        fqdn: fold(&row.fqdn).into(),
+        base_domain: fold(&row.base_domain).into(),
+        listeners: listeners(row, taken, &mut problem),
+        instances,
+        default_instance,
+        redirection_url: row.redirection_url.as_deref().map(Into::into),
+        certificate,
+        unknown: row.unknown,
+        https_redirect: row.https_redirect,
+        trusted_peers: row.trusted_peers.clone(),
+    })
+}
+
+fn listeners(row: &model::Proxy, taken: &mut Taken, problem: &mut impl FnMut(String, Code, String)) -> Vec<Listener> {
+    let mut listeners: Vec<Listener> = Vec::with_capacity(row.listeners.len());
+    for (listener, n) in row.listeners.iter().zip(0..) {
+        let id = ListenerId { proxy: row.id, number: listener.number };
+        if listener.number == 0 || listeners.iter().any(|other| other.id == id) {
+            let reason = format!("{} is not a number of its own", listener.number);
+            problem(format!("listeners[{n}].number"), Code::IdInvalid, reason);
+            continue;
+        }
+        let conflict =
+            taken.binds.iter().find(|(service, bind)| conflicts((*service, *bind), (listener.service, listener.bind)));
+        if let Some((_, bind)) = conflict {
+            let reason = format!("{} is taken by another listener on {bind}", listener.bind);
+            problem(format!("listeners[{n}].bind"), Code::ListenerConflict, reason);
+            continue;
+        }
+        let advertise = listener.advertise.as_deref().filter(|text| match endpoint::endpoint(text, 5060) {
+            Ok(_) => true,
+            Err(reason) => {
+                problem(format!("listeners[{n}].advertise"), Code::AddressInvalid, reason);
+                false
+            }
+        });
+        taken.binds.push((listener.service, listener.bind));
+        listeners.push(Listener {
+            id,
+            service: listener.service,
+            bind: listener.bind,
+            advertise: advertise.map(|text| fold(text).into()),
+        });
+    }
+    listeners
+}
+
+/// Whether two listeners cannot be open at once: same protocol and port, same address or one of them
+/// bound to every address of the family. Port 0 is the kernel's choice and meets nothing.
+pub fn conflicts(a: (Service, SocketAddr), b: (Service, SocketAddr)) -> bool {
+    let datagrams = |service| matches!(service, Service::SipUdp);
+    let (one, other) = (a.1.ip(), b.1.ip());
+    datagrams(a.0) == datagrams(b.0)
+        && a.1.port() == b.1.port()
+        && a.1.port() != 0
+        && one.is_ipv4() == other.is_ipv4()
+        && (one == other || one.is_unspecified() || other.is_unspecified())
+}

@@ -1,0 +1,95 @@
+//! Rows and snapshots for the tests of every room.
+
+use super::compile::compile;
+use super::handles::Handles;
+use super::resolved::Resolved;
+use super::snapshot::Snapshot;
+use crate::ids::{BackendId, InstanceId, ProxyId, Transport};
+use crate::model::{self, SCHEMA, Service, State, Table};
+use std::sync::Arc;
+
+/// An instance that is on, with one UDP backend at 198.51.x.y:5060 (from its id).
+pub fn instance(id: u32, name: &str) -> model::Instance {
+    let [_, _, high, low] = id.to_be_bytes();
+    model::Instance {
+        schema: SCHEMA,
+        id: InstanceId(id),
+        name: name.into(),
+        display_name: String::new(),
+        aliases: Vec::new(),
+        former_names: Vec::new(),
+        state: State::On,
+        backends: vec![model::Backend {
+            id: BackendId(1),
+            address: format!("198.51.{high}.{low}:5060"),
+            transport: Transport::Udp,
+            priority: 0,
+            weight: 1,
+            profile: model::Profile::Generic,
+        }],
+        web: None,
+        limits: model::Limits::default(),
+        language: model::Language::En,
+    }
+}
+
+/// A proxy `<name>.pbx.example` over `pbx.example` with SIP on UDP (listener 1) and TCP (2), HTTP (3).
+pub fn proxy(id: u16, name: &str) -> model::Proxy {
+    let listener = |number, service, port| model::Listener {
+        number,
+        service,
+        bind: ([192, 0, 2, u8::try_from(id).unwrap()], port).into(),
+        advertise: None,
+    };
+    model::Proxy {
+        schema: SCHEMA,
+        id: ProxyId(id),
+        name: name.into(),
+        fqdn: format!("{name}.pbx.example"),
+        base_domain: "pbx.example".into(),
+        listeners: vec![
+            listener(1, Service::SipUdp, 5060),
+            listener(2, Service::SipTcp, 5060),
+            listener(3, Service::Http, 80),
+        ],
+        instances: None,
+        default_instance: None,
+        redirection_url: None,
+        certificate: None,
+        unknown: model::Unknown::Refuse,
+        https_redirect: false,
+        trusted_peers: Vec::new(),
+    }
+}
+
+/// A self-signed certificate for names.
+pub fn certificate(name: &str, sans: &[&str]) -> model::Certificate {
+    let made =
+        rcgen::generate_simple_self_signed(sans.iter().map(|san| (*san).to_owned()).collect::<Vec<_>>()).unwrap();
+    model::Certificate {
+        schema: SCHEMA,
+        name: name.into(),
+        chain: made.cert.pem(),
+        key: made.signing_key.serialize_pem(),
+    }
+}
+
+/// A table at revision 1.
+pub fn table(
+    instances: impl IntoIterator<Item = model::Instance>,
+    proxies: impl IntoIterator<Item = model::Proxy>,
+) -> Table {
+    Table {
+        revision: 1,
+        instances: instances.into_iter().map(Arc::new).collect(),
+        proxies: proxies.into_iter().map(Arc::new).collect(),
+        certificates: Vec::new(),
+    }
+}
+
+/// The snapshot of a table without problems but those of unresolved hosts, with handles of its own.
+pub fn compiled(table: &Table) -> Snapshot {
+    let (snapshot, problems) = compile(table, &Handles::default(), &Resolved::default(), 0);
+    assert!(problems.is_empty(), "{problems:?}");
+    snapshot
+}
