@@ -13,3 +13,4 @@ pub mod reason;
 pub mod route;
 pub mod sip;
 pub mod stats;
+pub mod tls;
