@@ -6,7 +6,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod clock;
+pub mod control;
 pub mod engine;
+pub mod health;
 pub mod ids;
 pub mod model;
 pub mod reason;

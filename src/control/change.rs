@@ -1,0 +1,129 @@
+//! What can be asked of the control plane, and who asks.
+
+use crate::ids::{InstanceId, ProxyId};
+use crate::model::{Certificate, Instance, Proxy, State};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Who makes a change, as the audit records it (R77).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Actor(pub String);
+
+/// One change of the table. Names are compared without case.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Change {
+    /// Makes a new instance (R1).
+    CreateInstance {
+        /// With id 0.
+        row: Instance,
+    },
+    /// Replaces an instance's row, except its id and name.
+    UpdateInstance {
+        /// Which.
+        name: String,
+        /// As it shall be.
+        row: Instance,
+    },
+    /// Creates the instance of this name or replaces its row, whichever is needed.
+    PutInstance {
+        /// As it shall be.
+        row: Instance,
+    },
+    /// Removes an instance for ever.
+    DeleteInstance {
+        /// Which.
+        name: String,
+    },
+    /// Switches an instance on or off, or notes where it is in between (R34).
+    SetState {
+        /// Which.
+        name: String,
+        /// The new state.
+        state: State,
+    },
+    /// Gives an instance another name; the old one routes on until its date (R7).
+    RenameInstance {
+        /// Which.
+        name: String,
+        /// The new name.
+        to: String,
+        /// Unix seconds until which the old name routes; absent means 30 days from now.
+        #[serde(default)]
+        keep_until: Option<u64>,
+    },
+    /// Makes a new proxy.
+    CreateProxy {
+        /// With id 0.
+        row: Proxy,
+    },
+    /// Replaces a proxy's row, except its id.
+    UpdateProxy {
+        /// Which.
+        name: String,
+        /// As it shall be.
+        row: Proxy,
+    },
+    /// Creates the proxy of this name or replaces its row, whichever is needed.
+    PutProxy {
+        /// As it shall be.
+        row: Proxy,
+    },
+    /// Removes a proxy.
+    DeleteProxy {
+        /// Which.
+        name: String,
+    },
+    /// Stores a certificate under its name, in place of the one before.
+    PutCertificate {
+        /// With its key.
+        row: Certificate,
+    },
+    /// Removes a certificate.
+    DeleteCertificate {
+        /// Which.
+        name: String,
+    },
+}
+
+/// A change, and the revision its row must be at.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Asked {
+    /// What.
+    pub change: Change,
+    /// `If-Match`: refused as stale unless the row is at this revision.
+    pub if_match: Option<u64>,
+}
+
+impl From<Change> for Asked {
+    fn from(change: Change) -> Self {
+        Self { change, if_match: None }
+    }
+}
+
+/// A row with the revision of its last change: its ETag.
+#[derive(Debug)]
+pub struct Versioned<T> {
+    /// The store's revision that wrote it.
+    pub revision: u64,
+    /// The row.
+    pub row: Arc<T>,
+}
+
+impl<T> Clone for Versioned<T> {
+    fn clone(&self) -> Self {
+        Self { revision: self.revision, row: Arc::clone(&self.row) }
+    }
+}
+
+/// What became of a set of changes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct Applied {
+    /// The revision that holds them; the one before if they changed nothing.
+    pub revision: u64,
+    /// Instances made or changed.
+    pub instances: Vec<InstanceId>,
+    /// Proxies made or changed.
+    pub proxies: Vec<ProxyId>,
+}

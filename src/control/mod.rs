@@ -1,0 +1,12 @@
+//! The control plane: rows are changed here and nowhere else.
+//!
+//! `service` validates and commits a change with its audit entry; `store` keeps it; `watch` turns
+//! what is stored into the snapshot the data plane reads. It opens no listener and speaks no HTTP:
+//! `admin` calls `service`, `app` starts `watch`.
+
+pub mod change;
+pub mod error;
+pub mod plan;
+pub mod service;
+pub mod store;
+pub mod usage;
