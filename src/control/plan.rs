@@ -2,11 +2,11 @@
 
 use crate::ids::InstanceId;
 use crate::route::problem::Problem;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The effect of changes that were not made.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Plan {
     /// The revision it was made on.
     pub revision: u64,
@@ -43,7 +43,7 @@ pub struct Plan {
 }
 
 /// An instance in a plan.
-#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Touched {
     /// Its id; 0 for one that would be made.
     pub id: InstanceId,
@@ -60,7 +60,7 @@ pub struct Touched {
 }
 
 /// What a rename would mean (R7).
-#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RenamePreview {
     /// The name now.
     pub from: String,

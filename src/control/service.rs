@@ -9,14 +9,14 @@ use super::plan::{Plan, RenamePreview};
 use super::store::{AuditPage, AuditQuery};
 use crate::model::{Certificate, Instance, Proxy};
 use crate::route::problem::Problem;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The control plane's operations; shared as `Arc<Service>`.
 pub struct Service {}
 
 /// The table as it is served (`GET /table`).
-#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TableInfo {
     /// The newest revision in the store, as far as known.
     pub revision: u64,
@@ -39,7 +39,7 @@ pub struct TableInfo {
 }
 
 /// Where the served table is from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// The store.

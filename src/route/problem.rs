@@ -3,12 +3,12 @@
 //! Made by `compile` (what is loaded) and `control::validate` (what is asked for), shown by the API,
 //! the CLI and the log.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
 
 /// One thing that is wrong with one field of one row.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// Kind and name of the row, as in `instance/acme`; `table` for the whole.
     pub row: String,
@@ -41,7 +41,7 @@ impl fmt::Display for Problem {
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// The stable code of a problem.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, ToSchema)]
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "kebab-case")]
         pub enum Code { $($(#[$doc])* $name,)* }
 

@@ -3,7 +3,7 @@
 //! It knows no rows, only keys and JSON texts: what they mean is `rows`' business. One trait, so that
 //! SQLite and a shared store pass the same tests (`suite`). Called by `rows` and `service`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub struct NewAudit {
 }
 
 /// An audit entry (R77).
-#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditEntry {
     /// Its number, growing without end.
     pub id: u64,
@@ -114,7 +114,7 @@ pub struct AuditQuery {
 }
 
 /// One page of the audit.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct AuditPage {
     /// Newest first.
     pub entries: Vec<AuditEntry>,
