@@ -2,23 +2,46 @@
 
 use super::bad::Bad;
 
-const fn mask(text: &[u8]) -> u128 {
-    let mut mask = 0;
-    let mut rest = text;
-    while let Some((first, more)) = rest.split_first() {
-        mask |= 1 << *first;
+const TOKEN: u8 = 1;
+const CONTROL: u8 = 2;
+const URI_FORBIDDEN: u8 = 4;
+const LWS: u8 = 8;
+const VALUE_END: u8 = 16;
+
+/// The classes of each byte.
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut rest: &mut [u8] = &mut table;
+    let mut byte = 0u8;
+    while let Some((slot, more)) = rest.split_first_mut() {
+        let token = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        let control = byte.is_ascii_control();
+        let forbidden = control || matches!(byte, b' ' | b'<' | b'>' | b'"');
+        let lws = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        let value_end = control || lws || matches!(byte, b';' | b',' | b'"');
+        *slot = token as u8 * TOKEN
+            + control as u8 * CONTROL
+            + forbidden as u8 * URI_FORBIDDEN
+            + lws as u8 * LWS
+            + value_end as u8 * VALUE_END;
         rest = more;
+        byte = byte.wrapping_add(1);
     }
-    mask
+    table
 }
 
-const ALNUM: u128 = mask(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
-const TOKEN: u128 = ALNUM | mask(b"-.!%*_+`'~");
-const CONTROL: u128 = ((1 << 32) - 1) | (1 << 127);
+#[inline]
+fn is(byte: u8, class: u8) -> bool {
+    CLASSES.get(usize::from(byte)).is_some_and(|found| found & class != 0)
+}
 
 /// A character of a token.
-pub const fn is_token(byte: u8) -> bool {
-    byte < 128 && TOKEN >> byte & 1 == 1
+#[inline]
+pub fn is_token(byte: u8) -> bool {
+    is(byte, TOKEN)
 }
 
 /// Whether all of a non-empty text is a token.
@@ -27,30 +50,47 @@ pub fn all_token(text: &[u8]) -> bool {
 }
 
 /// 0x00 to 0x1F and 0x7F.
-pub const fn is_control(byte: u8) -> bool {
-    byte < 128 && CONTROL >> byte & 1 == 1
+#[inline]
+pub fn is_control(byte: u8) -> bool {
+    is(byte, CONTROL)
 }
 
 /// What a URI may not have in it, whatever its scheme.
-pub const fn is_uri_forbidden(byte: u8) -> bool {
-    byte < 128 && (CONTROL | mask(b" <>\"")) >> byte & 1 == 1
+#[inline]
+pub fn is_uri_forbidden(byte: u8) -> bool {
+    is(byte, URI_FORBIDDEN)
 }
 
 /// White space inside a value, folds included: lone CR and LF are found before a value is read.
-pub const fn is_lws(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+#[inline]
+pub fn is_lws(byte: u8) -> bool {
+    is(byte, LWS)
+}
+
+/// What cannot be in the unquoted value of a parameter.
+#[inline]
+pub fn is_value_end(byte: u8) -> bool {
+    is(byte, VALUE_END)
 }
 
 /// The first place at or after `from` that is no white space.
+#[inline]
 pub fn skip_lws(text: &[u8], from: usize) -> usize {
-    let rest = text.get(from..).unwrap_or_default();
-    from + rest.iter().position(|b| !is_lws(*b)).unwrap_or(rest.len())
+    let mut at = from;
+    while text.get(at).is_some_and(|b| is_lws(*b)) {
+        at += 1;
+    }
+    at
 }
 
 /// The end of `text` without the white space there.
+#[inline]
 pub fn trim_end(text: &[u8], from: usize, end: usize) -> usize {
-    let kept = text.get(from..end).unwrap_or_default();
-    from + kept.iter().rposition(|b| !is_lws(*b)).map_or(0, |last| last + 1)
+    let mut end = end;
+    while end > from && text.get(end - 1).is_some_and(|b| is_lws(*b)) {
+        end -= 1;
+    }
+    end
 }
 
 /// The place just after the quoted string that starts at `open` (its opening quote).

@@ -79,8 +79,8 @@ impl Splices {
 
     /// The changes of a stamped Via.
     pub fn stamp(&mut self, stamp: &Stamp) {
-        for (span, text) in stamp.edits() {
-            self.replace(span, text);
+        for (span, mark) in stamp.changes() {
+            self.replace_with(span, |text| mark.write(text));
         }
     }
 

@@ -1,5 +1,7 @@
 //! Hosts: names, IPv4 and IPv6 literals as SIP writes them.
 
+use super::decimal;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The address of an IP literal, with or without brackets; `None` for a name. IPv4-mapped IPv6 is
@@ -16,6 +18,22 @@ pub fn ip(host: &[u8]) -> Option<IpAddr> {
     }
     let address = text.parse::<Ipv6Addr>().ok().or_else(|| three_colons(text))?;
     Some(IpAddr::V6(address).to_canonical())
+}
+
+/// Appends an address as text, without brackets.
+pub fn write(address: IpAddr, out: &mut Vec<u8>) {
+    match address {
+        IpAddr::V4(v4) => {
+            for (number, part) in v4.octets().into_iter().enumerate() {
+                if number > 0 {
+                    out.push(b'.');
+                }
+                decimal::write(part.into(), out);
+            }
+        }
+        // A Vec takes every write.
+        IpAddr::V6(v6) => drop(write!(out, "{v6}")),
+    }
 }
 
 fn three_colons(text: &str) -> Option<Ipv6Addr> {

@@ -112,18 +112,18 @@ impl Iterator for Values<'_> {
 /// between angle brackets do not count.
 fn value_end(text: &[u8], from: usize) -> Result<usize, Bad> {
     let mut at = from;
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b',' => return Ok(at),
-            b'"' => at = skip_quoted(text, at)?,
-            b'<' => {
-                let rest = text.get(at..).unwrap_or_default();
-                at += memchr::memchr(b'>', rest).ok_or(Bad::Address)? + 1;
+    loop {
+        let rest = text.get(at..).unwrap_or_default();
+        let Some(found) = memchr::memchr3(b',', b'"', b'<', rest) else { return Ok(text.len()) };
+        at = match rest.get(found) {
+            Some(b'"') => skip_quoted(text, at + found)?,
+            Some(b'<') => {
+                let uri = rest.get(found..).unwrap_or_default();
+                at + found + memchr::memchr(b'>', uri).ok_or(Bad::Address)? + 1
             }
-            _ => at += 1,
-        }
+            _ => return Ok(at + found),
+        };
     }
-    Ok(at)
 }
 
 /// Via values.

@@ -10,6 +10,7 @@ pub mod bad;
 mod chars;
 pub mod check;
 pub mod cseq;
+pub mod decimal;
 pub mod edit;
 pub mod frame;
 pub mod host;
@@ -23,6 +24,8 @@ pub mod params;
 mod read;
 pub mod reply;
 pub mod span;
+#[cfg(test)]
+mod torture;
 pub mod uri;
 pub mod via;
 pub mod view;

@@ -78,7 +78,8 @@ impl Name {
             (20, b'p') => Self::PPreferredIdentity,
             _ => return Self::Other,
         };
-        if label.eq_ignore_ascii_case(name.text().as_bytes()) { name } else { Self::Other }
+        let text = name.text().as_bytes();
+        if label == text || label.eq_ignore_ascii_case(text) { name } else { Self::Other }
     }
 
     /// RFC 3261 §7.3.3, §20 and the later registrations.

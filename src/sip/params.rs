@@ -1,7 +1,7 @@
 //! Parameters of a header value: `;name`, `;name=token`, `;name="quoted"` (RFC 3261 §25.1).
 
 use super::bad::Bad;
-use super::chars::{is_control, is_lws, is_token, skip_lws, skip_quoted};
+use super::chars::{is_token, is_value_end, skip_lws, skip_quoted};
 use super::span::Span;
 
 /// One parameter.
@@ -99,14 +99,11 @@ impl<'a> Iterator for Params<'a> {
 /// is theirs, as long as it cannot be taken for something else.
 fn plain_end(text: &[u8], from: usize) -> Result<usize, Bad> {
     let rest = text.get(from..).unwrap_or_default();
-    for (place, byte) in rest.iter().enumerate() {
-        match byte {
-            b';' => return Ok(from + place),
-            byte if is_lws(*byte) => return Ok(from + place),
-            b'"' | b',' => return Err(Bad::Param),
-            byte if is_control(*byte) => return Err(Bad::Param),
-            _ => {}
-        }
+    match rest.iter().position(|b| is_value_end(*b)) {
+        None => Ok(text.len()),
+        Some(place) => match rest.get(place) {
+            Some(b';' | b' ' | b'\t' | b'\r' | b'\n') => Ok(from + place),
+            _ => Err(Bad::Param),
+        },
     }
-    Ok(text.len())
 }

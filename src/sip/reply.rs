@@ -2,10 +2,10 @@
 //!
 //! Not for responses that are passed on: those are the PBX's, changed by `edit`. Called by `engine`.
 
+use super::decimal;
 use super::name::Name;
 use super::span::Span;
 use super::view::View;
-use std::io::Write as _;
 use std::net::SocketAddr;
 
 /// A response to make.
@@ -27,15 +27,18 @@ pub struct Reply<'a> {
 /// Appends the response to `out`: the request's Via rows in order, From, To, Call-ID and CSeq as
 /// they are written, then `rows`, and Content-Length 0. What the request lacks is left out.
 pub fn write(request: &View<'_>, reply: &Reply<'_>, out: &mut Vec<u8>) {
-    // A Vec takes every write.
-    let _ = write!(out, "SIP/2.0 {} {}\r\n", reply.status, reply.reason);
+    out.extend_from_slice(b"SIP/2.0 ");
+    decimal::write(reply.status.into(), out);
+    out.push(b' ');
+    out.extend_from_slice(reply.reason.as_bytes());
+    out.extend_from_slice(b"\r\n");
     let stamp = reply.peer.and_then(|peer| request.top_via().ok().map(|via| via.stamp(peer)));
-    let mut edits = stamp.iter().flat_map(|stamp| stamp.edits()).peekable();
+    let mut changes = stamp.iter().flat_map(|stamp| stamp.changes()).peekable();
     for row in request.rows_named(Name::Via) {
         let mut at = row.line.start;
-        while let Some((span, text)) = edits.next_if(|(span, _)| span.end <= row.value.end) {
+        while let Some((span, mark)) = changes.next_if(|(span, _)| span.end <= row.value.end) {
             out.extend_from_slice(request.text(Span { start: at, end: span.start }));
-            out.extend_from_slice(text);
+            mark.write(out);
             at = span.end;
         }
         out.extend_from_slice(request.text(Span { start: at, end: row.value.end }));

@@ -2,11 +2,11 @@
 
 use super::bad::Bad;
 use super::chars::{is_lws, is_token, number, skip_lws};
+use super::decimal;
 use super::host;
 use super::list::Item;
 use super::params::{Param, Params};
 use super::span::Span;
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 /// The `rport` parameter (RFC 3581).
@@ -45,12 +45,10 @@ impl<'a> Via<'a> {
     /// Reads the value at `item` of `buffer`.
     pub fn parse(buffer: &'a [u8], item: Item) -> Result<Self, Bad> {
         let text = buffer.get(..item.span.end as usize).unwrap_or_default();
-        let (name, at) = word(text, item.span.start as usize)?;
+        // Any protocol of any version: an answer can be sent by it all the same.
+        let (_, at) = word(text, item.span.start as usize)?;
         let at = slash(text, at)?;
-        let (version, at) = word(text, at)?;
-        if !name.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
-            return Err(Bad::Via);
-        }
+        let (_, at) = word(text, at)?;
         let at = slash(text, at)?;
         let (transport, at) = word(text, at)?;
         let start = skip_lws(text, at);
@@ -128,77 +126,54 @@ impl<'a> Via<'a> {
     pub fn stamp(&self, peer: SocketAddr) -> Stamp {
         let address = peer.ip().to_canonical();
         let (rport, received) = (self.param(b"rport"), self.param(b"received"));
-        let mut stamp = Stamp::default();
-        if let Some(rport) = rport {
-            stamp.add(rport.span, format_args!(";rport={}", peer.port()));
-        }
-        match received {
-            Some(received) => stamp.add(received.span, format_args!(";received={address}")),
+        let rport_change = rport.map(|rport| (rport.span, Mark::Rport(peer.port())));
+        let received_change = match received {
+            Some(received) => Some((received.span, Mark::Received(address))),
             None if rport.is_some() || self.ip() != Some(address) => {
-                stamp.add(Span::at(self.item.span.end), format_args!(";received={address}"));
+                Some((Span::at(self.item.span.end), Mark::Received(address)))
             }
-            None => {}
+            None => None,
+        };
+        match (rport_change, received_change) {
+            (Some(one), Some(other)) if one.0.start > other.0.start => Stamp([Some(other), Some(one)]),
+            changes => Stamp(changes.into()),
         }
-        stamp
     }
 }
 
 /// Up to two changes of a Via value, in order of their places.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stamp {
-    edits: [Edit; 2],
-    used: usize,
-}
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp([Option<(Span, Mark)>; 2]);
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Edit {
-    span: Span,
-    text: Short,
-}
-
-/// Room for `;received=` and the longest address.
-#[derive(Clone, Copy, Debug)]
-struct Short {
-    bytes: [u8; 60],
-    used: usize,
+/// A parameter that the receiver of a request writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mark {
+    /// `;rport=`
+    Rport(u16),
+    /// `;received=`, an IPv6 address without brackets (RFC 5118 §4.5).
+    Received(IpAddr),
 }
 
 impl Stamp {
-    /// The changes: the span replaced (maybe empty) and the new text.
-    pub fn edits(&self) -> impl Iterator<Item = (Span, &[u8])> {
-        self.edits
-            .iter()
-            .take(self.used)
-            .map(|edit| (edit.span, edit.text.bytes.get(..edit.text.used).unwrap_or_default()))
-    }
-
-    fn add(&mut self, span: Span, text: std::fmt::Arguments<'_>) {
-        let mut edit = Edit { span, text: Short::default() };
-        let written = edit.text.write_fmt(text);
-        debug_assert!(written.is_ok());
-        if let Some(slot) = self.edits.get_mut(self.used) {
-            *slot = edit;
-            self.used += 1;
-        }
-        let (first, second) = (self.edits.first().map(|e| e.span.start), self.edits.get(1).map(|e| e.span.start));
-        if self.used == 2 && first > second {
-            self.edits.swap(0, 1);
-        }
+    /// What each change replaces (maybe nothing), and what by.
+    pub fn changes(&self) -> impl Iterator<Item = (Span, Mark)> + use<> {
+        self.0.into_iter().flatten()
     }
 }
 
-impl Default for Short {
-    fn default() -> Self {
-        Self { bytes: [0; 60], used: 0 }
-    }
-}
-
-impl std::fmt::Write for Short {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let end = self.used + text.len();
-        self.bytes.get_mut(self.used..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.used = end;
-        Ok(())
+impl Mark {
+    /// Appends it.
+    pub fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Rport(port) => {
+                out.extend_from_slice(b";rport=");
+                decimal::write(port.into(), out);
+            }
+            Self::Received(address) => {
+                out.extend_from_slice(b";received=");
+                host::write(address, out);
+            }
+        }
     }
 }
 
