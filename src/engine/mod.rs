@@ -13,6 +13,7 @@ pub mod contract;
 pub mod outbox;
 pub mod registry;
 pub mod shared;
+pub mod steer;
 pub mod token;
 pub mod transaction;
 pub mod wheel;

@@ -1,0 +1,102 @@
+//! Our entries in Route, Record-Route and Path: written, and recognised.
+
+use super::{BackendRef, Ends, Keys, Place, Side};
+use crate::engine::token::{MIN_LEN, OpenError, SealError, Token, is_plausible};
+use crate::ids::Transport;
+use crate::sip::uri::{Scheme, Uri};
+
+/// Writes the URI of the outside entry: clients send to it, and on to this backend.
+pub(super) fn outside(ends: &Ends<'_>, keys: Keys<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
+    let BackendRef { id, address, transport } = ends.backend;
+    uri_start(out);
+    keys.seal(&Token::ToBackend { instance: ends.instance, backend: id, address, transport }, out)?;
+    uri_end(ends.outside, Some(ends.client.transport()), out);
+    Ok(())
+}
+
+/// Writes the URI of the inside entry as `side` sees it: PBXs send to it, and on to this client.
+pub(super) fn inside(ends: &Ends<'_>, side: Side, keys: Keys<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
+    uri_start(out);
+    keys.seal(&Token::ToClient { instance: ends.instance, flow: ends.client }, out)?;
+    inside_end(ends, side, out);
+    Ok(())
+}
+
+/// Writes an inside entry again, with the token it had, as `side` sees it. Clients carry it but
+/// never send to it, so they are not told our inside address.
+pub(super) fn inside_again(ends: &Ends<'_>, side: Side, token: &[u8], out: &mut Vec<u8>) {
+    uri_start(out);
+    out.extend_from_slice(token);
+    inside_end(ends, side, out);
+}
+
+/// Writes the URI of an entry that hides another.
+pub(super) fn mask(ends: &Ends<'_>, text: &[u8], keys: Keys<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
+    uri_start(out);
+    keys.seal(&Token::Mask { instance: ends.instance, text }, out)?;
+    uri_end(ends.outside, None, out);
+    Ok(())
+}
+
+fn inside_end(ends: &Ends<'_>, side: Side, out: &mut Vec<u8>) {
+    match side {
+        Side::Instance => uri_end(ends.inside, Some(ends.backend.transport), out),
+        Side::Client => uri_end(ends.outside, None, out),
+    }
+}
+
+fn uri_start(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"sip:");
+}
+
+fn uri_end(place: Place<'_>, transport: Option<Transport>, out: &mut Vec<u8>) {
+    out.push(b'@');
+    place.write(out);
+    if let Some(transport) = transport {
+        transport_param(transport, out);
+    }
+    out.extend_from_slice(b";lr");
+}
+
+/// Writes the transport parameter of an address of ours; UDP is what is meant without one, and
+/// `transport=tls` is never written (F12).
+pub(super) fn transport_param(transport: Transport, out: &mut Vec<u8>) {
+    if transport.is_reliable() {
+        out.extend_from_slice(b";transport=");
+        out.extend_from_slice(transport.uri_name().as_bytes());
+    }
+}
+
+/// What the user part of an entry is.
+pub(super) enum User<'a, 's> {
+    /// There is none.
+    Absent,
+    /// Not a token: too short, or with characters no token has.
+    Plain,
+    /// It looks like a token, but does not open.
+    Refused(OpenError),
+    /// A token: its text and what it says.
+    Token(&'a [u8], Token<'s>),
+}
+
+/// Reads the user part of an entry's URI.
+pub(super) fn read<'a, 's>(uri: &Uri<'a>, keys: Keys<'_>, scratch: &'s mut Vec<u8>) -> User<'a, 's> {
+    if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
+        return User::Plain;
+    }
+    match uri.user {
+        None => User::Absent,
+        Some(user) => read_text(user, keys, scratch),
+    }
+}
+
+/// Reads what may be the text of a token.
+pub(super) fn read_text<'a, 's>(text: &'a [u8], keys: Keys<'_>, scratch: &'s mut Vec<u8>) -> User<'a, 's> {
+    if text.len() < MIN_LEN || !is_plausible(text) {
+        return User::Plain;
+    }
+    match keys.open(text, scratch) {
+        Ok(token) => User::Token(text, token),
+        Err(error) => User::Refused(error),
+    }
+}
