@@ -32,7 +32,7 @@ pub use response::{Back, response_out};
 use super::token::{FlowRef, Keyring, OpenError, SealError, Token};
 use crate::ids::{BackendId, Flow, InstanceId, ListenerId, Transport};
 use crate::route::snapshot::Listener;
-use std::io::Write;
+use crate::sip::{decimal, host};
 use std::net::SocketAddr;
 
 /// The parameter of a Contact or Request-URI that carries a token of ours.
@@ -124,12 +124,26 @@ impl<'a> Place<'a> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        // Writing to a vector does not fail.
-        let _ = match self {
-            Self::Named(host, None) => write!(out, "{host}"),
-            Self::Named(host, Some(port)) => write!(out, "{host}:{port}"),
-            Self::At(address) => write!(out, "{address}"),
+        let port = match *self {
+            Self::Named(host, port) => {
+                out.extend_from_slice(host.as_bytes());
+                port
+            }
+            Self::At(address) if address.is_ipv6() => {
+                out.push(b'[');
+                host::write(address.ip(), out);
+                out.push(b']');
+                Some(address.port())
+            }
+            Self::At(address) => {
+                host::write(address.ip(), out);
+                Some(address.port())
+            }
         };
+        if let Some(port) = port {
+            out.push(b':');
+            decimal::write(port.into(), out);
+        }
     }
 }
 

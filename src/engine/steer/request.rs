@@ -5,10 +5,11 @@ use super::hide::{self, Hidden};
 use super::{EditError, Ends, Inbound, Keys, Place, Scratch, Side, register};
 use crate::ids::Transport;
 use crate::model::Profile;
+use crate::sip::decimal;
 use crate::sip::edit::Splices;
 use crate::sip::method::Method;
+use crate::sip::via::Stamp;
 use crate::sip::view::{Name, Span, View};
-use std::io::Write;
 use std::net::SocketAddr;
 
 /// The most breadth a request may have (RFC 5393 §5.3.3).
@@ -125,13 +126,13 @@ fn via(view: &View<'_>, plan: &Plan<'_>, edit: &mut Splices) {
 /// Appends the Via rows of a request as its answer must carry them: stamped with where it came from
 /// (X03), nothing else changed.
 pub fn keep_vias(view: &View<'_>, source: SocketAddr, out: &mut Vec<u8>) {
-    let stamp = view.top_via().map(|top| top.stamp(source)).unwrap_or_default();
-    let mut edits = stamp.edits().peekable();
+    let stamp = view.top_via().ok().map(|top| top.stamp(source));
+    let mut changes = stamp.iter().flat_map(Stamp::changes).peekable();
     for row in view.rows_named(Name::Via) {
         let mut at = row.line.start;
-        while let Some((span, text)) = edits.next_if(|(span, _)| span.start < row.line.end) {
+        while let Some((span, mark)) = changes.next_if(|(span, _)| span.start < row.line.end) {
             out.extend_from_slice(view.text(Span { start: at, end: span.start }));
-            out.extend_from_slice(text);
+            mark.write(out);
             at = span.end;
         }
         out.extend_from_slice(view.text(Span { start: at, end: row.line.end }));
@@ -140,12 +141,10 @@ pub fn keep_vias(view: &View<'_>, source: SocketAddr, out: &mut Vec<u8>) {
 
 /// V05 and L03.
 fn hops(view: &View<'_>, edit: &mut Splices) {
-    let left = view.max_forwards().and_then(Result::ok).map_or(70, |hops| hops.saturating_sub(1));
-    let mut text = [0u8; 10];
-    let mut room = &mut text[..];
-    let _ = write!(room, "{left}");
-    let unused = room.len();
-    edit.set(view, Name::MaxForwards, text.get(..text.len() - unused).unwrap_or_default());
+    match (view.first(Name::MaxForwards), view.max_forwards()) {
+        (Some(row), Some(Ok(hops))) => edit.replace_with(row.value, |out| decimal::write(hops.saturating_sub(1), out)),
+        _ => edit.set(view, Name::MaxForwards, b"70"),
+    }
 
     let breadth = view.value(Name::MaxBreadth);
     let fits = breadth.and_then(|value| std::str::from_utf8(value).ok()?.parse::<u8>().ok()).is_some_and(|n| n <= 60);
@@ -189,9 +188,7 @@ fn write_pair(plan: &Plan<'_>, keys: Keys<'_>, out: &mut Vec<u8>) -> Result<(), 
 /// F17: a stream needs it.
 pub(super) fn content_length(view: &View<'_>, transport: Transport, edit: &mut Splices) {
     if transport.is_reliable() && view.count(Name::ContentLength) == 0 {
-        let length = view.body().len();
-        edit.append_row(view, Name::ContentLength.text(), |out| {
-            let _ = write!(out, "{length}");
-        });
+        let length = view.body_span().len();
+        edit.append_row(view, Name::ContentLength.text(), |out| decimal::write(length as u32, out));
     }
 }
