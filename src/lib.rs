@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod control;
+pub mod demo;
 pub mod engine;
 pub mod health;
 pub mod ids;
