@@ -3,6 +3,13 @@
 //! It knows no rows, only keys and JSON texts: what they mean is `rows`' business. One trait, so that
 //! SQLite and a shared store pass the same tests (`suite`). Called by `rows` and `service`.
 
+pub mod absent;
+mod lane;
+mod migrate;
+pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod suite;
+
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::pin::Pin;
