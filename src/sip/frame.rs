@@ -125,3 +125,128 @@ fn content_length(head: &[u8]) -> Option<usize> {
     }
     length
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(bytes: &[u8]) -> Frame {
+        Framer::new(Limits::DEFAULT).next(bytes)
+    }
+
+    fn head(rows: &str) -> String {
+        format!("BYE sip:a SIP/2.0\r\n{rows}\r\n")
+    }
+
+    /// All frames of a stream that comes `step` bytes at a time.
+    fn frames(bytes: &[u8], step: usize) -> Vec<Frame> {
+        let (mut framer, mut buffer, mut found) = (Framer::new(Limits::DEFAULT), Vec::new(), Vec::new());
+        for piece in bytes.chunks(step) {
+            buffer.extend_from_slice(piece);
+            loop {
+                let frame = framer.next(&buffer);
+                let taken = match frame {
+                    Frame::Partial => break,
+                    Frame::Ping(taken) | Frame::Blank(taken) | Frame::Message(taken) | Frame::Last(taken) => taken,
+                    Frame::Broken(_) => buffer.len(),
+                };
+                buffer.drain(..taken);
+                found.push(frame);
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn messages_are_found_however_they_are_cut() {
+        // V11 X07
+        let one = head("Content-Length: 3\r\n") + "a\r\n";
+        let two = head("To: x\r\nl :\r\n 0\r\n");
+        let stream = format!("\r\n\r\n{one}\r\n{two}\r\n\r\n\r\n\r\n{one}");
+        let expected = [
+            Frame::Ping(4),
+            Frame::Message(one.len()),
+            Frame::Blank(2),
+            Frame::Message(two.len()),
+            Frame::Ping(4),
+            Frame::Ping(4),
+            Frame::Message(one.len()),
+        ];
+        for step in [1, 2, 3, 5, 50, stream.len()] {
+            assert_eq!(frames(stream.as_bytes(), step), expected, "by {step}");
+        }
+    }
+
+    #[test]
+    fn a_hidden_request_stays_hidden() {
+        // PROTOCOLS 3.3.5
+        let inner = head("Content-Length: 0\r\n");
+        let outer = head(&format!("Content-Length: {}\r\n", inner.len())) + &inner;
+        assert_eq!(frames(outer.as_bytes(), 1), [Frame::Message(outer.len())]);
+        // A Content-Length in a folded row or in another field is none.
+        let rows =
+            "X: a\r\n Content-Length: 900\r\nY: Content-Length: 901\r\nContent-Length2: 5\r\nContent-Length: 0\r\n";
+        assert_eq!(first(head(rows).as_bytes()), Frame::Message(head(rows).len()));
+    }
+
+    #[test]
+    fn an_end_that_cannot_be_known_ends_the_stream() {
+        // V10
+        for rows in [
+            "",
+            "To: x\r\n",
+            "Content-Length: -1\r\n",
+            "Content-Length: 4294967296000000000000\r\n",
+            "Content-Length: 65536\r\n",
+            "Content-Length: 5\r\nContent-Length: 6\r\n",
+            "l: 0\r\nContent-Length: 0\r\n",
+            "Content-Length: 5,5\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 0x5\r\n",
+        ] {
+            let head = head(rows);
+            let bytes = format!("{head}and more");
+            assert_eq!(first(bytes.as_bytes()), Frame::Last(head.len()), "{rows}");
+        }
+    }
+
+    #[test]
+    fn a_head_without_end_is_broken_at_its_bound() {
+        // DESIGN 10
+        let limits = Limits { head: 100, ..Limits::DEFAULT };
+        let mut framer = Framer::new(limits);
+        let mut bytes = b"BYE ".to_vec();
+        while bytes.len() < 104 {
+            bytes.push(b'x');
+            assert_eq!(framer.next(&bytes), Frame::Partial);
+        }
+        bytes.push(b'x');
+        assert_eq!(framer.next(&bytes), Frame::Broken(Bad::HeadTooLarge));
+    }
+
+    #[test]
+    fn a_message_may_be_as_long_as_the_bound() {
+        // V16
+        let length = head("Content-Length: 1000\r\n").len() + 1000;
+        let bytes = head("Content-Length: 1000\r\n") + &"x".repeat(1000);
+        for (message, expected) in [
+            (length + 1, Frame::Message(length)),
+            (length, Frame::Message(length)),
+            (length - 1, Frame::Last(length - 1000)),
+        ] {
+            assert_eq!(Framer::new(Limits { message, ..Limits::DEFAULT }).next(bytes.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn line_ends_alone_wait_for_their_second_half() {
+        // X07
+        for bytes in [&b""[..], b"\r", b"\r\n", b"\r\n\r"] {
+            assert_eq!(first(bytes), Frame::Partial);
+        }
+        assert_eq!(first(b"\r\nx"), Frame::Blank(2));
+        assert_eq!(first(b"\n"), Frame::Blank(1));
+        assert_eq!(first(b"\rx"), Frame::Blank(1));
+        assert_eq!(first(b"\r\n\rx"), Frame::Blank(2));
+    }
+}

@@ -63,3 +63,55 @@ pub fn same(one: &[u8], other: &[u8]) -> bool {
     let (left, right) = (one.get(..root(one)).unwrap_or_default(), other.get(..root(other)).unwrap_or_default());
     left.eq_ignore_ascii_case(right) || ip(one).is_some_and(|address| ip(other) == Some(address))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_are_read_with_and_without_brackets() {
+        // X13
+        for (text, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[::ffff:192.0.2.1]", "192.0.2.1"),
+            ("[2001:db8:::192.0.2.1]", "2001:db8::c000:201"),
+            ("[1:2:3:4:5:6:255.255.255.255]", "1:2:3:4:5:6:ffff:ffff"),
+        ] {
+            assert_eq!(ip(text.as_bytes()), Some(address.parse().unwrap()), "{text}");
+            let mut out = Vec::new();
+            write(address.parse().unwrap(), &mut out);
+            assert_eq!(out, address.as_bytes());
+        }
+        for name in
+            ["", "[192.0.2.1]", "a.b", "[::1", "::1]", "[::1]]", "1.2.3", "1.2.3.4.5", "[:::::1]", "256.1.1.1", "[]"]
+        {
+            assert_eq!(ip(name.as_bytes()), None, "{name}");
+        }
+        assert_eq!(ip("a".repeat(10_000).as_bytes()), None);
+    }
+
+    #[test]
+    fn hosts_are_the_same_in_any_case_and_spelling() {
+        // R4 V15
+        for (one, other) in
+            [("Acme", "aCME"), ("acme.", "acme"), ("[2001:db8::1]", "[2001:DB8:0::1]"), ("[::ffff:1.2.3.4]", "1.2.3.4")]
+        {
+            assert!(same(one.as_bytes(), other.as_bytes()), "{one} {other}");
+        }
+        for (one, other) in [("acme", "acm"), ("acme..", "acme"), ("1.2.3.4", "1.2.3.5"), ("", "a")] {
+            assert!(!same(one.as_bytes(), other.as_bytes()), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn only_names_and_literals_are_valid() {
+        for good in ["a", "A-b_c.d", "1.2.3.4", "[::1]", "xn--mnchen-3ya"] {
+            assert!(is_valid(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "a%00b", "[a]", "[", "a\0", "ü", "a,b", "::1"] {
+            assert!(!is_valid(bad.as_bytes()), "{bad}");
+        }
+    }
+}

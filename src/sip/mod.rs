@@ -9,6 +9,7 @@
 pub mod bad;
 mod chars;
 pub mod check;
+pub mod compare;
 pub mod cseq;
 pub mod decimal;
 pub mod edit;

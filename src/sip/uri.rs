@@ -150,3 +150,73 @@ fn split(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
         None => (text, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// User, host, port, parameters and headers; `-` for what is not there.
+    fn parts(text: &str) -> [String; 5] {
+        let uri = Uri::parse(text.as_bytes()).unwrap();
+        let text = |part: Option<&[u8]>| part.map_or("-".to_owned(), |part| String::from_utf8_lossy(part).into_owned());
+        let port = uri.port.map_or("-".to_owned(), |port| port.to_string());
+        [text(uri.user), text(Some(uri.host)), port, text(uri.params_text()), text(uri.headers)]
+    }
+
+    #[test]
+    fn parts_are_where_the_grammar_has_them() {
+        // V15
+        assert_eq!(parts("sip:h"), ["-", "h", "-", "-", "-"]);
+        assert_eq!(parts("sip:u@h:5061;lr;x=y?a=b"), ["u", "h", "5061", "lr;x=y", "a=b"]);
+        assert_eq!(parts("sips:u;p=1?x@h"), ["u;p=1?x", "h", "-", "-", "-"]);
+        assert_eq!(parts("sip:[::1]:5060;lr"), ["-", "[::1]", "5060", "lr", "-"]);
+        assert_eq!(parts("sip:a%40b@h"), ["a%40b", "h", "-", "-", "-"]);
+        assert_eq!(parts("SIP:u:p:q@h"), ["u", "h", "-", "-", "-"]);
+        assert_eq!(parts("tel:+49-89;phone-context=x"), ["+49-89", "", "-", "phone-context=x", "-"]);
+        assert_eq!(Uri::parse(b"urn:service:sos").unwrap().scheme, Scheme::Other);
+    }
+
+    #[test]
+    fn parameters_are_found_in_any_case() {
+        let uri = Uri::parse(b"sip:h;Transport=TCP;lr;maddr=1.2.3.4;empty=").unwrap();
+        assert_eq!(uri.param(b"transport"), Some(&b"TCP"[..]));
+        assert_eq!(uri.param(b"LR"), Some(&b""[..]));
+        assert_eq!(uri.param(b"empty"), Some(&b""[..]));
+        assert_eq!(uri.param(b"l"), None);
+        assert!(uri.is_loose());
+    }
+
+    #[test]
+    fn what_no_uri_may_be() {
+        // V14
+        for bad in [
+            "",
+            "sip",
+            ":",
+            "sip:",
+            ":h",
+            "1sip:h",
+            "s ip:h",
+            "sip:@h",
+            "sip:u@",
+            "sip:u@h:",
+            "sip:u@h:x",
+            "sip:u@h:65536",
+            "sip:u@h:-1",
+            "sip:u@[::1",
+            "sip:u@[::g]",
+            "sip:u@[::1]x",
+            "sip:2001:db8::10",
+            "sip:u@h h",
+            "sip:u\u{1}@h",
+            "sip:u@h\u{7f}",
+            "sip:u@h<",
+            "sip:u@\"h\"",
+            "sip:u@h@i",
+            "sip:u@h/x",
+            "sip:u@h\r\n",
+        ] {
+            assert!(Uri::parse(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -200,3 +200,108 @@ fn host_end(text: &[u8], start: usize) -> Result<usize, Bad> {
     let end = rest.iter().position(|b| matches!(b, b':' | b';') || is_lws(*b));
     Ok(start + end.unwrap_or(rest.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::edit::Splices;
+    use crate::sip::limits::Limits;
+    use crate::sip::view::{Index, View};
+
+    fn with_via<T>(via: &str, then: impl FnOnce(&View<'_>) -> T) -> T {
+        let message = format!("OPTIONS sip:a@b SIP/2.0\r\nVia: {via}\r\n\r\n");
+        let mut index = Index::new();
+        then(&View::read(message.as_bytes(), &mut index, &Limits::DEFAULT).unwrap())
+    }
+
+    fn stamped(via: &str, peer: &str) -> String {
+        with_via(via, |view| {
+            let mut splices = Splices::new();
+            splices.stamp(&view.top_via().unwrap().stamp(peer.parse().unwrap()));
+            let mut out = Vec::new();
+            splices.write(view, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            text.strip_prefix("OPTIONS sip:a@b SIP/2.0\r\nVia: ").unwrap().strip_suffix("\r\n\r\n").unwrap().to_owned()
+        })
+    }
+
+    #[test]
+    fn received_and_rport_are_what_the_receiver_saw() {
+        // X03 X13
+        for (via, peer, expected) in [
+            ("SIP/2.0/UDP 192.0.2.1;branch=x", "192.0.2.1:5060", "SIP/2.0/UDP 192.0.2.1;branch=x"),
+            ("SIP/2.0/UDP 192.0.2.1", "192.0.2.2:5060", "SIP/2.0/UDP 192.0.2.1;received=192.0.2.2"),
+            ("SIP/2.0/UDP h;branch=x", "192.0.2.2:9", "SIP/2.0/UDP h;branch=x;received=192.0.2.2"),
+            (
+                "SIP/2.0/UDP 192.0.2.1;rport;branch=x",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP 192.0.2.1;rport=9;branch=x;received=192.0.2.1",
+            ),
+            (
+                "SIP/2.0/TCP 192.0.2.1;branch=x;RPORT",
+                "192.0.2.1:65535",
+                "SIP/2.0/TCP 192.0.2.1;branch=x;rport=65535;received=192.0.2.1",
+            ),
+            ("SIP/2.0/UDP h;rport=99999", "192.0.2.1:9", "SIP/2.0/UDP h;rport=9;received=192.0.2.1"),
+            ("SIP/2.0/UDP h;received=10.0.0.1;rport;a", "192.0.2.1:9", "SIP/2.0/UDP h;received=192.0.2.1;rport=9;a"),
+            (
+                "SIP/2.0/UDP [2001:db8::1]:7;rport",
+                "[2001:db8::1]:9",
+                "SIP/2.0/UDP [2001:db8::1]:7;rport=9;received=2001:db8::1",
+            ),
+            ("SIP/2.0/UDP [2001:db8::1]", "[2001:db8::1]:9", "SIP/2.0/UDP [2001:db8::1]"),
+            ("SIP/2.0/UDP 192.0.2.1", "[::ffff:192.0.2.1]:9", "SIP/2.0/UDP 192.0.2.1"),
+            (
+                "SIP/2.0/UDP h;received=\"10.0.0.1;rport\", SIP/2.0/UDP i",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP h;received=192.0.2.1, SIP/2.0/UDP i",
+            ),
+        ] {
+            assert_eq!(stamped(via, peer), expected);
+        }
+    }
+
+    #[test]
+    fn rport_has_four_faces() {
+        // X03
+        for (via, rport) in [
+            ("SIP/2.0/UDP h", Rport::Absent),
+            ("SIP/2.0/UDP h;rport", Rport::Empty),
+            ("SIP/2.0/UDP h;rport=", Rport::Empty),
+            ("SIP/2.0/UDP h;rport=5060", Rport::Port(5060)),
+            ("SIP/2.0/UDP h;rport=99999", Rport::Bad),
+            ("SIP/2.0/UDP h;rport=x", Rport::Bad),
+        ] {
+            with_via(via, |view| assert_eq!(view.top_via().unwrap().rport(), rport, "{via}"));
+        }
+    }
+
+    #[test]
+    fn what_no_via_may_be() {
+        // V01
+        for bad in [
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0 h",
+            "SIP/2.0/UDP ;x",
+            "SIP/2.0/UDP h x",
+            "SIP/2.0/UDP h:;x",
+            "SIP/2.0/UDP h:70000",
+            "SIP/2.0/UDP [::1",
+            "SIP/2.0/UDP ::1",
+            "SIP/2.0/UDP h;;x",
+            "SIP/2.0/UDP h;",
+            "SIP/2.0/UDP h;=x",
+            "SIP//UDP h",
+            "SIP/2.0/UDP h:5060 x",
+            "SIP/2.0/UDP h;a=\"b",
+            "SIP/2.0/UDP h;a b",
+            "SIP/2.0/UDP\u{1} h",
+        ] {
+            with_via(bad, |view| {
+                let faulty = view.top_via().and_then(|via| via.params.collect::<Result<Vec<_>, _>>());
+                assert!(faulty.is_err(), "{bad:?}");
+            });
+        }
+    }
+}
