@@ -65,6 +65,11 @@ impl ConnId {
         Shard((self.0 >> 32) as u8)
     }
 
+    /// Its number among the connections of its shard.
+    pub const fn serial(self) -> u32 {
+        self.0 as u32
+    }
+
     /// The boot generation of the process that made it.
     pub const fn boot(self) -> u32 {
         (self.0 >> 40) as u32
