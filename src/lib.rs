@@ -8,10 +8,12 @@
 pub mod clock;
 pub mod control;
 pub mod demo;
+pub mod driver;
 pub mod engine;
 pub mod health;
 pub mod ids;
 pub mod model;
+pub mod net;
 pub mod reason;
 pub mod route;
 pub mod sip;

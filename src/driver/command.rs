@@ -1,0 +1,39 @@
+//! What a front tells its workers.
+
+use crate::ids::{ListenerId, Transport};
+use tokio::sync::oneshot;
+
+/// The sockets of one listener, one for each worker.
+#[derive(Debug)]
+pub(super) enum Bundle {
+    Udp(Vec<std::net::UdpSocket>),
+    Tcp(Vec<std::net::TcpListener>),
+}
+
+/// One worker's socket of a listener.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Udp(std::net::UdpSocket),
+    Tcp(std::net::TcpListener),
+}
+
+impl Bundle {
+    /// One for each worker, in order.
+    pub(super) fn split(self) -> Vec<Socket> {
+        match self {
+            Self::Udp(sockets) => sockets.into_iter().map(Socket::Udp).collect(),
+            Self::Tcp(sockets) => sockets.into_iter().map(Socket::Tcp).collect(),
+        }
+    }
+}
+
+/// One order; `done` is dropped when it has been carried out.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Serve this socket, instead of the one the listener had.
+    Listen { listener: ListenerId, socket: Socket, done: oneshot::Sender<()> },
+    /// Listen there no more, and close what was accepted there.
+    Unlisten { listener: ListenerId, transport: Transport, done: oneshot::Sender<()> },
+    /// End.
+    Stop,
+}

@@ -1,0 +1,118 @@
+//! Reading a datagram socket: keep-alives answered, junk counted, the rest to the engine.
+
+use super::machine::Machine;
+use super::worker::Worker;
+use crate::engine::contract::Input;
+use crate::ids::Flow;
+use crate::net::counters::Loss;
+use crate::net::demux::{Datagram, Junk, classify};
+use crate::net::stun;
+use crate::net::udp::{Received, UdpSocket};
+use std::io;
+use std::rc::Rc;
+use tokio_util::sync::CancellationToken;
+
+/// Datagrams read from a socket before others get their turn.
+const BATCH: usize = 64;
+
+/// Reads `socket` until `stop`.
+pub(super) async fn serve<M: Machine + 'static>(worker: Rc<Worker<M>>, socket: Rc<UdpSocket>, stop: CancellationToken) {
+    loop {
+        let ready = tokio::select! {
+            ready = socket.ready() => ready,
+            () = stop.cancelled() => return,
+        };
+        let Ok(ready) = ready else { return };
+        if ready.is_error() {
+            worker.read_failures(&socket);
+        }
+        let more = worker.read_datagrams(&socket);
+        worker.settle();
+        if more {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl<M: Machine + 'static> Worker<M> {
+    /// Reads one batch; true if there may be more.
+    fn read_datagrams(&self, socket: &UdpSocket) -> bool {
+        let mut buffer = self.datagram.borrow_mut();
+        for _ in 0..BATCH {
+            match socket.try_receive(&mut buffer) {
+                Ok(received) => {
+                    let bytes = buffer.get(..received.length).unwrap_or_default();
+                    self.read_datagram(socket, received, bytes);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // The error of an earlier datagram; the error queue has the details.
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    fn read_datagram(&self, socket: &UdpSocket, received: Received, bytes: &[u8]) {
+        let stats = &self.common.stats;
+        stats.datagrams_in.inc();
+        let kind = classify(bytes);
+        if kind == Datagram::KeepAlive {
+            stats.keep_alives.inc();
+            return;
+        }
+        if received.peer.port() == 0 {
+            // Nobody can be answered there.
+            return stats.lose(Loss::Junk);
+        }
+        if !self.admits(socket, received) {
+            return stats.lose(Loss::NewFlows);
+        }
+        match kind {
+            Datagram::Sip => {
+                let Received { peer, local, .. } = received;
+                self.deliver(Input::Message { flow: Flow::Udp { listener: socket.listener(), local, peer }, bytes });
+            }
+            Datagram::Stun => {
+                let mut answer = Vec::with_capacity(64);
+                if stun::answer(bytes, received.peer, &mut answer) {
+                    stats.keep_alives.inc();
+                    let _ = socket.send(&answer, received.local, received.peer);
+                } else {
+                    stats.lose(Loss::Stun);
+                }
+            }
+            Datagram::Junk(Junk::Rtp) => stats.lose(Loss::Rtp),
+            Datagram::Junk(Junk::Dtls) => stats.lose(Loss::Dtls),
+            Datagram::Junk(Junk::Other) => stats.lose(Loss::Junk),
+            Datagram::KeepAlive => {}
+        }
+    }
+
+    /// Whether the flow is known, or its source may open another; instances are not limited here.
+    fn admits(&self, socket: &UdpSocket, received: Received) -> bool {
+        if socket.listener().is_inside() {
+            return true;
+        }
+        let now = self.common.clock.now().tick;
+        let mut recent = self.recent.borrow_mut();
+        if recent.knows(received.peer, received.local.port(), now) {
+            return true;
+        }
+        let admitted = self.common.sources.admit(received.peer.ip(), now);
+        if admitted {
+            recent.note(received.peer, received.local.port(), now);
+        }
+        admitted
+    }
+
+    fn read_failures(&self, socket: &UdpSocket) {
+        let mut buffer = self.datagram.borrow_mut();
+        while let Ok(failure) = socket.try_failure(&mut buffer) {
+            self.common.stats.icmp_errors.inc();
+            if failure.unreachable {
+                let quoted = buffer.get(..failure.length).unwrap_or_default();
+                self.deliver(Input::Unreachable { peer: failure.peer, quoted });
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What a worker drives: the engine, or a stand-in in the tests of the driver.
+
+use crate::clock::{Now, Tick};
+use crate::engine::contract::{Input, Output};
+use crate::route::snapshot::Snapshot;
+
+/// A pure machine that eats inputs and leaves outputs (DESIGN 1).
+pub trait Machine {
+    /// Takes in one thing that happened.
+    fn handle(&mut self, now: Now, input: Input<'_>, routes: &Snapshot);
+    /// The next thing to do.
+    fn poll_output(&mut self) -> Option<Output<'_>>;
+    /// When it wants [`Self::handle_timeout`] at the latest.
+    fn poll_timeout(&mut self) -> Option<Tick>;
+    /// Lets timers fire.
+    fn handle_timeout(&mut self, now: Now, routes: &Snapshot);
+}

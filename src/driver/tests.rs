@@ -1,0 +1,541 @@
+//! Workers on real sockets, driving a machine that does what a message tells it to.
+
+use super::front::Front;
+use super::listeners::Wanted;
+use super::machine::Machine;
+use super::options::{InsideOptions, Limits, Options, Site};
+use crate::clock::{Clock, Now, Tick};
+use crate::engine::contract::{Dest, Input, Output, SendError};
+use crate::ids::{ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
+use crate::net::admission::Rate;
+use crate::net::counters::{Loss, NetStats};
+use crate::route::cell::Cell;
+use crate::route::snapshot::Snapshot;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
+
+const UDP: ListenerId = ListenerId { proxy: ProxyId(1), number: 1 };
+const TCP: ListenerId = ListenerId { proxy: ProxyId(1), number: 2 };
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the machine saw.
+#[derive(Clone, PartialEq, Debug)]
+enum Seen {
+    Message(Shard, Flow, String),
+    Closed(Shard, Flow),
+    Unreachable(SocketAddr, String),
+    Failed(u64, SendError),
+    HandedOver(Shard, String),
+    Timeout,
+}
+
+/// Echoes, unless the first word of the message is an order.
+struct Puppet {
+    site: Site,
+    seen: mpsc::UnboundedSender<Seen>,
+    outputs: VecDeque<(Todo, Vec<u8>)>,
+    current: Vec<u8>,
+    due: Option<Tick>,
+}
+
+enum Todo {
+    Send(Dest, u64),
+    HandOver(Shard, Flow),
+    Close(Flow),
+}
+
+impl Puppet {
+    fn obey(&mut self, now: Now, flow: Flow, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let todo = match words[0] {
+            "BACKEND" => {
+                let transport = if words[3] == "tcp" { Transport::Tcp } else { Transport::Udp };
+                let instance = InstanceId(words[1].parse().unwrap());
+                Todo::Send(Dest::Backend { instance, address: words[2].parse().unwrap(), transport }, 7)
+            }
+            "OVER" => {
+                let conn = ConnId(words[1].parse().unwrap());
+                let any = "0.0.0.0:0".parse().unwrap();
+                let flow = Flow::Stream { listener: TCP, conn, transport: Transport::Tcp, local: any, peer: any };
+                Todo::Send(Dest::Flow(flow), 8)
+            }
+            "FALLBACK" => {
+                let conn = ConnId::new(self.site.boot, self.site.shard, u32::MAX);
+                let peer = words[1].parse().unwrap();
+                let flow = Flow::Stream { listener: TCP, conn, transport: Transport::Tcp, local: peer, peer };
+                Todo::Send(Dest::Reply { flow, fallback: Some(peer) }, 9)
+            }
+            "GIVE" => Todo::HandOver(Shard(words[1].parse().unwrap()), flow),
+            "CLOSE" => Todo::Close(flow),
+            "LATER" => {
+                self.due = Some(now.tick.after(words[1].parse().unwrap()));
+                return;
+            }
+            "FLOOD" => {
+                for _ in 0..words[1].parse().unwrap() {
+                    self.outputs.push_back((Todo::Send(Dest::Flow(flow), 5), vec![b'x'; 1000]));
+                }
+                return;
+            }
+            _ => Todo::Send(Dest::Flow(flow), 6),
+        };
+        self.outputs.push_back((todo, bytes.to_vec()));
+    }
+}
+
+impl Machine for Puppet {
+    fn handle(&mut self, now: Now, input: Input<'_>, _: &Snapshot) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let seen = match input {
+            Input::Message { flow, bytes } => {
+                self.obey(now, flow, bytes);
+                Seen::Message(self.site.shard, flow, text(bytes))
+            }
+            Input::FlowClosed { flow } => Seen::Closed(self.site.shard, flow),
+            Input::Unreachable { peer, quoted } => Seen::Unreachable(peer, text(quoted)),
+            Input::SendFailed { ticket, why } => Seen::Failed(ticket, why),
+            Input::HandedOver { bytes, .. } => Seen::HandedOver(self.site.shard, text(bytes)),
+        };
+        let _ = self.seen.send(seen);
+    }
+
+    fn poll_output(&mut self) -> Option<Output<'_>> {
+        let (todo, bytes) = self.outputs.pop_front()?;
+        self.current = bytes;
+        let bytes = &self.current;
+        Some(match todo {
+            Todo::Send(to, ticket) => Output::Send { to, bytes, ticket },
+            Todo::HandOver(shard, flow) => Output::HandOver { shard, flow, bytes },
+            Todo::Close(flow) => Output::Close { flow },
+        })
+    }
+
+    fn poll_timeout(&mut self) -> Option<Tick> {
+        self.due
+    }
+
+    fn handle_timeout(&mut self, now: Now, _: &Snapshot) {
+        if self.due.is_some_and(|due| due <= now.tick) {
+            self.due = None;
+            let _ = self.seen.send(Seen::Timeout);
+        }
+    }
+}
+
+struct Stage {
+    front: Front,
+    seen: mpsc::UnboundedReceiver<Seen>,
+    stats: Arc<NetStats>,
+}
+
+impl Stage {
+    async fn open(workers: u8, limits: Limits) -> Self {
+        let inside = vec![InsideOptions { bind: "127.0.0.1:0".parse().unwrap(), advertise: None }];
+        let options = Options { workers, boot: 42, inside, limits };
+        let cell = Cell::new(Snapshot::default());
+        let stats = Arc::new(NetStats::default());
+        let (sender, seen) = mpsc::unbounded_channel();
+        let build =
+            move |site| Puppet { site, seen: sender.clone(), outputs: VecDeque::new(), current: Vec::new(), due: None };
+        let mut front = Front::start(&options, &cell, Arc::clone(&stats), Clock::start(), build).unwrap();
+        let troubles = front.listen(&[any(UDP, Transport::Udp), any(TCP, Transport::Tcp)]).await;
+        assert!(troubles.is_empty(), "{troubles:?}");
+        Self { front, seen, stats }
+    }
+
+    fn address(&self, listener: ListenerId) -> SocketAddr {
+        self.front.bound().iter().find(|bound| bound.wanted.listener == listener).unwrap().address
+    }
+
+    async fn udp(&self) -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(self.address(UDP)).await.unwrap();
+        socket
+    }
+
+    async fn tcp(&self) -> TcpStream {
+        TcpStream::connect(self.address(TCP)).await.unwrap()
+    }
+
+    async fn next(&mut self) -> Seen {
+        tokio::time::timeout(PATIENCE, self.seen.recv()).await.unwrap().unwrap()
+    }
+
+    async fn until<T>(&mut self, mut wanted: impl FnMut(Seen) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = wanted(self.next().await) {
+                return found;
+            }
+        }
+    }
+}
+
+fn any(listener: ListenerId, transport: Transport) -> Wanted {
+    Wanted { listener, transport, bind: "127.0.0.1:0".parse().unwrap() }
+}
+
+fn framed(line: &str) -> String {
+    format!("{line}\r\nContent-Length: 0\r\n\r\n")
+}
+
+async fn ask(stream: &mut TcpStream, line: &str) -> String {
+    stream.write_all(framed(line).as_bytes()).await.unwrap();
+    read(stream).await
+}
+
+async fn read(stream: &mut TcpStream) -> String {
+    let mut buffer = vec![0; 4096];
+    let n = tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await.unwrap().unwrap_or(0);
+    String::from_utf8_lossy(&buffer[..n]).into_owned()
+}
+
+async fn receive(socket: &UdpSocket) -> Vec<u8> {
+    let mut buffer = vec![0; 65_535];
+    let n = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await.unwrap().unwrap();
+    buffer.truncate(n);
+    buffer
+}
+
+#[tokio::test]
+async fn datagrams_are_answered_by_whichever_worker_they_reach() {
+    // X04
+    let mut stage = Stage::open(3, Limits::default()).await;
+    for _ in 0..20 {
+        let phone = stage.udp().await;
+        phone.send(b"hello there").await.unwrap();
+        assert_eq!(receive(&phone).await, b"hello there");
+    }
+    let Seen::Message(_, Flow::Udp { listener, local, .. }, _) = stage.next().await else { panic!("no datagram") };
+    assert_eq!((listener, local), (UDP, stage.address(UDP)));
+    stage.front.stop().await;
+}
+
+#[tokio::test]
+async fn stun_is_answered_and_junk_is_counted() {
+    // X08
+    let stage = Stage::open(1, Limits::default()).await;
+    let phone = stage.udp().await;
+    phone.send(b"\r\n\r\n").await.unwrap();
+    phone.send(&[0x80, 0, 0, 1, 0, 0, 0, 1]).await.unwrap();
+    phone.send(&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0]).await.unwrap();
+    let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    request.extend(*b"transaction!");
+    phone.send(&request).await.unwrap();
+    let answer = receive(&phone).await;
+    assert_eq!((&answer[..2], &answer[8..20]), (&[1u8, 1][..], &b"transaction!"[..]));
+    let port = u16::from_be_bytes([answer[26], answer[27]]) ^ 0x2112;
+    assert_eq!(port, phone.local_addr().unwrap().port());
+    assert_eq!((stage.stats.lost(Loss::Rtp), stage.stats.lost(Loss::Dtls)), (1, 1));
+    assert_eq!(stage.stats.keep_alives.read(), 2);
+}
+
+#[tokio::test]
+async fn an_icmp_error_comes_back_with_what_was_sent() {
+    // X06
+    let mut stage = Stage::open(1, Limits::default()).await;
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let phone = stage.udp().await;
+    phone.send(format!("BACKEND 1 {address} udp z9hG4bKbranch").as_bytes()).await.unwrap();
+    let unreachable = |seen| if let Seen::Unreachable(peer, quoted) = seen { Some((peer, quoted)) } else { None };
+    let (peer, quoted) = stage.until(unreachable).await;
+    assert_eq!(peer, address);
+    assert!(quoted.contains("z9hG4bKbranch"), "{quoted}");
+}
+
+#[tokio::test]
+async fn a_stream_is_framed_and_a_ping_gets_its_pong() {
+    // X07 V11
+    let stage = Stage::open(1, Limits::default()).await;
+    let mut phone = stage.tcp().await;
+    assert_eq!(ask(&mut phone, "hello").await, framed("hello"));
+    phone.write_all(b"\r\n\r\n").await.unwrap();
+    assert_eq!(read(&mut phone).await, "\r\n");
+
+    // Two messages and a ping between them in one segment, then one byte at a time.
+    let mixed = format!("{}\r\n\r\n{}", framed("one"), framed("two"));
+    let wanted = format!("{}\r\n{}", framed("one"), framed("two"));
+    for chunk in [mixed.len(), 1] {
+        for part in mixed.as_bytes().chunks(chunk) {
+            phone.write_all(part).await.unwrap();
+            phone.flush().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let mut got = String::new();
+        while got.len() < wanted.len() {
+            got += &read(&mut phone).await;
+        }
+        assert_eq!(got, wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_message_without_an_end_is_handed_on_and_the_stream_closed() {
+    // V10
+    let mut stage = Stage::open(1, Limits::default()).await;
+    let mut phone = stage.tcp().await;
+    phone.write_all(b"INVITE sip:x SIP/2.0\r\nVia: x\r\n\r\n").await.unwrap();
+    assert_eq!(read(&mut phone).await, "INVITE sip:x SIP/2.0\r\nVia: x\r\n\r\n");
+    assert_eq!(read(&mut phone).await, "");
+    assert!(matches!(stage.next().await, Seen::Message(..)));
+    assert!(matches!(stage.next().await, Seen::Closed(..)));
+    assert_eq!(stage.stats.lost(Loss::Framing), 1);
+    assert_eq!(stage.stats.connections.read(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_towards_an_instance_is_used_again_but_for_no_other() {
+    // X09 X10
+    let mut stage = Stage::open(1, Limits::default()).await;
+    let pbx = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = pbx.local_addr().unwrap();
+    let mut phone = stage.tcp().await;
+    for line in ["BACKEND 1 {} tcp a", "BACKEND 1 {} tcp b", "BACKEND 2 {} tcp c"] {
+        let line = line.replace("{}", &address.to_string());
+        phone.write_all(framed(&line).as_bytes()).await.unwrap();
+    }
+    let (mut first, _) = pbx.accept().await.unwrap();
+    let (mut second, _) = pbx.accept().await.unwrap();
+    let mut got = String::new();
+    while !got.contains("tcp b") && !got.contains("tcp c") {
+        got += &read(&mut first).await;
+    }
+    let (mut one, other) = if got.contains("tcp c") { (second, got) } else { (first, read(&mut second).await) };
+    assert!(other.starts_with("BACKEND 2") && !other.contains("BACKEND 1"), "{other}");
+
+    // What the PBX says on it comes in as from inside.
+    assert_eq!(ask(&mut one, "from the pbx").await, framed("from the pbx"));
+    let inside = |seen| match seen {
+        Seen::Message(_, flow, text) if text.contains("from the pbx") => Some(flow),
+        _ => None,
+    };
+    let flow = stage.until(inside).await;
+    assert_eq!((flow.listener(), flow.peer()), (ListenerId::INSIDE_V4, address));
+    assert_eq!(flow.local(), one.peer_addr().unwrap());
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_be_opened_is_told_at_once() {
+    // X06
+    let mut stage = Stage::open(1, Limits::default()).await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let phone = stage.udp().await;
+    phone.send(format!("BACKEND 1 {address} tcp").as_bytes()).await.unwrap();
+    let failed = |seen| if let Seen::Failed(ticket, why) = seen { Some((ticket, why)) } else { None };
+    assert_eq!(stage.until(failed).await, (7, SendError::Connect));
+    assert_eq!((stage.stats.lost(Loss::Connect), stage.stats.connections.read()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_response_whose_connection_is_gone_goes_over_a_new_one() {
+    // X05
+    let stage = Stage::open(1, Limits::default()).await;
+    let phone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let order = format!("FALLBACK {}", phone.local_addr().unwrap());
+    stage.udp().await.send(order.as_bytes()).await.unwrap();
+    let (mut accepted, _) = phone.accept().await.unwrap();
+    assert_eq!(read(&mut accepted).await, order);
+}
+
+#[tokio::test]
+async fn a_connection_of_an_earlier_process_is_gone() {
+    // X05 P04
+    let mut stage = Stage::open(1, Limits::default()).await;
+    let conn = ConnId::new(41, Shard(0), 1);
+    stage.udp().await.send(format!("OVER {}", conn.0).as_bytes()).await.unwrap();
+    let failed = |seen| if let Seen::Failed(ticket, why) = seen { Some((ticket, why)) } else { None };
+    assert_eq!(stage.until(failed).await, (8, SendError::FlowGone));
+}
+
+#[tokio::test]
+async fn a_worker_sends_over_the_connection_of_another_and_hears_of_its_end() {
+    // X09 P07
+    let mut stage = Stage::open(2, Limits::default()).await;
+    let mut phone = stage.tcp().await;
+    ask(&mut phone, "hello").await;
+    let message = |seen| if let Seen::Message(shard, flow, _) = seen { Some((shard, flow)) } else { None };
+    let (owner, flow) = stage.until(message).await;
+    let Flow::Stream { conn, .. } = flow else { panic!("no stream") };
+    // The kernel spreads the sources over the workers: look for one at the other.
+    let order = format!("OVER {}", conn.0);
+    loop {
+        stage.udp().await.send(order.as_bytes()).await.unwrap();
+        assert_eq!(read(&mut phone).await, order);
+        if stage.until(message).await.0 != owner {
+            break;
+        }
+    }
+    drop(phone);
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        told.push(stage.until(|seen| if let Seen::Closed(shard, _) = seen { Some(shard) } else { None }).await);
+    }
+    assert!(told.contains(&Shard(0)) && told.contains(&Shard(1)), "{told:?}");
+    // Now it is gone, for the other worker too.
+    let failed = |seen| if let Seen::Failed(ticket, why) = seen { Some((ticket, why)) } else { None };
+    for _ in 0..4 {
+        stage.udp().await.send(order.as_bytes()).await.unwrap();
+        assert_eq!(stage.until(failed).await, (8, SendError::FlowGone));
+    }
+}
+
+#[tokio::test]
+async fn a_response_is_handed_to_the_worker_it_belongs_to() {
+    let mut stage = Stage::open(2, Limits::default()).await;
+    for shard in 0..2 {
+        stage.udp().await.send(format!("GIVE {shard} x").as_bytes()).await.unwrap();
+        let handed = |seen| if let Seen::HandedOver(shard, _) = seen { Some(shard) } else { None };
+        assert_eq!(stage.until(handed).await, Shard(shard));
+    }
+}
+
+#[tokio::test]
+async fn timers_fire_and_an_earlier_one_is_not_missed() {
+    let mut stage = Stage::open(1, Limits::default()).await;
+    let phone = stage.udp().await;
+    phone.send(b"LATER 3600000").await.unwrap();
+    phone.send(b"LATER 5").await.unwrap();
+    stage.until(|seen| (seen == Seen::Timeout).then_some(())).await;
+}
+
+#[tokio::test]
+async fn the_engine_closes_a_stream() {
+    // V10
+    let stage = Stage::open(1, Limits::default()).await;
+    let mut phone = stage.tcp().await;
+    assert_eq!(ask(&mut phone, "CLOSE").await, "");
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_closed_and_harms_nobody() {
+    // PROTOCOLS 4, trap 1; PROTOCOLS 3.3, 16
+    let mut stage = Stage::open(1, Limits::default()).await;
+    let mut stalled = stage.tcp().await;
+    socket2::SockRef::from(&stalled).set_recv_buffer_size(4096).unwrap();
+    stalled.write_all(framed("FLOOD 20000").as_bytes()).await.unwrap();
+    let mut other = stage.tcp().await;
+    assert_eq!(ask(&mut other, "still here").await, framed("still here"));
+    let failed = |seen| if let Seen::Failed(ticket, why) = seen { Some((ticket, why)) } else { None };
+    assert_eq!(stage.until(failed).await.0, 5);
+    stage.until(|seen| matches!(seen, Seen::Closed(..)).then_some(())).await;
+    assert_eq!(stage.stats.lost(Loss::Stalled), 1);
+    assert_eq!(ask(&mut other, "and still").await, framed("and still"));
+}
+
+#[tokio::test]
+async fn silence_and_half_messages_end_a_connection() {
+    let mut limits = Limits::default();
+    limits.stream.first_byte = 50;
+    limits.stream.partial = 60;
+    let stage = Stage::open(1, limits).await;
+    assert_eq!(read(&mut stage.tcp().await).await, "");
+    assert_eq!(stage.stats.lost(Loss::FirstByte), 1);
+    let mut half = stage.tcp().await;
+    half.write_all(b"INVITE sip:x SIP/2.0\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
+    assert_eq!(read(&mut half).await, "");
+    assert_eq!(stage.stats.lost(Loss::Partial), 1);
+    // One that has spoken may be silent.
+    let mut quiet = stage.tcp().await;
+    ask(&mut quiet, "hello").await;
+    assert!(tokio::time::timeout(Duration::from_millis(200), quiet.read_u8()).await.is_err());
+}
+
+#[tokio::test]
+async fn an_idle_connection_ends() {
+    let mut limits = Limits::default();
+    limits.stream.idle = 80;
+    let stage = Stage::open(1, limits).await;
+    let mut phone = stage.tcp().await;
+    ask(&mut phone, "hello").await;
+    assert_eq!(read(&mut phone).await, "");
+    assert_eq!(stage.stats.lost(Loss::Idle), 1);
+}
+
+#[tokio::test]
+async fn a_source_may_open_so_many_connections_and_flows() {
+    let limits = Limits { source_connections: 2, ..Limits::default() };
+    let stage = Stage::open(1, limits).await;
+    let (mut one, mut two) = (stage.tcp().await, stage.tcp().await);
+    ask(&mut one, "hello").await;
+    ask(&mut two, "hello").await;
+    assert_eq!(read(&mut stage.tcp().await).await, "");
+    assert_eq!(stage.stats.lost(Loss::SourceConnections), 1);
+    stage.front.stop().await;
+
+    let limits = Limits { new_flows: Rate { per_second: 1, burst: 2 }, ..Limits::default() };
+    let stage = Stage::open(1, limits).await;
+    let phones = [stage.udp().await, stage.udp().await, stage.udp().await];
+    for number in [0, 1, 2, 2, 0, 1] {
+        phones[number].send(b"hello").await.unwrap();
+    }
+    for phone in &phones[..2] {
+        assert_eq!((receive(phone).await, receive(phone).await), (b"hello".to_vec(), b"hello".to_vec()));
+    }
+    assert_eq!(stage.stats.lost(Loss::NewFlows), 2);
+}
+
+#[tokio::test]
+async fn listeners_come_and_go_without_touching_others() {
+    // R73; PROTOCOLS 4, trap 16
+    let mut stage = Stage::open(2, Limits::default()).await;
+    let (udp, tcp) = (any(UDP, Transport::Udp), any(TCP, Transport::Tcp));
+    let third = ListenerId { proxy: ProxyId(2), number: 1 };
+    let mut kept = stage.tcp().await;
+    ask(&mut kept, "hello").await;
+    let before = stage.address(TCP);
+
+    let removed = stage.address(UDP);
+    assert!(stage.front.listen(&[tcp, any(third, Transport::Udp)]).await.is_empty());
+    assert_eq!(stage.address(TCP), before);
+    assert_eq!(ask(&mut kept, "hello").await, framed("hello"));
+    assert!(std::net::UdpSocket::bind(removed).is_ok(), "the removed one is closed");
+
+    // One that cannot be bound is reported; the others are as they were.
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let broken = Wanted { bind: taken.local_addr().unwrap(), ..udp };
+    let troubles = stage.front.listen(&[tcp, broken, any(third, Transport::Udp)]).await;
+    assert_eq!(troubles.len(), 1);
+    assert_eq!((troubles[0].wanted, troubles[0].error.kind()), (broken, std::io::ErrorKind::AddrInUse));
+    assert_eq!(stage.front.bound().len(), 2);
+    assert_eq!(ask(&mut kept, "hello").await, framed("hello"));
+    drop(taken);
+    assert!(stage.front.listen(&[tcp, broken, any(third, Transport::Udp)]).await.is_empty());
+
+    // A listener that is removed closes what it accepted.
+    assert!(stage.front.listen(&[broken]).await.is_empty());
+    assert_eq!(read(&mut kept).await, "");
+}
+
+#[tokio::test]
+async fn two_listeners_can_swap_their_addresses() {
+    // R73
+    let mut stage = Stage::open(1, Limits::default()).await;
+    let third = ListenerId { proxy: ProxyId(2), number: 1 };
+    let at = |listener, bind| Wanted { listener, transport: Transport::Udp, bind };
+    assert!(stage.front.listen(&[any(UDP, Transport::Udp), any(third, Transport::Udp)]).await.is_empty());
+    let (a, b) = (stage.address(UDP), stage.address(third));
+    assert!(stage.front.listen(&[at(UDP, a), at(third, b)]).await.is_empty());
+    let troubles = stage.front.listen(&[at(UDP, b), at(third, a)]).await;
+    assert!(troubles.is_empty(), "{troubles:?}");
+    assert_eq!((stage.address(UDP), stage.address(third)), (b, a));
+}
+
+#[tokio::test]
+async fn stopping_writes_what_waits_and_closes_everything() {
+    let stage = Stage::open(2, Limits::default()).await;
+    let mut phone = stage.tcp().await;
+    ask(&mut phone, "hello").await;
+    let address = stage.address(UDP);
+    stage.front.stop().await;
+    assert_eq!(read(&mut phone).await, "");
+    assert!(std::net::UdpSocket::bind(address).is_ok());
+}

@@ -1,0 +1,206 @@
+//! A worker: one thread with its sockets, its engine shard and its timer (DESIGN 7).
+//!
+//! Everything a worker owns is touched by its own thread only and never across an await, so it is
+//! held in cells. What comes in is handled, and what the engine wants done is done, before the next
+//! thing is read: no channel and no other thread is on the way of a message.
+
+use super::effects::Failure;
+use super::machine::Machine;
+use super::mail::{Mail, Post};
+use super::options::{Limits, Site};
+use super::service::Ear;
+use super::streams::{Connections, PoolKey};
+use crate::clock::{Clock, Tick};
+use crate::engine::contract::Input;
+use crate::ids::{Flow, ListenerId, Shard, Transport};
+use crate::net::admission::{Recent, Sources};
+use crate::net::counters::NetStats;
+use crate::net::guests::Guests;
+use crate::net::stream::{Connection, Receiver};
+use crate::net::udp::UdpSocket;
+use crate::route::cell::Reader;
+use crate::route::snapshot::Map;
+use arc_swap::ArcSwap;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc};
+
+/// Letters taken from the box before others get their turn.
+const LETTERS: usize = 64;
+
+/// What all workers share.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub(super) clock: Clock,
+    pub(super) boot: u32,
+    pub(super) limits: Arc<ArcSwap<Limits>>,
+    pub(super) stats: Arc<NetStats>,
+    pub(super) sources: Arc<Sources>,
+    pub(super) guests: Arc<Guests>,
+    pub(super) post: Post,
+}
+
+/// One worker, inside its thread.
+pub(super) struct Worker<M> {
+    pub(super) common: Common,
+    pub(super) shard: Shard,
+    machine: RefCell<M>,
+    routes: RefCell<Reader>,
+    /// Sends that failed and are still to be told to the engine.
+    pub(super) failures: RefCell<Vec<Failure>>,
+    /// Datagram sockets by listener, the shared inside ones included.
+    pub(super) sockets: RefCell<Map<ListenerId, Rc<UdpSocket>>>,
+    /// The worker's own inside sockets, IPv4 and IPv6.
+    pub(super) own: [Option<Rc<UdpSocket>>; 2],
+    pub(super) connections: RefCell<Connections>,
+    pub(super) recent: RefCell<Recent>,
+    /// One datagram.
+    pub(super) datagram: RefCell<Box<[u8]>>,
+    /// One turn's reading of a stream.
+    pub(super) chunk: RefCell<Box<[u8]>>,
+    /// The tasks that listen.
+    pub(super) ears: RefCell<Map<(ListenerId, Transport), Ear>>,
+    /// Connections that are to be opened by a task of their own.
+    pub(super) opening: RefCell<Vec<(PoolKey, Rc<Connection>)>>,
+    pub(super) rouse: Notify,
+    armed: Cell<Option<Tick>>,
+    rearm: Notify,
+}
+
+impl<M: Machine + 'static> Worker<M> {
+    pub(super) fn new(
+        common: Common,
+        site: Site,
+        machine: M,
+        routes: Reader,
+        own: [Option<Rc<UdpSocket>>; 2],
+    ) -> Rc<Self> {
+        let limits = common.limits.load();
+        Rc::new(Self {
+            shard: site.shard,
+            opening: RefCell::default(),
+            rouse: Notify::new(),
+            machine: RefCell::new(machine),
+            routes: RefCell::new(routes),
+            failures: RefCell::default(),
+            sockets: RefCell::default(),
+            own,
+            connections: RefCell::default(),
+            recent: RefCell::new(Recent::new(limits.remembered_flows, limits.flow_memory)),
+            datagram: RefCell::new(vec![0; crate::net::udp::LARGEST + 1].into_boxed_slice()),
+            chunk: RefCell::new(vec![0; 64 * 1024].into_boxed_slice()),
+            ears: RefCell::default(),
+            armed: Cell::new(None),
+            rearm: Notify::new(),
+            common,
+        })
+    }
+
+    /// Gives the engine one thing that happened and does what it wants done.
+    pub(super) fn deliver(&self, input: Input<'_>) {
+        let now = self.common.clock.now();
+        let mut routes = self.routes.borrow_mut();
+        let routes = routes.load();
+        let mut machine = self.machine.borrow_mut();
+        machine.handle(now, input, routes);
+        self.carry_out(&mut *machine);
+        // A failed send makes the engine try the next target or give up: this ends.
+        loop {
+            let Some(Failure { ticket, why }) = self.failures.borrow_mut().pop() else { break };
+            machine.handle(now, Input::SendFailed { ticket, why }, routes);
+            self.carry_out(&mut *machine);
+        }
+    }
+
+    /// Lets due timers fire.
+    fn fire(&self) {
+        {
+            let now = self.common.clock.now();
+            let mut routes = self.routes.borrow_mut();
+            let mut machine = self.machine.borrow_mut();
+            machine.handle_timeout(now, routes.load());
+            self.carry_out(&mut *machine);
+        }
+        self.report_failures();
+    }
+
+    /// Tells the engine of sends that failed outside of [`Self::deliver`].
+    pub(super) fn report_failures(&self) {
+        let next = self.failures.borrow_mut().pop();
+        if let Some(Failure { ticket, why }) = next {
+            self.deliver(Input::SendFailed { ticket, why });
+        }
+    }
+
+    fn carry_out(&self, machine: &mut M) {
+        while let Some(output) = machine.poll_output() {
+            self.effect(output);
+        }
+    }
+
+    /// Wakes the timer if the engine now wants to be called earlier than it is set to.
+    pub(super) fn settle(&self) {
+        let next = self.machine.borrow_mut().poll_timeout();
+        let earlier = match (next, self.armed.get()) {
+            (Some(next), Some(armed)) => next < armed,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if earlier {
+            self.rearm.notify_one();
+        }
+    }
+
+    /// The worker's one timer.
+    pub(super) async fn keep_time(self: Rc<Self>) {
+        loop {
+            let next = self.machine.borrow_mut().poll_timeout();
+            self.armed.set(next);
+            let Some(next) = next else {
+                self.rearm.notified().await;
+                continue;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(self.common.clock.instant(next).into()) => self.fire(),
+                () = self.rearm.notified() => {}
+            }
+        }
+    }
+
+    /// Reads the worker's letters.
+    pub(super) async fn read_mail(self: Rc<Self>, mut letters: mpsc::Receiver<Mail>) {
+        let mut batch = Vec::with_capacity(LETTERS);
+        while letters.recv_many(&mut batch, LETTERS).await > 0 {
+            for letter in batch.drain(..) {
+                self.open_letter(letter);
+            }
+            self.settle();
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn open_letter(&self, letter: Mail) {
+        match letter {
+            Mail::HandOver { flow, bytes } => self.deliver(Input::HandedOver { flow, bytes: &bytes }),
+            Mail::Send { conn, bytes, ticket, from } => self.send_for(from, conn, &bytes, ticket),
+            Mail::Failed { ticket, why } => self.deliver(Input::SendFailed { ticket, why }),
+            Mail::FlowClosed { flow } => self.deliver(Input::FlowClosed { flow }),
+            Mail::Close { conn } => {
+                if let Some(connection) = self.connections.borrow().find(conn) {
+                    connection.close();
+                }
+            }
+        }
+    }
+}
+
+impl<M: Machine + 'static> Receiver for Worker<M> {
+    fn message(&self, flow: Flow, bytes: &[u8]) {
+        self.deliver(Input::Message { flow, bytes });
+    }
+
+    fn settled(&self) {
+        self.settle();
+    }
+}

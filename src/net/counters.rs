@@ -1,0 +1,145 @@
+//! What sockets count. The names of the reasons are the labels of the metrics.
+
+use crate::stats::{Counter, Gauge};
+
+/// Why something that arrived, or a connection, went no further.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum Loss {
+    /// STUN that is no sound Binding request.
+    Stun,
+    /// Media on the SIP port.
+    Rtp,
+    /// A TLS or DTLS record on a plain port.
+    Dtls,
+    /// Other bytes that cannot begin a SIP message.
+    Junk,
+    /// More new flows of one source than its share.
+    NewFlows,
+    /// More connections of one source than its share.
+    SourceConnections,
+    /// More connections than the worker may hold.
+    Connections,
+    /// More connections to instances than the worker may open.
+    PoolFull,
+    /// A connection that said nothing in time.
+    FirstByte,
+    /// A message that did not become complete in time.
+    Partial,
+    /// A connection that was silent for too long.
+    Idle,
+    /// A stream that cannot be framed.
+    Framing,
+    /// A peer that does not read what it is sent.
+    Stalled,
+    /// A connection that could not be opened.
+    Connect,
+    /// Sending to a flow that is gone.
+    FlowGone,
+    /// A datagram the kernel would not send.
+    Refused,
+    /// Mail between workers that found the box full.
+    MailboxFull,
+}
+
+impl Loss {
+    /// All, in the order of their discriminants.
+    pub const ALL: [Self; 17] = [
+        Self::Stun,
+        Self::Rtp,
+        Self::Dtls,
+        Self::Junk,
+        Self::NewFlows,
+        Self::SourceConnections,
+        Self::Connections,
+        Self::PoolFull,
+        Self::FirstByte,
+        Self::Partial,
+        Self::Idle,
+        Self::Framing,
+        Self::Stalled,
+        Self::Connect,
+        Self::FlowGone,
+        Self::Refused,
+        Self::MailboxFull,
+    ];
+
+    /// The label in metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Stun => "stun",
+            Self::Rtp => "rtp",
+            Self::Dtls => "dtls",
+            Self::Junk => "junk",
+            Self::NewFlows => "new-flows",
+            Self::SourceConnections => "source-connections",
+            Self::Connections => "connections",
+            Self::PoolFull => "pool-full",
+            Self::FirstByte => "first-byte-timeout",
+            Self::Partial => "partial-timeout",
+            Self::Idle => "idle-timeout",
+            Self::Framing => "framing",
+            Self::Stalled => "stalled",
+            Self::Connect => "connect",
+            Self::FlowGone => "flow-gone",
+            Self::Refused => "refused",
+            Self::MailboxFull => "mailbox-full",
+        }
+    }
+}
+
+/// The counters of all workers together.
+#[derive(Default, Debug)]
+pub struct NetStats {
+    losses: [Counter; Loss::ALL.len()],
+    /// Datagrams received, keep-alives included.
+    pub datagrams_in: Counter,
+    /// Datagrams sent.
+    pub datagrams_out: Counter,
+    /// Framed messages received.
+    pub stream_messages_in: Counter,
+    /// Messages written to streams.
+    pub stream_messages_out: Counter,
+    /// Keep-alives, of datagrams and streams.
+    pub keep_alives: Counter,
+    /// ICMP errors about our datagrams.
+    pub icmp_errors: Counter,
+    /// Connections accepted, from either side.
+    pub accepted: Counter,
+    /// Connections opened towards instances.
+    pub opened: Counter,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Mail handed from one worker to another.
+    pub handed_over: Counter,
+}
+
+impl NetStats {
+    /// Counts one loss.
+    pub fn lose(&self, why: Loss) {
+        if let Some(counter) = self.losses.get(why as usize) {
+            counter.inc();
+        }
+    }
+
+    /// Losses for one reason.
+    pub fn lost(&self, why: Loss) -> u64 {
+        self.losses.get(why as usize).map_or(0, Counter::read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_counter_and_a_label_of_its_own() {
+        let stats = NetStats::default();
+        for (index, why) in Loss::ALL.into_iter().enumerate() {
+            assert_eq!(why as usize, index);
+            stats.lose(why);
+            assert_eq!(stats.lost(why), 1);
+            assert!(Loss::ALL[..index].iter().all(|other| other.label() != why.label()));
+        }
+    }
+}
