@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod demo;
 pub mod driver;

@@ -1,0 +1,165 @@
+//! Reading the file: every complaint names the file, the line and the key.
+
+use super::{Config, Error};
+use std::path::Path;
+
+/// Where the file is looked for when none is named.
+pub const DEFAULT_PATH: &str = "/etc/nantucket/nantucket.toml";
+
+/// Reads a file, and the environment over it. Without a path the default one is read if it exists.
+pub fn load(path: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Error> {
+    let mut config = match path {
+        Some(path) => read(path)?,
+        None if Path::new(DEFAULT_PATH).exists() => read(Path::new(DEFAULT_PATH))?,
+        None => Config::default(),
+    };
+    super::env::apply(&mut config, env)?;
+    check(&config).map_err(|(key, message)| locate(path, key, message))?;
+    Ok(config)
+}
+
+/// Reads one file.
+pub fn read(path: &Path) -> Result<Config, Error> {
+    let text = std::fs::read_to_string(path).map_err(|error| Error {
+        file: Some(path.into()),
+        position: None,
+        key: String::new(),
+        message: error.to_string(),
+    })?;
+    parse(&text, path)
+}
+
+/// Reads a file's text.
+pub fn parse(text: &str, path: &Path) -> Result<Config, Error> {
+    let fail = |key: String, error: &toml::de::Error| Error {
+        file: Some(path.into()),
+        position: error.span().map(|span| position(text, span.start)),
+        key,
+        message: error.message().trim().to_string(),
+    };
+    let document = toml::de::Deserializer::parse(text).map_err(|error| fail(String::new(), &error))?;
+    let config: Config =
+        serde_path_to_error::deserialize(document).map_err(|error| fail(error.path().to_string(), error.inner()))?;
+    check(&config).map_err(|(key, message)| {
+        let position = find(text, key).map(|at| position(text, at));
+        Error { file: Some(path.into()), position, key: key.into(), message }
+    })?;
+    Ok(config)
+}
+
+/// What the types cannot say.
+fn check(config: &Config) -> Result<(), (&'static str, String)> {
+    let one_each = |v4: usize, all: usize| v4 <= 1 && all - v4 <= 1;
+    let inside = &config.inside;
+    let binds = inside.bind.iter().filter(|address| address.is_ipv4()).count();
+    let told = inside.advertise.iter().filter(|address| address.is_ipv4()).count();
+    let limits = &config.limits;
+    let rules: [(bool, &'static str, &str); 13] = [
+        (config.workers <= 64, "workers", "at most 64"),
+        (!inside.bind.is_empty(), "inside.bind", "at least one address is needed"),
+        (one_each(binds, inside.bind.len()), "inside.bind", "at most one address for each address family"),
+        (one_each(told, inside.advertise.len()), "inside.advertise", "at most one address for each address family"),
+        (
+            inside.advertise.iter().all(|address| !address.is_unspecified()),
+            "inside.advertise",
+            "instances must be told a real address",
+        ),
+        (limits.message_bytes >= 1_300, "limits.message_bytes", "at least 1300"),
+        (limits.message_bytes <= 1 << 24, "limits.message_bytes", "at most 16777216"),
+        (limits.header_bytes <= limits.message_bytes, "limits.header_bytes", "at most limits.message_bytes"),
+        (limits.transactions >= 16, "limits.transactions", "at least 16"),
+        (limits.source_connections >= 1, "limits.source_connections", "at least 1"),
+        (limits.outbox_bytes >= limits.message_bytes, "limits.outbox_bytes", "at least limits.message_bytes"),
+        (config.timers.c.ms() > 180_000, "timers.c", "must be more than 3m (RFC 3261 §16.6)"),
+        (config.health.fall >= 1 && config.health.rise >= 1, "health", "rise and fall are at least 1"),
+    ];
+    match rules.into_iter().find(|(sound, ..)| !sound) {
+        Some((_, key, message)) => Err((key, message.into())),
+        None => Ok(()),
+    }
+}
+
+fn locate(path: Option<&Path>, key: &str, message: String) -> Error {
+    Error { file: path.map(Into::into), position: None, key: key.into(), message }
+}
+
+/// Where a key stands in the text, as well as a search for its last part in its table can tell.
+fn find(text: &str, key: &str) -> Option<usize> {
+    let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let from = if table.is_empty() { 0 } else { text.find(&format!("[{table}]"))? };
+    let rest = text.get(from..)?;
+    let mut at = from;
+    for line in rest.split_inclusive('\n') {
+        if line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=')) {
+            return Some(at);
+        }
+        at += line.len();
+    }
+    Some(from)
+}
+
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const SHIPPED: &str = include_str!("../../config/nantucket.toml");
+
+    fn refused(text: &str) -> String {
+        parse(text, Path::new("n.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_shipped_file_shows_every_default() {
+        // PROTOCOLS 4, trap 9
+        assert_eq!(parse(SHIPPED, Path::new("config/nantucket.toml")).unwrap(), Config::default());
+        let keys = |config: &toml::Table| super::super::reload::flatten(config).into_keys().collect::<BTreeSet<_>>();
+        let shipped: toml::Table = SHIPPED.parse().unwrap();
+        let defaults = toml::Table::try_from(Config::default()).unwrap();
+        assert_eq!(keys(&shipped), keys(&defaults));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_place() {
+        let error = refused("workers = 1\n[limits]\nconections = 5\n");
+        assert!(error.starts_with("n.toml:3:1: limits.conections: unknown field `conections`"), "{error}");
+        assert!(refused("wrokers = 1").starts_with("n.toml:1:1: wrokers: unknown field"));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_refused_with_its_place() {
+        assert!(refused("[timers]\nt1 = 500\n").starts_with("n.toml:2:6: timers.t1: invalid type"));
+        assert!(refused("[timers]\nt1 = \"half\"\n").contains("n.toml:2:6: timers.t1: `half` is no time"));
+        assert!(refused("[inside]\nbind = [\"nowhere\"]\n").starts_with("n.toml:2:9: inside.bind[0]: invalid"));
+        assert!(refused("workers = = 1").starts_with("n.toml:1:11"));
+    }
+
+    #[test]
+    fn what_the_types_cannot_say_is_checked() {
+        // T12
+        assert_eq!(refused("[timers]\nc = \"180s\"\n"), "n.toml:2:1: timers.c: must be more than 3m (RFC 3261 §16.6)");
+        assert!(parse("[timers]\nc = \"180001ms\"\n", Path::new("n")).is_ok());
+        assert!(refused("[inside]\nbind = [\"1.1.1.1:1\", \"2.2.2.2:2\"]").contains("inside.bind: at most one"));
+        assert!(refused("workers = 65").starts_with("n.toml:1:1: workers: at most 64"));
+    }
+
+    #[test]
+    fn the_environment_is_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n.toml");
+        std::fs::write(&path, "workers = 3\n[log]\nlevel = \"warn\"\n").unwrap();
+        let env = |name: &str| (name == "NANTUCKET_WORKERS").then(|| "5".to_string());
+        let config = load(Some(&path), &env).unwrap();
+        assert_eq!((config.workers, config.log.level.as_str()), (5, "warn"));
+        let wrong = |name: &str| (name == "NANTUCKET_WORKERS").then(|| "many".to_string());
+        assert!(load(Some(&path), &wrong).unwrap_err().to_string().starts_with("environment: NANTUCKET_WORKERS: "));
+        assert!(load(Some(&dir.path().join("none.toml")), &env).is_err());
+    }
+}
