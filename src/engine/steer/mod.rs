@@ -178,3 +178,6 @@ pub fn flow_ref(flow: &Flow, listener: Option<&Listener>) -> FlowRef {
     let full = FlowRef::from(flow);
     if listener.is_some_and(|l| !l.bind.ip().is_unspecified()) { full.without_local() } else { full }
 }
+
+#[cfg(test)]
+mod tests;
