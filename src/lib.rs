@@ -5,6 +5,8 @@
 //! (`net`, `driver`, `http`, `control`, …) do.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod admin;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;

@@ -1,3 +1,27 @@
-//! The `nantucket` program.
+//! The `nantucket` program: reads the command line and hands over.
 
-fn main() {}
+use clap::Parser as _;
+use nantucket::cli::{Cli, Command};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(_) | Command::Demo(_) => ExitCode::FAILURE,
+        Command::Client(client) => match client.execute() {
+            Ok(shown) => print(&shown.0),
+            Err(failure) => {
+                let _ = std::io::stderr().write_all(failure.report().as_bytes());
+                ExitCode::from(&failure)
+            }
+        },
+    }
+}
+
+/// A reader that went away, as in `nantucket audit | head`, is no error.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}

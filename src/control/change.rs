@@ -118,7 +118,7 @@ impl<T> Clone for Versioned<T> {
 }
 
 /// What became of a set of changes.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Applied {
     /// The revision that holds them; the one before if they changed nothing.
     pub revision: u64,

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 /// One thing that is wrong with one field of one row.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = RowProblem)]
 pub struct Problem {
     /// Kind and name of the row, as in `instance/acme`; `table` for the whole.
     pub row: String,
@@ -43,6 +44,7 @@ macro_rules! codes {
         /// The stable code of a problem.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "kebab-case")]
+        #[schema(as = RowProblemCode)]
         pub enum Code { $($(#[$doc])* $name,)* }
 
         impl Code {

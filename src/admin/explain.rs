@@ -1,0 +1,272 @@
+//! What would become of a request, and by which rule: the table and the health of targets, read as
+//! the data plane reads them. Pure; nothing is sent.
+
+use super::view::{Answer, Explanation, Rule, Target};
+use crate::model::{State, Unknown, WebService};
+use crate::route::snapshot::{Backend, Host, Instance, Proxy, Snapshot};
+use serde::Deserialize;
+use std::net::IpAddr;
+use std::sync::Arc;
+use utoipa::IntoParams;
+
+/// What is asked.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Address of the phone or browser.
+    #[param(value_type = Option<String>)]
+    pub from: Option<IpAddr>,
+    /// The account that registers or calls, as in `6001@acme`.
+    pub register: Option<String>,
+    /// The host a browser asks for.
+    pub host: Option<String>,
+    /// The path it asks for.
+    pub path: Option<String>,
+    /// Only this proxy.
+    pub proxy: Option<String>,
+}
+
+enum Protocol<'a> {
+    Sip { host: &'a str },
+    Web { host: &'a str, path: &'a str },
+}
+
+/// Answers for every proxy asked about. `Err` says what is wrong with the question.
+pub fn explain(snapshot: &Snapshot, question: &Question, now_unix: u64) -> Result<Explanation, String> {
+    let protocol = match (&question.register, &question.host) {
+        (Some(account), None) => Protocol::Sip { host: sip_host(account)? },
+        (None, Some(host)) => Protocol::Web { host: without_port(host), path: question.path.as_deref().unwrap_or("/") },
+        _ => return Err("ask either for an account (register=user@name) or for a web address (host=name)".into()),
+    };
+    let asked = |proxy: &&Arc<Proxy>| question.proxy.as_ref().is_none_or(|name| proxy.name.eq_ignore_ascii_case(name));
+    let proxies: Vec<_> = snapshot.proxies.iter().filter(asked).collect();
+    if let (Some(name), true) = (&question.proxy, proxies.is_empty()) {
+        return Err(format!("there is no proxy {name}"));
+    }
+    let answers = proxies.into_iter().map(|proxy| {
+        let mut answer = Answer {
+            proxy: proxy.name.to_string(),
+            instance: None,
+            state: None,
+            steps: Vec::new(),
+            rule: Rule::Forwarded,
+            status: None,
+            targets: Vec::new(),
+            web: None,
+        };
+        if let Some(from) = question.from {
+            source(snapshot, proxy, from, &mut answer);
+        }
+        match protocol {
+            Protocol::Sip { host } => sip(snapshot, proxy, host, now_unix, &mut answer),
+            Protocol::Web { host, path } => web(snapshot, proxy, host, path, now_unix, &mut answer),
+        }
+        answer
+    });
+    Ok(Explanation { question: words(question), revision: snapshot.revision, answers: answers.collect() })
+}
+
+fn words(question: &Question) -> String {
+    let what = match (&question.register, &question.host) {
+        (Some(account), _) => format!("REGISTER of {account}"),
+        (_, Some(host)) => format!("GET {host}{}", question.path.as_deref().unwrap_or("/")),
+        _ => String::new(),
+    };
+    match question.from {
+        Some(from) => format!("{what} from {from}"),
+        None => what,
+    }
+}
+
+/// `[sip:]user@host[:port][;…]`
+fn sip_host(account: &str) -> Result<&str, String> {
+    let bare = account.split(['<', '>']).max_by_key(|part| part.len()).unwrap_or(account);
+    let bare = bare.strip_prefix("sips:").or(bare.strip_prefix("sip:")).unwrap_or(bare);
+    let host = bare.rsplit_once('@').map(|(_, host)| host);
+    let host = host.and_then(|host| host.split([';', '?']).next()).map(without_port).unwrap_or_default();
+    if host.is_empty() {
+        return Err(format!("'{account}' is not of the form user@name"));
+    }
+    Ok(host)
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((host, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (!host.contains(':') || host.ends_with(']')) =>
+        {
+            host
+        }
+        _ => host,
+    }
+}
+
+fn source(snapshot: &Snapshot, proxy: &Proxy, from: IpAddr, answer: &mut Answer) {
+    let from = from.to_canonical();
+    for instance in &snapshot.instances {
+        if instance.backends.iter().any(|backend| backend.address.ip().to_canonical() == from) {
+            let name = &instance.name;
+            answer.steps.push(format!(
+                "{from} is an address of {name}'s own PBX; below is what it would get if it came to the outside"
+            ));
+        }
+    }
+    if proxy.trusted_peers.iter().any(|net| net.contains(&from)) {
+        answer.steps.push(format!("{from} is a trusted peer: its Forwarded fields are believed"));
+    }
+}
+
+fn sip(snapshot: &Snapshot, proxy: &Proxy, host: &str, now_unix: u64, answer: &mut Answer) {
+    let found = match snapshot.resolve_host(proxy, host.as_bytes(), now_unix) {
+        Host::Proxy => by_default(snapshot, proxy, host, answer),
+        found => found_instance(snapshot, proxy, host, found, answer),
+    };
+    let Some(instance) = found else {
+        if answer.rule == Rule::UnknownInstance {
+            let drop = proxy.unknown == Unknown::Drop;
+            answer.status = (!drop).then_some(404);
+            answer.steps.push(if drop { "the request is dropped" } else { "the phone gets 404" }.into());
+        }
+        return;
+    };
+    answer.targets = by_priority(instance);
+    if !is_on(instance, answer) {
+        answer.status = Some(503);
+        answer.steps.push("a REGISTER gets 503 with Retry-After, a call 480".into());
+        return;
+    }
+    let up = answer.targets.iter().filter(|target| target.up).count();
+    if up == 0 {
+        let why = if answer.targets.is_empty() { "has no backend" } else { "has backends, but none of them answers" };
+        refuse(answer, Rule::NoTarget, Some(503), format!("{} {why}: 503 with Retry-After", instance.name));
+        return;
+    }
+    answer.steps.push(format!("{up} of {} targets are up; it is forwarded", answer.targets.len()));
+}
+
+fn by_default<'a>(snapshot: &'a Snapshot, proxy: &Proxy, host: &str, answer: &mut Answer) -> Option<&'a Arc<Instance>> {
+    let default = proxy.default_instance.and_then(|id| snapshot.by_id(id));
+    match default {
+        Some(instance) => {
+            answer.steps.push(format!("{host} is the proxy itself, whose default instance is {}", instance.name));
+            name(instance, answer);
+        }
+        None => refuse(
+            answer,
+            Rule::ProxyItself,
+            Some(404),
+            format!("{host} is the proxy itself and names no instance; the proxy has no default instance: 404"),
+        ),
+    }
+    default
+}
+
+fn web(snapshot: &Snapshot, proxy: &Proxy, host: &str, path: &str, now_unix: u64, answer: &mut Answer) {
+    let mut found = snapshot.resolve_host(proxy, host.as_bytes(), now_unix);
+    let mut named = host;
+    if found == Host::Proxy {
+        let label = path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
+        if label.is_empty() {
+            let status = if proxy.redirection_url.is_some() { 302 } else { 200 };
+            let what = proxy
+                .redirection_url
+                .as_ref()
+                .map_or_else(|| "it shows its landing page".to_owned(), |url| format!("it sends the browser to {url}"));
+            refuse(answer, Rule::ProxyItself, Some(status), format!("{host} is the proxy itself: {what}"));
+            return;
+        }
+        answer.steps.push(format!("{host} is the proxy itself, so the path names the instance: {label}"));
+        found = snapshot.resolve_label(proxy, label.as_bytes(), now_unix);
+        named = label;
+    }
+    let Some(instance) = found_instance(snapshot, proxy, named, found, answer) else {
+        answer.status = Some(404);
+        answer.steps.push("the browser gets the page for unknown names, 404".into());
+        return;
+    };
+    if !is_on(instance, answer) {
+        answer.status = Some(503);
+        answer.steps.push("the browser gets the maintenance page, 503".into());
+        return;
+    }
+    match &instance.web {
+        Some(web) if web.service != WebService::Off => {
+            let url = format!("{}://{}:{}", if web.tls { "https" } else { "http" }, web.host, web.port);
+            answer.steps.push(format!("it is forwarded to {url}"));
+            answer.web = Some(url);
+        }
+        _ => refuse(
+            answer,
+            Rule::NoWeb,
+            Some(404),
+            format!("{} has no web side that is switched on: 404", instance.name),
+        ),
+    }
+}
+
+fn found_instance<'a>(
+    snapshot: &'a Snapshot,
+    proxy: &Proxy,
+    named: &str,
+    found: Host,
+    answer: &mut Answer,
+) -> Option<&'a Arc<Instance>> {
+    let Host::Instance { index, former } = found else {
+        let served = if proxy.instances.is_some() { " that it serves" } else { "" };
+        let reason = format!("{named} is no name, alias or former name of an instance{served}");
+        refuse(answer, Rule::UnknownInstance, None, reason);
+        return None;
+    };
+    let instance = snapshot.instance(index)?;
+    let how = if former { "a former name" } else { "a name or alias" };
+    answer.steps.push(format!("{named} is {how} of instance {} (id {})", instance.name, instance.id.0));
+    name(instance, answer);
+    Some(instance)
+}
+
+fn name(instance: &Instance, answer: &mut Answer) {
+    answer.instance = Some(instance.name.to_string());
+    answer.state = Some(instance.state);
+}
+
+fn is_on(instance: &Instance, answer: &mut Answer) -> bool {
+    let on = instance.state == State::On;
+    if on {
+        answer.steps.push(format!("{} is on", instance.name));
+    } else {
+        let state = format!("{:?}", instance.state).to_lowercase();
+        refuse(
+            answer,
+            Rule::InstanceOff,
+            None,
+            format!("{} is {state}, and only instances that are on are served", instance.name),
+        );
+    }
+    on
+}
+
+fn refuse(answer: &mut Answer, rule: Rule, status: Option<u16>, step: String) {
+    answer.rule = rule;
+    answer.status = status;
+    answer.steps.push(step);
+}
+
+fn by_priority(instance: &Instance) -> Vec<Target> {
+    let mut targets: Vec<Target> = instance.backends.iter().map(target).collect();
+    targets.sort_by_key(|target| (!target.up, target.priority));
+    targets
+}
+
+/// A target as it is shown.
+pub(super) fn target(backend: &Backend) -> Target {
+    Target {
+        backend: backend.id,
+        address: backend.address,
+        transport: backend.transport,
+        priority: backend.priority,
+        weight: backend.weight,
+        up: backend.health.is_up(),
+        falls: backend.health.falls.read(),
+    }
+}

@@ -1,0 +1,61 @@
+//! The management API: `/api/v1` over HTTPS on a port of its own, with a bearer token.
+//!
+//! It translates between HTTP and [`Service`], and shows live facts of the node through [`Live`].
+//! It decides nothing about rows (that is `control`) and proxies nothing (that is `http`). `app`
+//! binds the listeners and calls [`serve`]; the command line (`cli`) is its client.
+
+mod auth;
+mod etag;
+pub mod explain;
+mod extract;
+pub mod live;
+mod merge;
+pub mod openapi;
+pub mod problem;
+mod request_id;
+mod routes;
+mod serve;
+mod signin;
+pub mod token;
+pub mod view;
+
+pub use auth::ADMIN;
+pub use routes::router;
+pub use serve::serve;
+pub use signin::SignIns;
+
+use crate::clock::{Clock, Tick};
+use crate::control::service::Service;
+use crate::route::cell::Cell;
+use crate::stats::Counter;
+use live::Live;
+use std::sync::Arc;
+
+/// What the handlers work with.
+pub struct Api {
+    service: Arc<Service>,
+    cell: Arc<Cell>,
+    live: Arc<dyn Live>,
+    clock: Clock,
+    started: Tick,
+    token: token::Digest,
+    /// Failed sign-ins.
+    pub sign_ins: SignIns,
+    /// Times a connection had to wait because all places were taken.
+    pub connections_full: Counter,
+}
+
+impl Api {
+    /// An API in front of these; its uptime counts from now.
+    pub fn new(
+        service: Arc<Service>,
+        cell: Arc<Cell>,
+        live: Arc<dyn Live>,
+        clock: Clock,
+        token: token::Digest,
+    ) -> Arc<Self> {
+        let started = clock.now().tick;
+        let (sign_ins, connections_full) = (SignIns::default(), Counter::default());
+        Arc::new(Self { service, cell, live, clock, started, token, sign_ins, connections_full })
+    }
+}

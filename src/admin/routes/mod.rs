@@ -1,0 +1,74 @@
+//! The routes of `/api/v1`, one file a resource. The list here makes both the router and the
+//! OpenAPI document.
+
+mod audit;
+mod certificates;
+mod instances;
+mod list;
+mod node;
+mod plan;
+mod proxies;
+mod refuse;
+mod table;
+
+use super::extract::MAX_BODY;
+use super::problem::{Code, Problem};
+use super::{Api, auth, openapi, request_id};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Where the API begins.
+pub const BASE: &str = "/api/v1";
+
+/// The whole API.
+pub fn router(api: Arc<Api>) -> Router {
+    let (routes, document) = described().split_for_parts();
+    let guarded = routes
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::layer))
+        .with_state(api);
+    openapi::route(document).fallback_service(guarded).layer(middleware::from_fn(request_id::layer))
+}
+
+/// The routes with their description.
+pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
+    let resources = OpenApiRouter::default()
+        .routes(routes!(instances::list, instances::create))
+        .routes(routes!(instances::show, instances::replace, instances::patch, instances::remove))
+        .routes(routes!(instances::start))
+        .routes(routes!(instances::stop))
+        .routes(routes!(instances::rename))
+        .routes(routes!(proxies::list, proxies::create))
+        .routes(routes!(proxies::show, proxies::replace, proxies::patch, proxies::remove))
+        .routes(routes!(certificates::list, certificates::create))
+        .routes(routes!(certificates::show, certificates::replace, certificates::remove))
+        .routes(routes!(table::show))
+        .routes(routes!(plan::plan))
+        .routes(routes!(plan::apply))
+        .routes(routes!(audit::list))
+        .routes(routes!(node::status))
+        .routes(routes!(node::health))
+        .routes(routes!(node::bindings))
+        .routes(routes!(node::explain));
+    OpenApiRouter::with_openapi(openapi::frame()).nest(BASE, resources)
+}
+
+async fn unknown(request: Request) -> Problem {
+    Problem::new(
+        Code::UnknownRoute,
+        format!("there is no {}; {BASE}/openapi.json describes all routes", request.uri().path()),
+    )
+}
+
+async fn not_allowed(request: Request) -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        format!("{} is not possible on {}; the Allow header lists what is", request.method(), request.uri().path()),
+    )
+}

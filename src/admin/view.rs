@@ -1,0 +1,197 @@
+//! The documents of the API that are not rows of the table. The command line reads the same types.
+
+use super::live::{BoundListener, Phase};
+use crate::control::change::Change;
+use crate::control::plan::RenamePreview;
+use crate::ids::{BackendId, InstanceId};
+use crate::model::{Certificate, Instance, Proxy, State};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A part of a list.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// How many there are in all that match.
+    pub total: usize,
+    /// Give it as `after` to get the next part; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A certificate without its key (R82).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CertificateView {
+    /// Its name.
+    pub name: String,
+    /// PEM, leaf first.
+    pub chain: String,
+    /// Subject of the leaf.
+    pub subject: String,
+    /// Issuer of the leaf.
+    pub issuer: String,
+    /// Host names and addresses of the leaf.
+    pub names: Vec<String>,
+    /// Unix seconds from which it is valid.
+    pub not_before: u64,
+    /// Unix seconds after which it is not.
+    pub not_after: u64,
+}
+
+/// Asks for another name (R7).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rename {
+    /// The new name.
+    pub to: String,
+    /// Days for which the old name keeps routing; 30 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<u32>,
+    /// Only show what would happen.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What a rename did, or would do.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Renamed {
+    /// Whether it was done.
+    pub done: bool,
+    /// Whom it concerns.
+    pub preview: RenamePreview,
+}
+
+/// Rows as they shall be, or single changes: what is planned or applied in one piece.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wanted {
+    /// Instances to create, or to replace where the name exists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<Instance>,
+    /// Proxies to create, or to replace where the name exists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<Proxy>,
+    /// Certificates to store.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificate>,
+    /// Remove instances and proxies that are not listed here.
+    pub complete: bool,
+    /// Single changes, made after the rows above.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+}
+
+/// An instance's targets as the node sees them.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct InstanceHealth {
+    /// The instance's name.
+    pub name: String,
+    /// Its id.
+    pub id: InstanceId,
+    /// Where it is in its life.
+    pub state: State,
+    /// Registered contacts.
+    pub bindings: u64,
+    /// Calls in progress.
+    pub calls: u64,
+    /// HTTP requests and tunnels at work.
+    pub http_active: u64,
+    /// SIP requests that came by a former name (R7).
+    pub former_name_requests: u64,
+    /// Its SIP targets.
+    pub targets: Vec<Target>,
+}
+
+/// One SIP target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Target {
+    /// The backend of the row it comes from.
+    pub backend: BackendId,
+    /// Address and port.
+    #[schema(value_type = String)]
+    pub address: std::net::SocketAddr,
+    /// Transport.
+    pub transport: crate::ids::Transport,
+    /// Lower is tried first.
+    pub priority: u16,
+    /// Share among equals.
+    pub weight: u16,
+    /// Whether it answers.
+    pub up: bool,
+    /// Times it went down since the node started.
+    pub falls: u64,
+}
+
+/// The node.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// Of the program.
+    pub version: String,
+    /// Where the node is in its life.
+    pub phase: Phase,
+    /// Seconds since its start.
+    pub uptime_seconds: u64,
+    /// Revision of the table it routes by.
+    pub revision: u64,
+    /// Instances in that table.
+    pub instances: usize,
+    /// Proxies in that table.
+    pub proxies: usize,
+    /// What it listens on, and what it cannot.
+    pub listeners: Vec<BoundListener>,
+}
+
+/// What would become of a request, and by which rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// The question in words.
+    pub question: String,
+    /// Revision of the table that answers it.
+    pub revision: u64,
+    /// One answer for each proxy asked about.
+    pub answers: Vec<Answer>,
+}
+
+/// What one proxy would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Answer {
+    /// The proxy.
+    pub proxy: String,
+    /// The instance it would go to; absent if none is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Its state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// The decisions in order, in words.
+    pub steps: Vec<String>,
+    /// The rule that decides, for programs.
+    pub rule: Rule,
+    /// The status the client gets from this node; absent if the instance answers, or nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The instance's targets by priority; equal ones share the accounts by weight.
+    pub targets: Vec<Target>,
+    /// The web address, for a question about HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web: Option<String>,
+}
+
+/// The rule that decides what becomes of a request. The words are those of logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// It goes to the instance.
+    Forwarded,
+    /// No instance of that name is known at the proxy.
+    UnknownInstance,
+    /// The host is the proxy itself.
+    ProxyItself,
+    /// The instance is not switched on.
+    InstanceOff,
+    /// The instance has no target that could serve.
+    NoTarget,
+    /// The instance has no web side, or it is switched off.
+    NoWeb,
+}

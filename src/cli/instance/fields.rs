@@ -1,0 +1,229 @@
+//! The options that describe an instance, shared by `add` and `set`, and how they become a row.
+
+use crate::ids::{BackendId, Transport};
+use crate::model::{Backend, Instance, Language, Prefix, Profile, Web, WebService};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::str::FromStr;
+
+/// What may be said about an instance.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Fields {
+    /// Name that people see
+    #[arg(long, value_name = "TEXT")]
+    pub display_name: Option<String>,
+    /// A SIP address of the PBX, as in udp:10.0.0.5:5060 or tcp:pbx:5060,weight=2,priority=1,profile=contact;
+    /// give it again for more
+    #[arg(long = "backend", value_name = "BACKEND", value_parser = backend)]
+    pub backends: Vec<BackendArg>,
+    /// How the PBX is told the way back to a phone, where --backend does not say it
+    #[arg(long, value_name = "PROFILE", value_parser = word::<Profile>,
+        help = "Return path of the PBX: asterisk-pjsip, asterisk-sip, freeswitch, kamailio, generic, contact, none")]
+    pub profile: Option<Profile>,
+    /// The PBX's web address, as in http://10.0.0.5:80
+    #[arg(long, value_name = "URL")]
+    pub web: Option<String>,
+    /// What becomes of /NAME in paths: strip or keep
+    #[arg(long, value_name = "PREFIX", value_parser = word::<Prefix>)]
+    pub web_prefix: Option<Prefix>,
+    /// Which part of the web side is served: full, rest or off
+    #[arg(long, value_name = "SERVICE", value_parser = word::<WebService>)]
+    pub web_service: Option<WebService>,
+    /// Verify the certificate of an https web address
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub web_verify: Option<bool>,
+    /// A further SIP domain and web host of the instance; give it again for more
+    #[arg(long = "alias", value_name = "HOST")]
+    pub aliases: Vec<String>,
+    /// Language of pages and reasons: en or de
+    #[arg(long, value_name = "LANGUAGE", value_parser = word::<Language>)]
+    pub language: Option<Language>,
+    /// Most SIP transactions at once; 0 is the node's default
+    #[arg(long, value_name = "N")]
+    pub max_transactions: Option<u32>,
+    /// Most HTTP requests and tunnels at once; 0 is the node's default
+    #[arg(long, value_name = "N")]
+    pub max_http_requests: Option<u32>,
+    /// Largest HTTP request body in bytes; 0 is the node's default
+    #[arg(long, value_name = "BYTES")]
+    pub max_http_body: Option<u64>,
+}
+
+/// A backend as given on the command line.
+#[derive(Clone, Debug)]
+pub struct BackendArg {
+    row: Backend,
+    profile: Option<Profile>,
+}
+
+impl BackendArg {
+    /// A backend that stays at its address keeps its id, and with it its health.
+    fn resolve(self, known: &[Backend], profile: Option<Profile>) -> Backend {
+        let same = known.iter().find(|it| it.address == self.row.address && it.transport == self.row.transport);
+        let profile = self.profile.or(profile).or(same.map(|it| it.profile)).unwrap_or_default();
+        Backend { id: same.map_or(BackendId(0), |it| it.id), profile, ..self.row }
+    }
+}
+
+/// What may be taken away from an instance.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Removals {
+    /// Take all SIP addresses away
+    #[arg(long, conflicts_with = "backends")]
+    pub no_backend: bool,
+    /// Take the web address away
+    #[arg(long, conflicts_with_all = ["web", "web_prefix", "web_service", "web_verify"])]
+    pub no_web: bool,
+    /// Take all aliases away
+    #[arg(long, conflicts_with = "aliases")]
+    pub no_alias: bool,
+}
+
+impl Fields {
+    /// Writes what was said into the row. `Err` says what does not fit together.
+    pub fn apply(self, row: &mut Instance) -> Result<(), String> {
+        self.apply_web(row)?;
+        if self.backends.is_empty() {
+            for backend in &mut row.backends {
+                set(&mut backend.profile, self.profile);
+            }
+        } else {
+            row.backends = self.backends.into_iter().map(|it| it.resolve(&row.backends, self.profile)).collect();
+        }
+        if !self.aliases.is_empty() {
+            row.aliases = self.aliases;
+        }
+        set(&mut row.display_name, self.display_name);
+        set(&mut row.language, self.language);
+        set(&mut row.limits.transactions, self.max_transactions);
+        set(&mut row.limits.http_requests, self.max_http_requests);
+        set(&mut row.limits.http_body_bytes, self.max_http_body);
+        Ok(())
+    }
+
+    fn apply_web(&self, row: &mut Instance) -> Result<(), String> {
+        if let Some(url) = &self.web {
+            let web = row.web.get_or_insert(Web {
+                url: String::new(),
+                prefix: Prefix::default(),
+                service: WebService::default(),
+                verify: false,
+            });
+            web.url.clone_from(url);
+        }
+        let says_how = self.web_prefix.is_some() || self.web_service.is_some() || self.web_verify.is_some();
+        match &mut row.web {
+            None if says_how => Err("the instance has no web address yet: give it with --web URL".into()),
+            None => Ok(()),
+            Some(web) => {
+                set(&mut web.prefix, self.web_prefix);
+                set(&mut web.service, self.web_service);
+                set(&mut web.verify, self.web_verify);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Removals {
+    /// Takes away what was named.
+    pub fn apply(&self, row: &mut Instance) {
+        if self.no_backend {
+            row.backends.clear();
+        }
+        if self.no_web {
+            row.web = None;
+        }
+        if self.no_alias {
+            row.aliases.clear();
+        }
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+/// A word of a serialised enum; the refusal lists the words there are.
+pub fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(Value::String(text.to_ascii_lowercase())).map_err(|error| error.to_string())
+}
+
+/// `[transport:]host[:port][,weight=N][,priority=N][,profile=P]`
+fn backend(text: &str) -> Result<BackendArg, String> {
+    let mut parts = text.split(',');
+    let place = parts.next().unwrap_or_default();
+    let (transport, address) = match place.split_once(':') {
+        Some((first, rest)) if !rest.is_empty() => match word::<Transport>(first) {
+            Ok(transport) => (transport, rest),
+            Err(_) => (Transport::Udp, place),
+        },
+        _ => (Transport::Udp, place),
+    };
+    if address.is_empty() {
+        return Err("an address is missing, as in udp:10.0.0.5:5060".into());
+    }
+    let mut row = Backend {
+        id: BackendId(0),
+        address: address.into(),
+        transport,
+        priority: 0,
+        weight: 1,
+        profile: Profile::default(),
+    };
+    let mut profile = None;
+    for part in parts {
+        match part.split_once('=') {
+            Some(("weight", value)) => row.weight = number(value)?,
+            Some(("priority", value)) => row.priority = number(value)?,
+            Some(("profile", value)) => profile = Some(word(value)?),
+            _ => return Err(format!("'{part}' is none of weight=N, priority=N, profile=NAME")),
+        }
+    }
+    Ok(BackendArg { row, profile })
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, String>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error| format!("'{text}': {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_read_with_and_without_its_options() {
+        let plain = backend("10.0.0.5:5060").unwrap().row;
+        assert_eq!((plain.transport, plain.address.as_str(), plain.weight), (Transport::Udp, "10.0.0.5:5060", 1));
+        let BackendArg { row, profile } =
+            backend("TCP:[2001:db8::1]:5080,weight=0,priority=7,profile=asterisk-pjsip").unwrap();
+        assert_eq!((row.transport, row.address.as_str()), (Transport::Tcp, "[2001:db8::1]:5080"));
+        assert_eq!((row.weight, row.priority, profile), (0, 7, Some(Profile::AsteriskPjsip)));
+        assert_eq!(backend("pbx").unwrap().row.address, "pbx");
+        assert_eq!(backend("udp:pbx").unwrap().row.address, "pbx");
+        for bad in ["", ",weight=1", "a,weight=x", "a,weight=70000", "a,color=red", "a,profile=nobody"] {
+            assert!(backend(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_backend_that_stays_keeps_its_id_and_profile() {
+        let mut known = backend("udp:10.0.0.5,profile=kamailio").unwrap().resolve(&[], None);
+        known.id = BackendId(7);
+        let known = [known];
+        let resolve = |text, profile| {
+            let row = backend(text).unwrap().resolve(&known, profile);
+            (row.id.0, row.profile)
+        };
+        assert_eq!(resolve("10.0.0.5,weight=3", None), (7, Profile::Kamailio));
+        assert_eq!(resolve("10.0.0.5", Some(Profile::Contact)), (7, Profile::Contact));
+        assert_eq!(resolve("10.0.0.5,profile=none", Some(Profile::Contact)), (7, Profile::None));
+        assert_eq!(resolve("tcp:10.0.0.5", None), (0, Profile::Generic));
+        assert_eq!(resolve("10.0.0.6", None), (0, Profile::Generic));
+    }
+}

@@ -1,0 +1,121 @@
+//! `nantucket instance show`.
+
+use crate::admin::live::Binding;
+use crate::admin::view::{InstanceHealth, Page, Target};
+use crate::cli::exit::Failure;
+use crate::cli::reach::Reach;
+use crate::cli::show::{self, Shown};
+use crate::model::Instance;
+
+/// Which one.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Its name
+    name: String,
+    /// Show its registered contacts too
+    #[arg(long)]
+    bindings: bool,
+}
+
+/// Shows it.
+pub fn execute(args: &Args, reach: &Reach) -> Result<Shown, Failure> {
+    let node = reach.node()?;
+    let row: Instance = node.get(&["instances", &args.name], &[])?.value;
+    if reach.json && !args.bindings {
+        return Ok(Shown::either(true, &row, |_| String::new()));
+    }
+    let by_name = [("instance", row.name.clone())];
+    if reach.json {
+        let bindings: Page<Binding> = node.get(&["bindings"], &by_name)?.value;
+        return Ok(Shown::either(true, &bindings.items, |_| String::new()));
+    }
+    let health: Vec<InstanceHealth> = node.all(&["health"], &by_name)?;
+    let mut text = facts(&row);
+    if let Some(health) = health.first() {
+        text.push('\n');
+        text.push_str(&live(health));
+    }
+    if args.bindings {
+        let bindings: Page<Binding> = node.get(&["bindings"], &by_name)?.value;
+        text.push('\n');
+        text.push_str(&contacts(&bindings));
+    }
+    Ok(Shown(text))
+}
+
+/// The row in one line, for what a change reports.
+pub fn one_line(row: &Instance) -> String {
+    let backends = show::list(row.backends.iter().map(|it| format!("{}:{}", it.transport, it.address)));
+    format!("{} (id {}, {}), backends: {backends}", row.name, row.id.0, show::word(&row.state))
+}
+
+fn facts(row: &Instance) -> String {
+    let mut facts = vec![
+        ("name", row.name.clone()),
+        ("display name", if row.display_name.is_empty() { "-".into() } else { row.display_name.clone() }),
+        ("id", row.id.0.to_string()),
+        ("state", show::word(&row.state)),
+        ("aliases", show::list(&row.aliases)),
+        ("language", show::word(&row.language)),
+    ];
+    for former in &row.former_names {
+        facts.push(("former name", format!("{}, routes until {}", former.name, show::moment(former.until))));
+    }
+    for backend in &row.backends {
+        facts.push((
+            "backend",
+            format!(
+                "{}: {}:{}, priority {}, weight {}, profile {}",
+                backend.id.0,
+                backend.transport,
+                backend.address,
+                backend.priority,
+                backend.weight,
+                show::word(&backend.profile)
+            ),
+        ));
+    }
+    if let Some(web) = &row.web {
+        let verify = if web.verify { ", certificate verified" } else { "" };
+        let (prefix, service) = (show::word(&web.prefix), show::word(&web.service));
+        facts.push(("web", format!("{}, service {service}, prefix {prefix}{verify}", web.url)));
+    }
+    let limit = |n: u64| if n == 0 { "the node's default".to_owned() } else { n.to_string() };
+    facts.push(("max transactions", limit(row.limits.transactions.into())));
+    facts.push(("max HTTP requests", limit(row.limits.http_requests.into())));
+    facts.push(("max HTTP body", limit(row.limits.http_body_bytes)));
+    show::facts(facts)
+}
+
+fn live(health: &InstanceHealth) -> String {
+    let mut text = show::facts([
+        ("bindings", health.bindings.to_string()),
+        ("calls", health.calls.to_string()),
+        ("HTTP at work", health.http_active.to_string()),
+    ]);
+    text.push('\n');
+    let rows = health.targets.iter().map(|Target { backend, address, transport, up, falls, .. }| {
+        let state = if *up { "up" } else { "down" };
+        [backend.0.to_string(), transport.to_string(), address.to_string(), state.into(), falls.to_string()]
+    });
+    text.push_str(&show::table(["BACKEND", "TRANSPORT", "ADDRESS", "HEALTH", "FALLS"], rows));
+    text
+}
+
+fn contacts(page: &Page<Binding>) -> String {
+    let rows = page.items.iter().map(|it| {
+        [
+            it.account.clone(),
+            it.contact.clone(),
+            show::list(it.transport),
+            show::list(it.source),
+            it.user_agent.clone(),
+            show::moment(it.expires),
+        ]
+    });
+    let mut text = show::table(["ACCOUNT", "CONTACT", "TRANSPORT", "SOURCE", "USER AGENT", "EXPIRES"], rows);
+    if page.items.len() < page.total {
+        text.push_str(&format!("and {} more\n", page.total - page.items.len()));
+    }
+    text
+}

@@ -1,0 +1,129 @@
+//! The command line: one file a subcommand, all of them clients of a node's API.
+//!
+//! `run` and `demo` are parsed here and carried out by `main`; `check` works without a node.
+//! A command returns what stdout shows, or a [`Failure`] that says what stderr shows and how the
+//! process ends. Nothing here reads the store.
+
+pub mod audit;
+pub mod certificate;
+pub mod check;
+pub mod exit;
+pub mod explain;
+pub mod file;
+pub mod instance;
+pub mod plan;
+pub mod proxy;
+pub mod reach;
+pub mod show;
+pub mod status;
+pub mod table;
+
+use exit::Failure;
+use reach::Reach;
+use show::Shown;
+use std::path::PathBuf;
+
+/// The front door and control plane of hosted telephony: SIP and HTTP by instance name, from one
+/// hot-reloaded table.
+#[derive(Debug, clap::Parser)]
+#[command(name = "nantucket", version, after_help = exit::HELP, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Start a node: front and control plane in one process
+    Run(Run),
+    /// Show everything at work: two instances with built-in PBXs, phones that call, changes while they do
+    Demo(Demo),
+    /// Everything else.
+    #[command(flatten)]
+    Client(Box<Client>),
+}
+
+/// What is done from outside of a node.
+#[derive(Debug, clap::Subcommand)]
+pub enum Client {
+    /// Create, show and change instances, the customers' PBXs
+    Instance(Remote<instance::Command>),
+    /// Create, show and change proxies, the named fronts
+    Proxy(Remote<proxy::Command>),
+    /// Add, show and remove certificates
+    Certificate(Remote<certificate::Command>),
+    /// Show the revision and hash of the table, and what is wrong in it
+    Table(Reach),
+    /// Show what a table file would change, without changing anything
+    Plan(With<plan::Args>),
+    /// Make the changes of a table file, all of them or none
+    Apply(With<plan::Args>),
+    /// Check a configuration or a table file, without a node
+    Check(check::Args),
+    /// Show what would become of a request, and by which rule
+    Explain(With<explain::Args>),
+    /// Show who changed what, and when
+    Audit(With<audit::Args>),
+    /// Show the node: version, phase, listeners
+    Status(Reach),
+}
+
+/// A group of commands that talk to a node.
+#[derive(Debug, clap::Args)]
+pub struct Remote<C: clap::Subcommand> {
+    #[command(flatten)]
+    reach: Reach,
+    #[command(subcommand)]
+    command: C,
+}
+
+/// A command that talks to a node.
+#[derive(Debug, clap::Args)]
+pub struct With<A: clap::Args> {
+    #[command(flatten)]
+    args: A,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// Start a node.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// Bootstrap file; without it, built-in defaults
+    #[arg(long, env = "NANTUCKET_CONFIG", hide_env_values = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where table, keys, certificate and token are kept
+    #[arg(long, env = "NANTUCKET_DATA_DIR", hide_env_values = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Show everything at work.
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// Stop after the first round: exit code 0 if everything worked, else 1
+    #[arg(long)]
+    pub once: bool,
+    /// Print lines even on a terminal
+    #[arg(long)]
+    pub plain: bool,
+}
+
+impl Client {
+    /// Carries it out.
+    pub fn execute(self) -> Result<Shown, Failure> {
+        match self {
+            Self::Instance(it) => instance::execute(it.command, &it.reach),
+            Self::Proxy(it) => proxy::execute(it.command, &it.reach),
+            Self::Certificate(it) => certificate::execute(it.command, &it.reach),
+            Self::Table(reach) => table::execute(&reach),
+            Self::Plan(it) => plan::plan(&it.args, &it.reach),
+            Self::Apply(it) => plan::apply(&it.args, &it.reach),
+            Self::Check(args) => check::execute(&args),
+            Self::Explain(it) => explain::execute(&it.args, &it.reach),
+            Self::Audit(it) => audit::execute(&it.args, &it.reach),
+            Self::Status(reach) => status::execute(&reach),
+        }
+    }
+}
