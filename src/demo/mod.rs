@@ -19,6 +19,7 @@ mod registrar;
 pub mod sdp;
 pub mod text;
 pub mod transaction;
+pub mod web;
 pub mod wire;
 
 /// Locks; what a panicking holder left is taken as it is.
