@@ -10,6 +10,8 @@ pub mod call;
 pub mod dialog;
 pub mod digest;
 pub mod endpoint;
+pub mod feed;
+pub mod fetch;
 pub mod line;
 pub mod message;
 pub mod pbx;
@@ -19,6 +21,7 @@ mod registrar;
 pub mod sdp;
 pub mod text;
 pub mod transaction;
+pub mod view;
 pub mod web;
 pub mod wire;
 
