@@ -75,6 +75,11 @@ pub struct InsideAddress {
 }
 
 impl Inside {
+    /// The stable addresses of both families.
+    pub fn shared(&self) -> [Option<SocketAddr>; 2] {
+        [self.v4.map(|a| a.shared), self.v6.map(|a| a.shared)]
+    }
+
     /// The addresses for a target of this family.
     pub const fn towards(&self, target: IpAddr) -> Option<InsideAddress> {
         match target {

@@ -6,14 +6,40 @@
 //! [`Engine::handle_timeout`]. One engine is one shard; shards share only what is in
 //! [`shared::Shared`].
 
+mod ack;
+mod admit;
+mod best;
 pub mod branch;
 pub mod buffers;
+mod build;
+mod cancel;
 pub mod config;
+mod context;
 pub mod contract;
+mod core;
+mod ends;
+mod failure;
+mod forward;
+mod instance;
+mod learn;
 pub mod outbox;
+mod refusal;
 pub mod registry;
+mod reply;
+mod request;
+mod response;
 pub mod shared;
 pub mod steer;
+mod tables;
+mod target;
+mod timers;
 pub mod token;
 pub mod transaction;
 pub mod wheel;
+
+pub use self::core::Engine;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -58,13 +58,6 @@ impl Calls {
         Ok(())
     }
 
-    /// Notes that a dialog lives.
-    pub fn touch(&mut self, key: DialogKey, now: u64) {
-        if let Some(known) = self.live.get_mut(&key) {
-            known.seen = now;
-        }
-    }
-
     /// Ends a dialog.
     pub fn end(&mut self, key: DialogKey) {
         self.live.remove(&key);
@@ -145,7 +138,7 @@ mod tests {
         let mut calls = Calls::default();
         calls.begin(DialogKey(1), 100, 8, || call(100)).unwrap();
         calls.begin(DialogKey(2), 100, 8, || call(100)).unwrap();
-        calls.touch(DialogKey(2), 200);
+        calls.begin(DialogKey(2), 200, 8, || call(200)).unwrap();
         calls.expire(100 + SILENCE - 1);
         assert_eq!(calls.len(), 2);
         calls.expire(100 + SILENCE);

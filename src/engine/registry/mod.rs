@@ -10,8 +10,9 @@ mod calls;
 pub use bindings::{Binding, Bindings, Granted, PER_ACCOUNT, Registration};
 pub use calls::{Call, Calls, DialogKey, SILENCE};
 
-use crate::ids::InstanceId;
-use crate::route::snapshot::Instance;
+use crate::ids::{ConnId, InstanceId};
+use crate::model::State;
+use crate::route::snapshot::{Instance, Snapshot};
 use crate::stats::InstanceStats;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
@@ -86,5 +87,26 @@ impl Registry {
                 live.calls.expire(now_unix);
             });
         }
+    }
+
+    /// Ends what was bound to a connection that closed, wherever it is.
+    pub fn drop_stream_everywhere(&self, closed: ConnId) {
+        for room in &self.rooms {
+            room.value().with(|live| live.bindings.drop_stream(closed));
+        }
+    }
+
+    /// Empties the rooms of instances that are not switched on (R34) and removes those of deleted ones.
+    pub fn follow(&self, snapshot: &Snapshot) {
+        self.rooms.retain(|id, room| match snapshot.by_id(*id) {
+            Some(instance) if instance.state == State::On => true,
+            found => {
+                room.with(|live| {
+                    live.bindings.clear();
+                    live.calls.clear();
+                });
+                found.is_some()
+            }
+        });
     }
 }

@@ -123,7 +123,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         let port = match *self {
             Self::Named(host, port) => {
                 out.extend_from_slice(host.as_bytes());

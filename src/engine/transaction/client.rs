@@ -141,6 +141,11 @@ impl Machine {
         }
     }
 
+    /// Whether a final response may still come.
+    pub const fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Calling | State::Proceeding)
+    }
+
     /// The retransmission timer fired.
     pub fn on_resend(&mut self, timing: &Timing) -> Fired {
         if let Cancel::Sent(interval) = self.cancel {

@@ -2,9 +2,10 @@
 //!
 //! A machine knows its state and its transport's kind; it is told of messages and timers and answers what has
 //! to be done. It holds no message, arms no timer and sends nothing: `core` does, from [`Plan`]. [`timing`] has
-//! the timer values.
+//! the timer values, [`key`] the matching of server transactions.
 
 pub mod client;
+pub mod key;
 pub mod server;
 pub mod timing;
 

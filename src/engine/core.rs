@@ -1,0 +1,210 @@
+//! The engine: one shard of the proxy. Takes what happens, dispatches it, and hands out what is to be done.
+//!
+//! Each kind of input has a file of its own (`request`, `response`, `ack`, `cancel`, `failure`, `timers`); the
+//! response context of RFC 3261 §16.7 is in `context`. Called by the driver, and by the simulation in tests.
+
+use super::config::Config;
+use super::contract::{Input, Output};
+use super::learn::Contacts;
+use super::outbox::Outbox;
+use super::shared::Shared;
+use super::steer;
+use super::tables::Tables;
+use super::transaction::key::Keyer;
+use crate::clock::{Now, Tick};
+use crate::ids::{ConnId, Flow, InstanceId};
+use crate::reason::Drop;
+use crate::route::snapshot::{Map, Snapshot};
+use crate::sip::edit::Splices;
+use crate::sip::limits::Limits;
+use crate::sip::view::{Index, View};
+use std::sync::Arc;
+
+/// How often the registries are looked through for what has expired, in milliseconds.
+const SWEEP: u64 = 1_000;
+/// Instances remembered for one connection; a connection that registers at more is looked for in all of them.
+const INSTANCES_PER_FLOW: usize = 8;
+
+/// One shard of the proxy.
+pub struct Engine {
+    pub(super) config: Config,
+    pub(super) shared: Arc<Shared>,
+    pub(super) limits: Limits,
+    pub(super) keyer: Keyer,
+    pub(super) rng: fastrand::Rng,
+    pub(super) tables: Tables,
+    pub(super) out: Outbox,
+    pub(super) room: Room,
+    /// At which instances a connection has registered, so that its end is told to them alone (P07).
+    flows: Map<ConnId, Vec<InstanceId>>,
+    sweep_at: Tick,
+    followed: Option<u64>,
+    reported: [usize; 4],
+}
+
+/// Buffers that are reused from message to message.
+#[derive(Default)]
+pub(super) struct Room {
+    /// The message at hand.
+    pub index: Index,
+    /// A branch's request or a kept response, looked at beside it.
+    pub kept_index: Index,
+    /// A transaction's request, looked at beside both.
+    pub own_index: Index,
+    /// Changes of a message.
+    pub splices: Splices,
+    /// A message being written.
+    pub text: Vec<u8>,
+    /// Header rows being written.
+    pub rows: Vec<u8>,
+    /// A branch or address being written.
+    pub branch: Vec<u8>,
+    /// What steering decodes.
+    pub steer: steer::Scratch,
+    /// Contacts of an answer to a REGISTER.
+    pub contacts: Contacts,
+}
+
+/// The moment of one call, and the table to use during it.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<'s> {
+    /// The clocks.
+    pub now: Now,
+    /// The table.
+    pub snapshot: &'s Snapshot,
+}
+
+impl Engine {
+    /// A shard without any transaction.
+    pub fn new(config: Config, shared: Arc<Shared>) -> Self {
+        let mut rng = fastrand::Rng::with_seed(config.seed);
+        Self {
+            keyer: Keyer::new(&mut rng),
+            tables: Tables::new(config.transactions),
+            rng,
+            shared,
+            limits: Limits::DEFAULT,
+            out: Outbox::default(),
+            room: Room::default(),
+            flows: Map::default(),
+            sweep_at: Tick(0),
+            followed: None,
+            reported: [0; 4],
+            config,
+        }
+    }
+
+    /// Takes in what happened. Drain [`Self::poll_output`] after it.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, snapshot: &Snapshot) {
+        let moment = Moment { now, snapshot };
+        match input {
+            Input::Message { flow, bytes } => self.on_message(moment, flow, bytes, false),
+            Input::HandedOver { flow, bytes } => self.on_message(moment, flow, bytes, true),
+            Input::FlowClosed { flow } => self.on_flow_closed(flow),
+            Input::Unreachable { peer, quoted } => self.on_unreachable(moment, peer, quoted),
+            Input::SendFailed { ticket, why } => self.on_send_failed(moment, ticket, why),
+        }
+        self.report();
+    }
+
+    /// The next thing to do. Its bytes are valid until the next call of any method.
+    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        self.out.pop()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called; it may find nothing to do then.
+    pub fn poll_timeout(&self) -> Option<Tick> {
+        let timer = self.tables.next_due();
+        if self.sweeps() { Some(timer.map_or(self.sweep_at, |at| at.min(self.sweep_at))) } else { timer }
+    }
+
+    /// Does what is due. Drain [`Self::poll_output`] after it.
+    pub fn handle_timeout(&mut self, now: Now, snapshot: &Snapshot) {
+        let moment = Moment { now, snapshot };
+        while let Some(due) = self.tables.pop_due(now.tick) {
+            self.on_timer(moment, due);
+        }
+        if self.sweeps() && now.tick >= self.sweep_at {
+            self.sweep_at = now.tick.after(SWEEP);
+            self.sweep(moment);
+        }
+        self.report();
+    }
+
+    /// Live server transactions, client transactions and timers.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        self.tables.counts()
+    }
+
+    fn on_message(&mut self, moment: Moment<'_>, flow: Flow, bytes: &[u8], handed_over: bool) {
+        let mut index = std::mem::take(&mut self.room.index);
+        match View::read(bytes, &mut index, &self.limits) {
+            Ok(view) if view.is_request() && handed_over => self.discard(Drop::WrongShard),
+            Ok(view) if view.is_request() => self.on_request(moment, flow, &view),
+            Ok(view) => self.on_response(moment, flow, &view, handed_over),
+            Err(_) => self.discard(Drop::Unreadable),
+        }
+        self.room.index = index;
+    }
+
+    fn on_flow_closed(&mut self, flow: Flow) {
+        let Flow::Stream { conn, .. } = flow else { return };
+        let Some(instances) = self.flows.remove(&conn) else { return };
+        if instances.len() >= INSTANCES_PER_FLOW {
+            return self.shared.registry.drop_stream_everywhere(conn);
+        }
+        for room in instances.iter().filter_map(|id| self.shared.registry.find(*id)) {
+            room.with(|live| live.bindings.drop_stream(conn));
+        }
+    }
+
+    /// Remembers that a connection carries bindings of an instance.
+    pub(super) fn note_flow(&mut self, flow: Flow, instance: InstanceId) {
+        let Flow::Stream { conn, .. } = flow else { return };
+        let list = self.flows.entry(conn).or_default();
+        if list.len() < INSTANCES_PER_FLOW && !list.contains(&instance) {
+            list.push(instance);
+        }
+    }
+
+    /// One shard looks after what all share.
+    const fn sweeps(&self) -> bool {
+        self.config.shard.0 == 0
+    }
+
+    fn sweep(&mut self, moment: Moment<'_>) {
+        self.shared.registry.expire(moment.now.unix);
+        if self.followed != Some(moment.snapshot.revision) {
+            self.followed = Some(moment.snapshot.revision);
+            self.shared.registry.follow(moment.snapshot);
+        }
+    }
+
+    pub(super) fn discard(&self, why: Drop) {
+        self.shared.stats.discard(why);
+    }
+
+    /// Brings the node's gauges up to date with this shard's tables.
+    fn report(&mut self) {
+        let (servers, clients, timers) = self.tables.counts();
+        let counts = [servers, clients, timers, self.tables.buffers.held()];
+        let stats = &self.shared.stats;
+        let gauges = [&stats.server_transactions, &stats.client_transactions, &stats.timers, &stats.kept_bytes];
+        for ((gauge, &count), old) in gauges.iter().zip(&counts).zip(&mut self.reported) {
+            match count.cmp(old) {
+                std::cmp::Ordering::Greater => gauge.add((count - *old) as u64),
+                std::cmp::Ordering::Less => gauge.sub((*old - count) as u64),
+                std::cmp::Ordering::Equal => {}
+            }
+            *old = count;
+        }
+    }
+}
+
+impl std::ops::Drop for Engine {
+    /// The gauges of a node outlive a shard.
+    fn drop(&mut self) {
+        self.tables.close_all();
+        self.report();
+    }
+}

@@ -1,0 +1,135 @@
+//! A branch failed: nothing came in time, or it could not be delivered (RFC 3261 §16.8, §16.9).
+
+use super::branch::Branch;
+use super::contract::SendError;
+use super::core::{Engine, Moment};
+use super::refusal::Answer;
+use super::tables::{ClientId, ServerId, Way};
+use super::transaction::Kind;
+use crate::ids::Flow;
+use crate::model::Profile;
+use crate::reason::{Drop, Refusal};
+use crate::sip::method::Method;
+use std::net::SocketAddr;
+
+/// Why a branch failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Failure {
+    /// Timer B or F, or no answer to a CANCEL.
+    Timeout,
+    /// An ICMP error, or a connection that is not there.
+    Transport,
+}
+
+impl Engine {
+    /// An ICMP error: our branch is in what it quotes (X06).
+    pub(super) fn on_unreachable(&mut self, moment: Moment<'_>, peer: SocketAddr, quoted: &[u8]) {
+        let Some(branch) = Branch::find(quoted) else { return };
+        if branch.ack || branch.shard != self.config.shard {
+            return;
+        }
+        let id = ClientId::of(&branch);
+        let Some(client) = self.tables.client(id) else { return };
+        // What was sent elsewhere is not ended by an error from here.
+        if client.address().is_some_and(|address| address.ip().to_canonical() != peer.ip().to_canonical()) {
+            return;
+        }
+        self.on_branch_failed(moment, id, Failure::Transport);
+    }
+
+    /// The driver could not send.
+    pub(super) fn on_send_failed(&mut self, moment: Moment<'_>, ticket: u64, why: SendError) {
+        self.discard(Drop::Unsendable);
+        let Some(id) = ClientId::from_ticket(ticket) else { return };
+        let reliable = self.tables.client(id).is_some_and(|client| client.machine.reliable);
+        // A full buffer of a datagram socket passes; the retransmission comes.
+        if why == SendError::Refused && !reliable {
+            return;
+        }
+        self.on_branch_failed(moment, id, Failure::Transport);
+    }
+
+    /// The branch has failed: the next target, or the end.
+    pub(super) fn on_branch_failed(&mut self, moment: Moment<'_>, id: ClientId, why: Failure) {
+        let Some(client) = self.tables.client(id) else { return };
+        if !client.machine.is_waiting() {
+            return;
+        }
+        let (server, health, abandoned) = (client.server, client.health.clone(), client.machine.abandoned);
+        self.tables.close_client(id);
+        // One that was given up has been counted then.
+        if let Some(health) = health.filter(|_| !abandoned) {
+            health.failure(self.config.fall);
+        }
+        let Some(context) = self.tables.server(server) else { return };
+        if why == Failure::Transport
+            && let Way::Client(flow) = context.way
+        {
+            self.forget_flow(server, flow);
+        }
+        let Some(context) = self.tables.server(server) else { return };
+        if context.client == Some(id) && context.machine.is_open() {
+            self.on_no_branch(moment, server, why);
+        }
+    }
+
+    /// A target stays silent and there is another one: it is tried, while this one may still answer.
+    pub(super) fn on_silence(&mut self, moment: Moment<'_>, id: ClientId) {
+        let Some(client) = self.tables.client(id) else { return };
+        let server = client.server;
+        if let Some(health) = client.health.clone() {
+            health.failure(self.config.fall);
+        }
+        self.on_no_branch(moment, server, Failure::Timeout);
+    }
+
+    /// No branch is left that could answer.
+    fn on_no_branch(&mut self, moment: Moment<'_>, id: ServerId, why: Failure) {
+        if self.try_next(moment, id) {
+            return;
+        }
+        let Some(server) = self.tables.server(id) else { return };
+        if server.cancelled {
+            return self.answer_own(moment, id, Refusal::Cancelled);
+        }
+        if server.best_status != 0 {
+            return self.answer_best(moment, id);
+        }
+        match (why, server.machine.kind, server.way) {
+            (Failure::Timeout, Kind::Invite, _) => self.answer_own(moment, id, Refusal::Timeout),
+            // RFC 4320 §4.2, T03: nothing is answered; the caller has timed out as well.
+            (Failure::Timeout, Kind::Other, _) => self.tables.close_server(id),
+            (Failure::Transport, _, Way::Client(_)) => self.answer_own(moment, id, Refusal::FlowGone),
+            (Failure::Transport, _, _) => self.answer_own(moment, id, Refusal::Unreachable),
+        }
+    }
+
+    /// P07: what is bound to a flow that is gone is void.
+    fn forget_flow(&self, id: ServerId, flow: crate::engine::token::FlowRef) {
+        let Some(server) = self.tables.server(id) else { return };
+        let Some(room) = self.shared.registry.find(server.instance) else { return };
+        room.with(|live| match flow.flow() {
+            Flow::Stream { conn, .. } => live.bindings.drop_stream(conn),
+            gone @ Flow::Udp { .. } => live.bindings.drop_datagrams(&gone),
+        });
+    }
+
+    /// The answer for a reason in a transaction: a PBX that does not know 430 gets 480 (P04).
+    pub(super) fn answer_of(&self, moment: Moment<'_>, id: ServerId, why: Refusal, method: Method<'_>) -> Answer {
+        let answer = Answer::of(why, method);
+        if why != Refusal::FlowGone {
+            return answer;
+        }
+        let profile = self.tables.server(id).and_then(|server| {
+            let instance = moment.snapshot.by_id(server.instance)?;
+            let backend = instance.backends.iter().find(|b| b.id == server.backend.id);
+            backend.or(instance.backends.first()).map(|b| b.profile)
+        });
+        match profile {
+            Some(Profile::AsteriskPjsip | Profile::AsteriskSip) => {
+                Answer { status: 480, reason: "Temporarily Unavailable", ..answer }
+            }
+            _ => answer,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The status each refusal has: the one place that maps reasons to SIP (DESIGN 11).
+
+use crate::reason::Refusal;
+use crate::sip::method::Method;
+use std::io::Write as _;
+
+/// How a refusal is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: u16,
+    /// Reason phrase.
+    pub reason: &'static str,
+    /// What is told in `Warning`.
+    pub text: &'static str,
+    /// Whether it is worth trying again: `Retry-After` is added.
+    pub retry: bool,
+}
+
+const fn answer(status: u16, reason: &'static str, text: &'static str) -> Answer {
+    Answer { status, reason, text, retry: status == 503 }
+}
+
+impl Answer {
+    /// The answer for a reason; `method` where it makes a difference.
+    pub const fn of(why: Refusal, method: Method<'_>) -> Self {
+        match why {
+            Refusal::Malformed => answer(400, "Bad Request", "the request is not sound"),
+            Refusal::Scheme => answer(416, "Unsupported URI Scheme", "only sip and sips are routed here"),
+            Refusal::Version => answer(505, "Version Not Supported", "only SIP/2.0 is spoken here"),
+            Refusal::TooManyHops => answer(483, "Too Many Hops", "Max-Forwards is used up"),
+            Refusal::Loop => answer(482, "Loop Detected", "the request came round unchanged"),
+            Refusal::Breadth => answer(440, "Max-Breadth Exceeded", "no breadth is left for a branch"),
+            Refusal::Extension => answer(420, "Bad Extension", "Proxy-Require asks for what is not known here"),
+            Refusal::TooLarge => answer(513, "Message Too Large", "the message is longer than we take"),
+            Refusal::Token => answer(403, "Forbidden", "the route token is not valid"),
+            Refusal::ForeignRoute => answer(403, "Forbidden", "the Route leads elsewhere"),
+            Refusal::NoToken => answer(403, "Forbidden", "no route token says where this goes"),
+            Refusal::ForeignSource => answer(403, "Forbidden", "the sender is not an address of the instance"),
+            Refusal::InstanceMismatch => {
+                answer(403, "Forbidden", "Request-URI, To and From do not name the same instance")
+            }
+            Refusal::UnknownInstance => answer(404, "Not Found", "no such name here"),
+            // R34
+            Refusal::InstanceOff => match method {
+                Method::Register => answer(503, "Service Unavailable", "the instance is switched off"),
+                _ => answer(480, "Temporarily Unavailable", "the instance is switched off"),
+            },
+            Refusal::NoTarget => answer(503, "Service Unavailable", "the instance has no target that could serve"),
+            Refusal::Unreachable => answer(503, "Service Unavailable", "the instance could not be reached"),
+            Refusal::NodeBusy => answer(503, "Service Unavailable", "too many transactions on this node"),
+            Refusal::InstanceBusy => answer(503, "Service Unavailable", "too many transactions of the instance"),
+            Refusal::FlowGone => answer(430, "Flow Failed", "the flow to the client is gone"),
+            Refusal::NoTransaction => {
+                answer(481, "Call/Transaction Does Not Exist", "nothing that could be cancelled is known here")
+            }
+            Refusal::Timeout => answer(408, "Request Timeout", "no answer came in time"),
+            Refusal::Cancelled => answer(487, "Request Terminated", "cancelled by the caller"),
+            Refusal::Internal => answer(500, "Server Internal Error", "the request could not be passed on"),
+        }
+    }
+}
+
+/// Appends the `Warning` row of a refusal: `code: text`, the same words as the metric's label.
+pub fn write_warning(code: &str, text: &str, out: &mut Vec<u8>) {
+    // A Vec takes every write.
+    let _ = write!(out, "Warning: 399 nantucket \"{code}: {text}\"\r\n");
+}
+
+/// Appends a `Retry-After` row.
+pub fn write_retry_after(seconds: u32, out: &mut Vec<u8>) {
+    let _ = write!(out, "Retry-After: {seconds}\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_a_final_failure_with_a_printable_text() {
+        for why in Refusal::ALL {
+            let a = Answer::of(*why, Method::Invite);
+            assert!((400..600).contains(&a.status), "{why:?}");
+            assert!(a.text.bytes().all(|b| (b' '..0x7f).contains(&b) && b != b'"' && b != b'\\'), "{why:?}");
+            assert_eq!(a.retry, a.status == 503);
+        }
+    }
+
+    #[test]
+    fn an_instance_that_is_off() {
+        // R34
+        assert_eq!(Answer::of(Refusal::InstanceOff, Method::Invite).status, 480);
+        let register = Answer::of(Refusal::InstanceOff, Method::Register);
+        assert_eq!((register.status, register.retry), (503, true));
+    }
+}

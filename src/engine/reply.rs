@@ -1,0 +1,184 @@
+//! Responses of our own: refusals before there is a transaction, and answers inside one.
+
+use super::contract::Dest;
+use super::core::{Engine, Moment};
+use super::refusal::{Answer, write_retry_after, write_warning};
+use super::tables::{Owner, ServerId};
+use super::transaction::key::Key;
+use crate::ids::{Flow, Transport};
+use crate::reason::{Drop, Refusal};
+use crate::sip::method::Method;
+use crate::sip::reply::{self, Reply};
+use crate::sip::via::{Rport, Via};
+use crate::sip::view::View;
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+/// Where the responses to a request go (RFC 3261 §18.2.2, RFC 3581): back to the address it came from, over the
+/// same socket or connection; to the port of sent-by where the sender did not ask for `rport`. `maddr` is not
+/// believed.
+pub(super) fn reply_to(flow: Flow, via: &Via<'_>) -> Dest {
+    let written = via.port.filter(|port| *port != 0).unwrap_or(5060);
+    match flow {
+        Flow::Udp { listener, local, peer } => {
+            // X04
+            let port = if via.rport() == Rport::Absent { written } else { peer.port() };
+            let peer = SocketAddr::new(peer.ip(), port);
+            Dest::Reply { flow: Flow::Udp { listener, local, peer }, fallback: None }
+        }
+        // X05: a WebSocket or TLS client cannot be called back.
+        Flow::Stream { transport: Transport::Tcp, peer, .. } => {
+            Dest::Reply { flow, fallback: Some(SocketAddr::new(peer.ip(), written)) }
+        }
+        Flow::Stream { .. } => Dest::Reply { flow, fallback: None },
+    }
+}
+
+/// A To-tag of ours, from the transaction it belongs to.
+pub(super) struct Tag([u8; 18]);
+
+impl Tag {
+    pub fn of(key: Key) -> Self {
+        let mut text = *b"nt0000000000000000";
+        let mut room = text.get_mut(2..).unwrap_or_default();
+        // Sixteen digits fit.
+        let _ = write!(room, "{:016x}", key.tag());
+        Self(text)
+    }
+
+    pub const fn text(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Engine {
+    /// Refuses a request that has no transaction, and makes none: a repetition is refused again, with the same
+    /// To-tag.
+    pub(super) fn refuse(&mut self, flow: Flow, view: &View<'_>, key: Key, why: Refusal) {
+        let answer = Answer::of(why, view.method());
+        self.refuse_as(flow, view, key, why, &answer, why.kind());
+    }
+
+    /// As [`Self::refuse`], with another answer and code than the reason's own.
+    pub(super) fn refuse_as(
+        &mut self,
+        flow: Flow,
+        view: &View<'_>,
+        key: Key,
+        why: Refusal,
+        answer: &Answer,
+        code: &str,
+    ) {
+        if view.method() == Method::Ack {
+            return self.discard(Drop::RefusedAck);
+        }
+        self.shared.stats.refuse(why);
+        let mut rows = std::mem::take(&mut self.room.rows);
+        rows.clear();
+        self.write_rows(answer, code, &mut rows);
+        if answer.status == 420 {
+            rows.extend_from_slice(b"Unsupported: ");
+            for (number, tag) in crate::sip::check::unsupported(view).enumerate() {
+                rows.extend_from_slice(if number == 0 { b"" } else { b", " });
+                rows.extend_from_slice(tag);
+            }
+            rows.extend_from_slice(b"\r\n");
+        }
+        self.reply_stateless(flow, view, key, answer.status, answer.reason, &rows);
+        self.room.rows = rows;
+    }
+
+    /// Answers a request that has no transaction, and makes none.
+    pub(super) fn reply_stateless(
+        &mut self,
+        flow: Flow,
+        view: &View<'_>,
+        key: Key,
+        status: u16,
+        reason: &str,
+        rows: &[u8],
+    ) {
+        let Ok(via) = view.top_via() else { return };
+        let tag = Tag::of(key);
+        let reply = Reply { status, reason, to_tag: Some(tag.text()), peer: Some(flow.peer()), rows };
+        self.out.send(reply_to(flow, &via), 0, |out| reply::write(view, &reply, out));
+    }
+
+    /// Answers in a transaction.
+    pub(super) fn answer_own(&mut self, moment: Moment<'_>, id: ServerId, why: Refusal) {
+        let mut index = std::mem::take(&mut self.room.kept_index);
+        let mut rows = std::mem::take(&mut self.room.rows);
+        let mut text = std::mem::take(&mut self.room.text);
+        rows.clear();
+        text.clear();
+        let mut status = 0;
+        if let Some(server) = self.tables.server(id)
+            && let Ok(view) = View::read(server.request.bytes(), &mut index, &self.limits)
+        {
+            let answer = self.answer_of(moment, id, why, view.method());
+            status = answer.status;
+            self.shared.stats.refuse(why);
+            server.stats.refused.inc();
+            self.write_rows(&answer, why.kind(), &mut rows);
+            let tag = Tag::of(server.key);
+            let peer = Some(server.flow.peer());
+            let reply = Reply { status, reason: answer.reason, to_tag: Some(tag.text()), peer, rows: &rows };
+            reply::write(&view, &reply, &mut text);
+        }
+        self.room.kept_index = index;
+        self.room.rows = rows;
+        self.send_answer(moment, id, status, &text);
+        self.room.text = text;
+    }
+
+    /// Sends 100 in a transaction (T01, T02).
+    pub(super) fn answer_trying(&mut self, moment: Moment<'_>, id: ServerId) {
+        let mut index = std::mem::take(&mut self.room.kept_index);
+        let mut text = std::mem::take(&mut self.room.text);
+        text.clear();
+        if let Some(server) = self.tables.server(id)
+            && let Ok(view) = View::read(server.request.bytes(), &mut index, &self.limits)
+        {
+            let peer = Some(server.flow.peer());
+            let reply = Reply { status: 100, reason: "Trying", to_tag: None, peer, rows: b"" };
+            reply::write(&view, &reply, &mut text);
+        }
+        self.room.kept_index = index;
+        self.send_answer(moment, id, 100, &text);
+        self.room.text = text;
+    }
+
+    /// Sends a written response in a transaction, if its state allows.
+    pub(super) fn send_answer(&mut self, moment: Moment<'_>, id: ServerId, status: u16, text: &[u8]) {
+        let timing = self.config.timing;
+        let Some(server) = self.tables.server_mut(id) else { return };
+        let step = server.machine.answer(status, &timing);
+        if !step.send {
+            return self.discard(Drop::Late);
+        }
+        let reply = server.reply;
+        self.out.send(reply, 0, |out| out.extend_from_slice(text));
+        if step.over {
+            return self.tables.close_server(id);
+        }
+        if step.keep {
+            self.tables.keep_answer(id, text);
+        }
+        self.tables.apply(Owner::Server(id), step.plan, moment.now.tick);
+    }
+
+    /// Sends the last response again (T17).
+    pub(super) fn resend_answer(&mut self, id: ServerId) {
+        let Some(server) = self.tables.server(id) else { return };
+        if !server.answer.is_empty() {
+            self.out.send(server.reply, 0, |out| out.extend_from_slice(server.answer.bytes()));
+        }
+    }
+
+    fn write_rows(&self, answer: &Answer, code: &str, rows: &mut Vec<u8>) {
+        if answer.retry {
+            write_retry_after(self.config.retry_after, rows);
+        }
+        write_warning(code, answer.text, rows);
+    }
+}
