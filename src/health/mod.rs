@@ -2,4 +2,6 @@
 //!
 //! `state` decides when to probe and what an answer means; the probing itself is a shell's.
 
+mod options;
+pub mod probe;
 pub mod state;

@@ -116,6 +116,21 @@ impl Probes {
         }
     }
 
+    /// How targets are probed.
+    pub const fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// Targets that are probed.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Whether no target is probed.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
     /// When [`Self::due`] is to be called again.
     pub fn next(&self) -> Option<Tick> {
         self.queue.first().map(|(at, _)| *at)
