@@ -1,2 +1,9 @@
-//! Real sockets, one binary.
-fn main() {}
+//! Everything on real sockets, in one binary: the node through its interfaces, and with real
+//! programs on both sides (`interop`).
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used, reason = "tests")]
+#![allow(missing_docs, reason = "tests")]
+
+#[path = "../interop/mod.rs"]
+mod interop;
+#[path = "../support/mod.rs"]
+mod support;

@@ -32,3 +32,14 @@ impl Net {
         Ipv4Addr::new(127, self.a, self.b, n)
     }
 }
+
+/// Waits until something is so that has no event to wait for (a foreign program's state).
+#[track_caller]
+#[allow(clippy::disallowed_methods, reason = "a test's patience is real time")]
+pub fn until(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + patience;
+    while !holds() {
+        assert!(std::time::Instant::now() < end, "waited {patience:?} in vain until {what}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}

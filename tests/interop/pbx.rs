@@ -1,0 +1,63 @@
+//! Kamailio as the PBX of one instance.
+
+use crate::support::program::Program;
+use crate::support::{Net, PATIENCE};
+use std::net::Ipv4Addr;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A running Kamailio: registrar with digest for one domain. An account's password is "secret-"
+/// and its name.
+pub struct Pbx {
+    /// Where it listens, port 5060.
+    pub ip: Ipv4Addr,
+    program: Program,
+    _run: TempDir,
+}
+
+impl Pbx {
+    /// Starts it on the `n`th address of `net` and waits until it serves.
+    pub fn start(net: Net, n: u8, domain: &str) -> Self {
+        let ip = net.ip(n);
+        let run = tempfile::tempdir().unwrap();
+        let config = include_str!("kamailio.cfg")
+            .replace("@ADDRESS@", &ip.to_string())
+            .replace("@DOMAIN@", domain)
+            .replace("@RUN@", run.path().to_str().unwrap());
+        let file = run.path().join("kamailio.cfg");
+        std::fs::write(&file, config).unwrap();
+        let program = Program::start(
+            Command::new("/usr/sbin/kamailio")
+                .args(["-DD", "-m", "64", "-M", "8", "-Y"])
+                .arg(run.path())
+                .arg("-P")
+                .arg(run.path().join("pid"))
+                .arg("-f")
+                .arg(&file),
+        );
+        crate::support::until("Kamailio answers OPTIONS", PATIENCE, || answers_options(ip));
+        Self { ip, program, _run: run }
+    }
+
+    /// Its SIP address.
+    pub fn address(&self) -> String {
+        format!("{}:5060", self.ip)
+    }
+
+    /// What it printed, for a failing test.
+    pub fn printed(&self) -> String {
+        self.program.printed()
+    }
+}
+
+fn answers_options(ip: Ipv4Addr) -> bool {
+    let socket = std::net::UdpSocket::bind((ip, 0)).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+    let local = socket.local_addr().unwrap();
+    let request = format!(
+        "OPTIONS sip:{ip} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKup\r\nFrom: <sip:test@{ip}>;tag=1\r\n\
+         To: <sip:{ip}>\r\nCall-ID: up\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 5\r\nContent-Length: 0\r\n\r\n"
+    );
+    let mut answer = [0; 2048];
+    socket.send_to(request.as_bytes(), (ip, 5060)).is_ok() && socket.recv(&mut answer).is_ok()
+}
