@@ -22,6 +22,8 @@ pub mod method;
 pub mod name;
 pub mod name_addr;
 pub mod params;
+#[cfg(test)]
+mod prop;
 mod read;
 pub mod reply;
 pub mod span;
