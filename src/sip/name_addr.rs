@@ -73,7 +73,7 @@ impl<'a> NameAddr<'a> {
 
     /// The URI.
     pub fn uri(&self) -> Result<Uri<'a>, Bad> {
-        Uri::parse(self.uri_text())
+        Uri::parse_clean(self.uri_text())
     }
 
     /// The whole value as written.

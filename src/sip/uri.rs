@@ -42,6 +42,14 @@ pub struct Uri<'a> {
 impl<'a> Uri<'a> {
     /// Reads a URI without its angle brackets.
     pub fn parse(text: &'a [u8]) -> Result<Self, Bad> {
+        if text.iter().any(|b| is_uri_forbidden(*b)) {
+            return Err(Bad::Uri);
+        }
+        Self::parse_clean(text)
+    }
+
+    /// As [`Self::parse`], where it is known that nothing in it is forbidden.
+    pub(super) fn parse_clean(text: &'a [u8]) -> Result<Self, Bad> {
         let colon = memchr::memchr(b':', text).ok_or(Bad::Uri)?;
         let (scheme, rest) = text.split_at_checked(colon).ok_or(Bad::Uri)?;
         let rest = rest.get(1..).unwrap_or_default();
@@ -49,7 +57,7 @@ impl<'a> Uri<'a> {
         if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scheme.iter().all(letters) {
             return Err(Bad::Uri);
         }
-        if rest.is_empty() || rest.iter().any(|b| is_uri_forbidden(*b)) {
+        if rest.is_empty() {
             return Err(Bad::Uri);
         }
         let scheme = if scheme.eq_ignore_ascii_case(b"sip") {

@@ -125,7 +125,14 @@ impl<'a> Via<'a> {
     /// `received` that a client wrote itself is replaced.
     pub fn stamp(&self, peer: SocketAddr) -> Stamp {
         let address = peer.ip().to_canonical();
-        let (rport, received) = (self.param(b"rport"), self.param(b"received"));
+        let (mut rport, mut received) = (None, None);
+        for param in self.params.flatten() {
+            if param.is(b"rport") {
+                rport.get_or_insert(param);
+            } else if param.is(b"received") {
+                received.get_or_insert(param);
+            }
+        }
         let rport_change = rport.map(|rport| (rport.span, Mark::Rport(peer.port())));
         let received_change = match received {
             Some(received) => Some((received.span, Mark::Received(address))),

@@ -21,8 +21,7 @@ impl Baresip {
     pub fn start(ip: Ipv4Addr, account: &str, domain: &str, proxy: &str, transport: &str) -> Self {
         let run = tempfile::tempdir().unwrap();
         let folder = run.path().to_str().unwrap();
-        let config =
-            include_str!("baresip/config").replace("@ADDRESS@", &ip.to_string()).replace("@RUN@", folder);
+        let config = include_str!("baresip/config").replace("@ADDRESS@", &ip.to_string()).replace("@RUN@", folder);
         std::fs::write(run.path().join("config"), config).unwrap();
         std::fs::write(
             run.path().join("accounts"),

@@ -60,8 +60,7 @@ fn changes_under_load_lose_nothing_of_an_untouched_instance() {
     for _ in 0..scale.sockets {
         sockets.push(runtime.block_on(web::connect(&node, "harbor")));
     }
-    let answers =
-        Run::new("answer", net.ip(30), 5080, Over::Udp).calls(scale.calls, scale.call_rate, 0).start();
+    let answers = Run::new("answer", net.ip(30), 5080, Over::Udp).calls(scale.calls, scale.call_rate, 0).start();
     let calls = Run::new("call", net.ip(31), 5080, Over::Udp)
         .to(&sip)
         .calls(scale.calls, scale.call_rate, scale.pause_ms)
@@ -171,7 +170,11 @@ fn until_options_say(node: &Node, domain: &str, status: u16) -> Duration {
         if answer[..length].starts_with(format!("SIP/2.0 {status} ").as_bytes()) {
             break;
         }
-        assert!(start.elapsed() < PATIENCE, "{domain} never answered {status}: {}", String::from_utf8_lossy(&answer[..length]));
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{domain} never answered {status}: {}",
+            String::from_utf8_lossy(&answer[..length])
+        );
     }
     start.elapsed()
 }

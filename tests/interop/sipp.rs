@@ -58,8 +58,7 @@ impl<'a> Run<'a> {
     /// Starts it.
     pub fn start(self) -> Sipp {
         let run = tempfile::tempdir().unwrap();
-        let scenario =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/interop/sipp/{}.xml", self.scenario));
+        let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/interop/sipp/{}.xml", self.scenario));
         let mut command = Command::new("sipp");
         command.current_dir(run.path()).arg("-sf").arg(scenario);
         command.args(["-nostdin", "-i", &self.ip.to_string(), "-p", &self.port.to_string()]);

@@ -206,7 +206,8 @@ listeners = [
 
     /// The value of a metric's series (`name` or `name{label="…"}`); absent is `None`.
     pub fn metric(&self, series: &str) -> Option<f64> {
-        let text = ureq::get(format!("http://{}:9090/metrics", self.ip())).call().ok()?.body_mut().read_to_string().ok()?;
+        let text =
+            ureq::get(format!("http://{}:9090/metrics", self.ip())).call().ok()?.body_mut().read_to_string().ok()?;
         text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 }

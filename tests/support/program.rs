@@ -57,7 +57,12 @@ impl Program {
                 return line.clone();
             }
             let left = end.saturating_duration_since(now());
-            assert!(!left.is_zero(), "{} did not print {text:?} {n} times; it printed:\n{}", self.name, lines.join("\n"));
+            assert!(
+                !left.is_zero(),
+                "{} did not print {text:?} {n} times; it printed:\n{}",
+                self.name,
+                lines.join("\n")
+            );
             lines = self.output.more.wait_timeout(lines, left).unwrap().0;
         }
     }
