@@ -87,6 +87,24 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The name of the row it is about, before the change.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::CreateInstance { row } | Self::PutInstance { row } => &row.name,
+            Self::CreateProxy { row } | Self::PutProxy { row } => &row.name,
+            Self::PutCertificate { row } => &row.name,
+            Self::UpdateInstance { name, .. }
+            | Self::DeleteInstance { name }
+            | Self::SetState { name, .. }
+            | Self::RenameInstance { name, .. }
+            | Self::UpdateProxy { name, .. }
+            | Self::DeleteProxy { name }
+            | Self::DeleteCertificate { name } => name,
+        }
+    }
+}
+
 /// A change, and the revision its row must be at.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Asked {

@@ -5,8 +5,13 @@
 //! `admin` calls `service`, `app` starts `watch`.
 
 pub mod change;
+mod draft;
 pub mod error;
+mod overlay;
 pub mod plan;
+pub mod rows;
 pub mod service;
+pub mod status;
 pub mod store;
 pub mod usage;
+mod validate;

@@ -1,6 +1,9 @@
 //! What a set of changes would do: rows, listeners, and the calls and bindings they touch.
 
+use super::draft::Draft;
+use super::usage::{InUse, Usage};
 use crate::ids::InstanceId;
+use crate::model::{Instance, Proxy, State};
 use crate::route::problem::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -34,9 +37,9 @@ pub struct Plan {
     pub listeners_closed: Vec<String>,
     /// Certificates that would be stored, replaced or removed, by name.
     pub certificates: Vec<String>,
-    /// Calls in progress of the instances that would lose service: removed or switched off.
+    /// Calls in progress of the instances that would be removed, switched off or retargeted.
     pub calls: u64,
-    /// Bindings of those.
+    /// Their registered contacts.
     pub bindings: u64,
     /// Why it would be refused; empty if it would not.
     pub problems: Vec<Problem>,
@@ -78,4 +81,119 @@ pub struct RenamePreview {
     pub proxies: Vec<String>,
     /// Why it would be refused; empty if it would not.
     pub problems: Vec<Problem>,
+}
+
+impl Plan {
+    /// Describes a draft.
+    pub(super) fn of(draft: Draft<'_>, usage: &dyn Usage) -> Self {
+        let mut plan = Self { revision: draft.base.revision, ..Self::default() };
+        for (id, before, after) in draft.instances.changed() {
+            plan.instance(before.map(|kept| &*kept.row), after.map(|kept| &*kept.row), &usage.of(*id));
+        }
+        let (mut opened, mut closed) = (Vec::new(), Vec::new());
+        for (_, before, after) in draft.proxies.changed() {
+            let (before, after) = (before.map(|kept| &*kept.row), after.map(|kept| &*kept.row));
+            match (before, after) {
+                (None, Some(new)) => plan.proxies_added.push(new.name.clone()),
+                (Some(old), None) => plan.proxies_removed.push(old.name.clone()),
+                (Some(_), Some(new)) => plan.proxies_changed.push(new.name.clone()),
+                (None, None) => {}
+            }
+            closed.extend(before.iter().flat_map(|row| listeners(row)));
+            opened.extend(after.iter().flat_map(|row| listeners(row)));
+        }
+        plan.listeners_opened = opened.iter().filter(|one| !closed.contains(one)).cloned().collect();
+        plan.listeners_closed = closed.into_iter().filter(|one| !opened.contains(one)).collect();
+        plan.certificates = draft.certificates.changed().map(|(name, ..)| name.clone()).collect();
+        plan.problems = draft.problems;
+        plan
+    }
+
+    fn instance(&mut self, before: Option<&Instance>, after: Option<&Instance>, in_use: &InUse) {
+        let touched = |row: &Instance, before: String, after: String| Touched {
+            id: row.id,
+            name: row.name.clone(),
+            before,
+            after,
+            calls: in_use.calls,
+            bindings: in_use.bindings,
+        };
+        let interrupted = match (before, after) {
+            (None, None) => return,
+            (None, Some(new)) => {
+                self.added.push(Touched { id: InstanceId(0), ..touched(new, String::new(), targets(new)) });
+                false
+            }
+            (Some(old), None) => {
+                self.removed.push(touched(old, targets(old), String::new()));
+                old.state == State::On
+            }
+            (Some(old), Some(new)) => {
+                let mut interrupted = false;
+                let counted = self.retargeted.len() + self.state.len() + self.renamed.len();
+                if targets(old) != targets(new) {
+                    self.retargeted.push(touched(new, targets(old), targets(new)));
+                    interrupted = true;
+                }
+                if old.state != new.state {
+                    self.state.push(touched(new, state(old), state(new)));
+                    interrupted |= old.state == State::On;
+                }
+                if old.name != new.name {
+                    self.renamed.push(touched(new, old.name.clone(), new.name.clone()));
+                }
+                if counted == self.retargeted.len() + self.state.len() + self.renamed.len() {
+                    self.changed.push(touched(new, String::new(), String::new()));
+                }
+                interrupted
+            }
+        };
+        if interrupted {
+            self.calls += in_use.calls;
+            self.bindings += in_use.bindings;
+        }
+    }
+}
+
+impl RenamePreview {
+    /// Describes a draft that holds nothing but a rename.
+    pub(super) fn of(draft: Draft<'_>, keep_until: u64, usage: &dyn Usage) -> Self {
+        let renamed = draft.instances.changed().find_map(|(id, before, after)| Some((*id, before?, after?)));
+        let (from, to, in_use) = match renamed {
+            Some((id, before, after)) => (before.row.name.clone(), after.row.name.clone(), usage.of(id)),
+            None => Default::default(),
+        };
+        Self {
+            from,
+            to,
+            keep_until,
+            accounts: in_use.accounts,
+            bindings: in_use.bindings,
+            calls: in_use.calls,
+            proxies: draft
+                .proxies
+                .changed()
+                .filter_map(|(_, _, after)| after)
+                .map(|kept| kept.row.name.clone())
+                .collect(),
+            problems: draft.problems,
+        }
+    }
+}
+
+fn targets(row: &Instance) -> String {
+    let backends = row.backends.iter().map(|backend| format!("{} {}", backend.transport, backend.address));
+    backends.chain(row.web.iter().map(|web| web.url.clone())).collect::<Vec<_>>().join(", ")
+}
+
+fn state(row: &Instance) -> String {
+    serde_json::to_value(row.state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn listeners(row: &Proxy) -> Vec<String> {
+    let service = |service| serde_json::to_value(service).ok().and_then(|value| value.as_str().map(str::to_owned));
+    row.listeners
+        .iter()
+        .map(|listener| format!("{} {}", service(listener.service).unwrap_or_default(), listener.bind))
+        .collect()
 }

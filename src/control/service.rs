@@ -3,17 +3,37 @@
 //! Every write is one compare-and-commit; every refusal lists all problems at once. Called by
 //! `admin` (API) and `demo`; knows neither HTTP nor the data plane.
 
-use super::change::{Actor, Applied, Asked, Versioned};
+use super::change::{Actor, Applied, Asked, Change, Versioned};
+use super::draft::{Draft, KEEP_NAME};
 use super::error::ServiceError;
 use super::plan::{Plan, RenamePreview};
-use super::store::{AuditPage, AuditQuery};
+use super::rows::{Kept, Owner, Rows};
+pub use super::status::Source;
+use super::status::Status;
+use super::store::{AuditPage, AuditQuery, Commit, StoreError};
+use super::usage::Usage;
+use crate::clock::Clock;
 use crate::model::{Certificate, Instance, Proxy};
+use crate::route::domain::fold;
 use crate::route::problem::Problem;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
+/// How often a commit is tried when other writers of the same store are faster: each lost round is one
+/// that somebody won, so that two writers lose so often in a row as good as never.
+const TRIES: usize = 64;
+
 /// The control plane's operations; shared as `Arc<Service>`.
-pub struct Service {}
+pub struct Service {
+    rows: Arc<Rows>,
+    status: Arc<Status>,
+    usage: Arc<dyn Usage>,
+    clock: Clock,
+    /// One writer of this process at a time: they would only outrun each other.
+    writing: tokio::sync::Mutex<()>,
+}
 
 /// The table as it is served (`GET /table`).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
@@ -38,78 +58,188 @@ pub struct TableInfo {
     pub problems: Vec<Problem>,
 }
 
-/// Where the served table is from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// The store.
-    #[default]
-    Store,
-    /// The copy on disk.
-    LastGood,
-}
-
 impl Service {
+    /// The operations on `rows`; `status` is the pipeline's, `usage` the data plane's.
+    pub fn new(rows: Arc<Rows>, status: Arc<Status>, usage: Arc<dyn Usage>, clock: Clock) -> Self {
+        Self { rows, status, usage, clock, writing: tokio::sync::Mutex::default() }
+    }
+
     /// All instances by name, with the revision of the whole.
     pub async fn instances(&self) -> Result<(u64, Vec<Versioned<Instance>>), ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+        self.rows.refresh().await?;
+        let held = self.rows.read();
+        Ok((held.revision, by_name(held.instances.values(), |row| &row.name)))
     }
+
     /// One instance by name.
-    pub async fn instance(&self, _: &str) -> Result<Versioned<Instance>, ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+    pub async fn instance(&self, name: &str) -> Result<Versioned<Instance>, ServiceError> {
+        self.rows.refresh().await?;
+        let held = self.rows.read();
+        let id = match held.labels.get(&fold(name)) {
+            Some(Owner::Instance(id)) => held.instances.get(id),
+            _ => None,
+        };
+        id.map(versioned).ok_or_else(|| ServiceError::NotFound { row: format!("instance/{name}") })
     }
+
     /// All proxies by name.
     pub async fn proxies(&self) -> Result<(u64, Vec<Versioned<Proxy>>), ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+        self.rows.refresh().await?;
+        let held = self.rows.read();
+        Ok((held.revision, by_name(held.proxies.values(), |row| &row.name)))
     }
+
     /// One proxy by name.
-    pub async fn proxy(&self, _: &str) -> Result<Versioned<Proxy>, ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+    pub async fn proxy(&self, name: &str) -> Result<Versioned<Proxy>, ServiceError> {
+        self.rows.refresh().await?;
+        let held = self.rows.read();
+        let id = match held.labels.get(&fold(name)) {
+            Some(Owner::Proxy(id)) => held.proxies.get(id),
+            _ => None,
+        };
+        id.map(versioned).ok_or_else(|| ServiceError::NotFound { row: format!("proxy/{name}") })
     }
+
     /// All certificates by name, keys included: the caller shows none.
     pub async fn certificates(&self) -> Result<(u64, Vec<Versioned<Certificate>>), ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+        self.rows.refresh().await?;
+        let held = self.rows.read();
+        Ok((held.revision, by_name(held.certificates.values(), |row| &row.name)))
     }
+
     /// One certificate by name.
-    pub async fn certificate(&self, _: &str) -> Result<Versioned<Certificate>, ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+    pub async fn certificate(&self, name: &str) -> Result<Versioned<Certificate>, ServiceError> {
+        self.rows.refresh().await?;
+        let held = self.rows.read();
+        let found = held.certificates.get(&fold(name)).map(versioned);
+        found.ok_or_else(|| ServiceError::NotFound { row: format!("certificate/{name}") })
     }
+
     /// Makes all changes in one commit, or none.
-    pub async fn apply(&self, _: &Actor, _: Vec<Asked>) -> Result<Applied, ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+    pub async fn apply(&self, who: &Actor, changes: Vec<Asked>) -> Result<Applied, ServiceError> {
+        let _one = self.writing.lock().await;
+        for _ in 0..TRIES {
+            self.rows.refresh().await?;
+            let (commit, mut applied) = self.draft(who, &changes)?;
+            let Some(commit) = commit else { return Ok(applied) };
+            match self.rows.store().commit(commit).await {
+                Ok(revision) => {
+                    applied.revision = revision;
+                    self.rows.refresh().await?;
+                    return Ok(applied);
+                }
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Busy.into())
     }
+
     /// Makes one change of one instance that still exists afterwards, and returns its row.
-    pub async fn change_instance(&self, _: &Actor, _: Asked) -> Result<Versioned<Instance>, ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+    pub async fn change_instance(&self, who: &Actor, asked: Asked) -> Result<Versioned<Instance>, ServiceError> {
+        let name = match &asked.change {
+            Change::RenameInstance { to, .. } => to.clone(),
+            change => change.name().to_owned(),
+        };
+        self.apply(who, vec![asked]).await?;
+        self.instance(&name).await
     }
+
     /// Makes one change of one proxy that still exists afterwards, and returns its row.
-    pub async fn change_proxy(&self, _: &Actor, _: Asked) -> Result<Versioned<Proxy>, ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+    pub async fn change_proxy(&self, who: &Actor, asked: Asked) -> Result<Versioned<Proxy>, ServiceError> {
+        let name = match &asked.change {
+            Change::UpdateProxy { row, .. } => row.name.clone(),
+            change => change.name().to_owned(),
+        };
+        self.apply(who, vec![asked]).await?;
+        self.proxy(&name).await
     }
+
     /// Says what changes would do.
-    pub async fn plan(&self, _: Vec<Asked>) -> Result<Plan, ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+    pub async fn plan(&self, changes: Vec<Asked>) -> Result<Plan, ServiceError> {
+        self.rows.refresh().await?;
+        let held = self.rows.read();
+        let mut draft = Draft::new(&held, self.clock.now().unix);
+        for asked in &changes {
+            draft.make(asked)?;
+        }
+        draft.check();
+        Ok(Plan::of(draft, &*self.usage))
     }
-    /// Says what a rename would mean (R7).
-    pub async fn preview_rename(&self, _: &str, _: &str, _: Option<u64>) -> Result<RenamePreview, ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+
+    /// Says what a rename would mean (R7); `keep_until` as in [`Change::RenameInstance`].
+    pub async fn preview_rename(
+        &self,
+        name: &str,
+        to: &str,
+        keep_until: Option<u64>,
+    ) -> Result<RenamePreview, ServiceError> {
+        self.rows.refresh().await?;
+        let held = self.rows.read();
+        let now = self.clock.now().unix;
+        let keep_until = keep_until.unwrap_or(now.saturating_add(KEEP_NAME));
+        let mut draft = Draft::new(&held, now);
+        let change = Change::RenameInstance { name: name.to_owned(), to: to.to_owned(), keep_until: Some(keep_until) };
+        draft.make(&change.into())?;
+        draft.check();
+        Ok(RenamePreview::of(draft, keep_until, &*self.usage))
     }
+
     /// The table as it is served.
     pub fn table(&self) -> TableInfo {
+        let served = self.status.read();
+        let [instances, proxies, certificates] = served.counts;
         TableInfo {
-            revision: 0,
-            serving: 0,
-            hash: String::new(),
-            source: Source::Store,
-            age: 0,
-            instances: 0,
-            proxies: 0,
-            certificates: 0,
-            problems: Vec::new(),
+            revision: self.rows.read().revision.max(served.revision),
+            serving: served.revision,
+            hash: served.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            source: served.source,
+            age: self.status.age(),
+            instances,
+            proxies,
+            certificates,
+            problems: served.problems.to_vec(),
         }
     }
+
     /// The audit, newest first (R77).
-    pub async fn audit(&self, _: AuditQuery) -> Result<AuditPage, ServiceError> {
-        Err(ServiceError::Store(super::store::StoreError::Busy))
+    pub async fn audit(&self, query: AuditQuery) -> Result<AuditPage, ServiceError> {
+        Ok(self.rows.store().audit(query).await?)
+    }
+
+    /// The commit that makes the changes, if they change anything.
+    fn draft(&self, who: &Actor, changes: &[Asked]) -> Result<(Option<Commit>, Applied), ServiceError> {
+        let held = self.rows.read();
+        let mut draft = Draft::new(&held, self.clock.now().unix);
+        for asked in changes {
+            draft.make(asked)?;
+        }
+        draft.check();
+        if let Some(refusal) = ServiceError::of(std::mem::take(&mut draft.problems)) {
+            return Err(refusal);
+        }
+        let applied = Applied {
+            revision: held.revision,
+            instances: changed(draft.instances.changed()),
+            proxies: changed(draft.proxies.changed()),
+        };
+        Ok((draft.commit(&who.0), applied))
     }
 }
+
+/// The keys of rows that are there afterwards.
+fn changed<'a, K: Copy + 'a, V: 'a>(rows: impl Iterator<Item = (&'a K, Option<&'a V>, Option<&'a V>)>) -> Vec<K> {
+    rows.filter(|(_, _, after)| after.is_some()).map(|(key, ..)| *key).collect()
+}
+
+fn versioned<T>(kept: &Kept<T>) -> Versioned<T> {
+    Versioned { revision: kept.revision, row: Arc::clone(&kept.row) }
+}
+
+fn by_name<'a, T: 'a>(rows: impl Iterator<Item = &'a Kept<T>>, name: impl Fn(&T) -> &str) -> Vec<Versioned<T>> {
+    let sorted: BTreeMap<String, Versioned<T>> = rows.map(|kept| (fold(name(&kept.row)), versioned(kept))).collect();
+    sorted.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests;

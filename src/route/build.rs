@@ -55,6 +55,17 @@ fn rebuild(
     }
 }
 
+/// What of a row's targets would be left out, whatever their host names stand for.
+pub fn check_instance(row: &model::Instance) -> Vec<Problem> {
+    let resolved = Resolved::default();
+    let mut build =
+        Build { place: format!("instance/{}", row.name), problems: Vec::new(), hosts: Vec::new(), resolved: &resolved };
+    build.backends(row, None);
+    row.web.as_ref().and_then(|web| build.web(web));
+    build.problems.retain(|problem| problem.code != Code::AddressUnresolved);
+    build.problems
+}
+
 struct Build<'a> {
     place: String,
     problems: Vec<Problem>,

@@ -59,9 +59,10 @@ impl Compiler<'_> {
         let mut rows: Vec<_> = self.table.certificates.iter().collect();
         rows.sort_by(|a, b| a.name.cmp(&b.name));
         self.kept.certificates.retain(|name, _| rows.binary_search_by(|row| row.name.as_str().cmp(name)).is_ok());
+        let mut names = BTreeSet::new();
         for row in rows {
             let place = format!("certificate/{}", row.name);
-            if self.snapshot.certificate(&row.name).is_some() {
+            if !names.insert(row.name.to_ascii_lowercase()) {
                 self.problems.push(Problem::new(place, "name", Code::Duplicate, "another certificate has this name"));
                 continue;
             }

@@ -19,5 +19,5 @@ pub mod snapshot;
 #[cfg(test)]
 pub mod testing;
 
-pub use build::conflicts;
+pub use build::{check_instance, conflicts};
 pub use compile::compile;

@@ -75,9 +75,9 @@ impl Snapshot {
         self.proxy_by_id(id.proxy)?.listeners.iter().find(|listener| listener.id == id)
     }
 
-    /// The certificate row of a name.
+    /// The certificate row of a name, in any case.
     pub fn certificate(&self, name: &str) -> Option<&Arc<Certificate>> {
-        self.certificates.iter().find(|certificate| &*certificate.name == name)
+        self.certificates.iter().find(|certificate| certificate.name.eq_ignore_ascii_case(name))
     }
 
     /// Fills the look-ups by id from the ordered lists.
