@@ -2,6 +2,7 @@
 
 use super::transaction::timing::Timing;
 use crate::ids::Shard;
+use crate::sip::limits::Limits;
 use std::net::{IpAddr, SocketAddr};
 
 /// One shard's settings.
@@ -15,8 +16,12 @@ pub struct Config {
     pub seed: u64,
     /// Timer values.
     pub timing: Timing,
+    /// Bounds of a message.
+    pub limits: Limits,
     /// Our addresses towards the instances.
     pub inside: Inside,
+    /// Whether a phone that does not say it supports Path gets none, as RFC 3327 has it (P02).
+    pub strict_path: bool,
     /// Live server transactions of this shard (T19).
     pub transactions: usize,
     /// Bytes of messages that transactions may keep (T19).
@@ -42,7 +47,9 @@ impl Default for Config {
             boot: 0,
             seed: 0,
             timing: Timing::default(),
+            limits: Limits::DEFAULT,
             inside: Inside::default(),
+            strict_path: false,
             transactions: 20_000,
             kept_bytes: 256 * 1024 * 1024,
             attempts: 4,

@@ -74,7 +74,7 @@ impl Engine {
     pub(super) fn answer_best(&mut self, moment: Moment<'_>, id: ServerId) {
         let best = self.tables.take_best(id);
         let mut index = std::mem::take(&mut self.room.kept_index);
-        if let Ok(view) = View::read(best.bytes(), &mut index, &self.limits)
+        if let Ok(view) = View::read(best.bytes(), &mut index, &self.config.limits)
             && let Err(why) = self.pass_back(moment, id, &view)
         {
             self.discard(why);
@@ -96,7 +96,7 @@ impl Engine {
         rows.clear();
         text.clear();
         if to == Side::Instance
-            && let Ok(request) = View::read(server.request.bytes(), &mut index, &self.limits)
+            && let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits)
         {
             steer::keep_vias(&request, server.flow.peer(), &mut rows);
         }
@@ -111,8 +111,8 @@ impl Engine {
             self.room.splices.write(view, &mut text).map_err(|_| ())
         });
         if written.is_ok() {
-            self.shared.stats.responses_forwarded.inc();
             self.send_answer(moment, id, upstream(status), &text);
+            self.shared.stats.responses_forwarded.inc();
         }
         self.room.rows = rows;
         self.room.text = text;

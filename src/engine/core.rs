@@ -16,27 +16,25 @@ use crate::ids::{ConnId, Flow, InstanceId};
 use crate::reason::Drop;
 use crate::route::snapshot::{Map, Snapshot};
 use crate::sip::edit::Splices;
-use crate::sip::limits::Limits;
 use crate::sip::view::{Index, View};
 use std::sync::Arc;
 
 /// How often the registries are looked through for what has expired, in milliseconds.
 const SWEEP: u64 = 1_000;
 /// Instances remembered for one connection; a connection that registers at more is looked for in all of them.
-const INSTANCES_PER_FLOW: usize = 8;
+pub(super) const INSTANCES_PER_FLOW: usize = 8;
 
 /// One shard of the proxy.
 pub struct Engine {
     pub(super) config: Config,
     pub(super) shared: Arc<Shared>,
-    pub(super) limits: Limits,
     pub(super) keyer: Keyer,
     pub(super) rng: fastrand::Rng,
     pub(super) tables: Tables,
     pub(super) out: Outbox,
     pub(super) room: Room,
     /// At which instances a connection has registered, so that its end is told to them alone (P07).
-    flows: Map<ConnId, Vec<InstanceId>>,
+    pub(super) flows: Map<ConnId, Vec<InstanceId>>,
     sweep_at: Tick,
     followed: Option<u64>,
     reported: [usize; 4],
@@ -83,7 +81,6 @@ impl Engine {
             tables: Tables::new(config.transactions),
             rng,
             shared,
-            limits: Limits::DEFAULT,
             out: Outbox::default(),
             room: Room::default(),
             flows: Map::default(),
@@ -100,7 +97,7 @@ impl Engine {
         match input {
             Input::Message { flow, bytes } => self.on_message(moment, flow, bytes, false),
             Input::HandedOver { flow, bytes } => self.on_message(moment, flow, bytes, true),
-            Input::FlowClosed { flow } => self.on_flow_closed(flow),
+            Input::FlowClosed { flow } => self.on_flow_closed(moment, flow),
             Input::Unreachable { peer, quoted } => self.on_unreachable(moment, peer, quoted),
             Input::SendFailed { ticket, why } => self.on_send_failed(moment, ticket, why),
         }
@@ -138,24 +135,13 @@ impl Engine {
 
     fn on_message(&mut self, moment: Moment<'_>, flow: Flow, bytes: &[u8], handed_over: bool) {
         let mut index = std::mem::take(&mut self.room.index);
-        match View::read(bytes, &mut index, &self.limits) {
+        match View::read(bytes, &mut index, &self.config.limits) {
             Ok(view) if view.is_request() && handed_over => self.discard(Drop::WrongShard),
             Ok(view) if view.is_request() => self.on_request(moment, flow, &view),
             Ok(view) => self.on_response(moment, flow, &view, handed_over),
             Err(_) => self.discard(Drop::Unreadable),
         }
         self.room.index = index;
-    }
-
-    fn on_flow_closed(&mut self, flow: Flow) {
-        let Flow::Stream { conn, .. } = flow else { return };
-        let Some(instances) = self.flows.remove(&conn) else { return };
-        if instances.len() >= INSTANCES_PER_FLOW {
-            return self.shared.registry.drop_stream_everywhere(conn);
-        }
-        for room in instances.iter().filter_map(|id| self.shared.registry.find(*id)) {
-            room.with(|live| live.bindings.drop_stream(conn));
-        }
     }
 
     /// Remembers that a connection carries bindings of an instance.

@@ -2,11 +2,12 @@
 
 use super::branch::Branch;
 use super::contract::SendError;
-use super::core::{Engine, Moment};
+use super::core::{Engine, INSTANCES_PER_FLOW, Moment};
 use super::refusal::Answer;
 use super::tables::{ClientId, ServerId, Way};
+use super::token::FlowRef;
 use super::transaction::Kind;
-use crate::ids::Flow;
+use crate::ids::{ConnId, Flow};
 use crate::model::Profile;
 use crate::reason::{Drop, Refusal};
 use crate::sip::method::Method;
@@ -22,6 +23,33 @@ pub(super) enum Failure {
 }
 
 impl Engine {
+    /// A connection ended: what was sent over it is not answered any more (X06), and what is bound to it is void
+    /// (P07). A PBX that has answered already may call back for the rest.
+    pub(super) fn on_flow_closed(&mut self, moment: Moment<'_>, flow: Flow) {
+        let Flow::Stream { conn, peer, listener, .. } = flow else { return };
+        self.unbind_stream(conn);
+        while let Some(id) = self.tables.branch_over(conn) {
+            self.on_branch_failed(moment, id, Failure::Transport);
+            self.tables.close_client(id);
+        }
+        if listener.is_inside() {
+            let lost: Vec<ClientId> = self.tables.unanswered_at(peer).collect();
+            for id in lost {
+                self.on_branch_failed(moment, id, Failure::Transport);
+            }
+        }
+    }
+
+    fn unbind_stream(&mut self, conn: ConnId) {
+        let Some(instances) = self.flows.remove(&conn) else { return };
+        if instances.len() >= INSTANCES_PER_FLOW {
+            return self.shared.registry.drop_stream_everywhere(conn);
+        }
+        for room in instances.iter().filter_map(|id| self.shared.registry.find(*id)) {
+            room.with(|live| live.bindings.drop_stream(conn));
+        }
+    }
+
     /// An ICMP error: our branch is in what it quotes (X06).
     pub(super) fn on_unreachable(&mut self, moment: Moment<'_>, peer: SocketAddr, quoted: &[u8]) {
         let Some(branch) = Branch::find(quoted) else { return };
@@ -105,7 +133,7 @@ impl Engine {
     }
 
     /// P07: what is bound to a flow that is gone is void.
-    fn forget_flow(&self, id: ServerId, flow: crate::engine::token::FlowRef) {
+    fn forget_flow(&self, id: ServerId, flow: FlowRef) {
         let Some(server) = self.tables.server(id) else { return };
         let Some(room) = self.shared.registry.find(server.instance) else { return };
         room.with(|live| match flow.flow() {

@@ -101,7 +101,7 @@ impl Engine {
             branch: &self.room.branch,
             sent_by,
             source,
-            strict_path: false,
+            strict_path: self.config.strict_path,
         };
         steer::request_out(view, inbound, &plan, keys, &mut self.room.splices, &mut self.room.steer).ok()?;
         self.room.splices.write(view, text).ok()?;
@@ -119,7 +119,7 @@ impl Engine {
         let mut index = std::mem::take(&mut self.room.own_index);
         let mut steering = std::mem::take(&mut self.room.steer);
         let mut gone = false;
-        if let Ok(view) = View::read(request.bytes(), &mut index, &self.limits) {
+        if let Ok(view) = View::read(request.bytes(), &mut index, &self.config.limits) {
             let decided = self.decide(moment, flow, &view, &mut steering);
             self.room.steer = std::mem::take(&mut steering);
             // The table may have changed: what is refused now goes nowhere else.

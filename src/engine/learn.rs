@@ -52,7 +52,7 @@ impl Engine {
         let Some(instance) = moment.snapshot.by_id(server.instance) else { return };
         let mut index = std::mem::take(&mut self.room.own_index);
         let mut contacts = std::mem::take(&mut self.room.contacts);
-        if let Ok(request) = View::read(server.request.bytes(), &mut index, &self.limits)
+        if let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits)
             && let Ok(Some(account)) = request.to().and_then(|to| to.uri()).map(|uri| uri.user)
         {
             let keyring = self.shared.keys.load();

@@ -113,7 +113,7 @@ impl Engine {
         text.clear();
         let mut status = 0;
         if let Some(server) = self.tables.server(id)
-            && let Ok(view) = View::read(server.request.bytes(), &mut index, &self.limits)
+            && let Ok(view) = View::read(server.request.bytes(), &mut index, &self.config.limits)
         {
             let answer = self.answer_of(moment, id, why, view.method());
             status = answer.status;
@@ -137,7 +137,7 @@ impl Engine {
         let mut text = std::mem::take(&mut self.room.text);
         text.clear();
         if let Some(server) = self.tables.server(id)
-            && let Ok(view) = View::read(server.request.bytes(), &mut index, &self.limits)
+            && let Ok(view) = View::read(server.request.bytes(), &mut index, &self.config.limits)
         {
             let peer = Some(server.flow.peer());
             let reply = Reply { status: 100, reason: "Trying", to_tag: None, peer, rows: b"" };

@@ -81,7 +81,7 @@ impl Engine {
     pub(super) fn on_request(&mut self, moment: Moment<'_>, flow: Flow, view: &View<'_>) {
         self.shared.stats.requests.inc();
         let Some(key) = self.keyer.of(view) else { return self.discard(Drop::Unreadable) };
-        match check::request(view, channel(flow.transport()), &self.limits) {
+        match check::request(view, channel(flow.transport()), &self.config.limits) {
             Verdict::Ok => {}
             Verdict::Drop(_) => return self.discard(Drop::Unreadable),
             Verdict::Refuse(refusal) => return self.refuse_unsound(flow, view, key, &refusal),

@@ -27,7 +27,7 @@ impl Engine {
         view: &View<'_>,
         handed_over: bool,
     ) -> Result<(), Drop> {
-        if check::response(view, &self.limits) != Verdict::Ok {
+        if check::response(view, &self.config.limits) != Verdict::Ok {
             return Err(Drop::MalformedResponse);
         }
         let via = view.top_via().map_err(|_| Drop::MalformedResponse)?;
@@ -113,7 +113,7 @@ impl Engine {
     fn send_ack(&mut self, id: ClientId, response: &View<'_>) {
         let mut index = std::mem::take(&mut self.room.kept_index);
         if let Some(client) = self.tables.client(id)
-            && let Ok(invite) = View::read(client.request.bytes(), &mut index, &self.limits)
+            && let Ok(invite) = View::read(client.request.bytes(), &mut index, &self.config.limits)
         {
             self.out.send(client.dest, 0, |out| build::ack(&invite, response, out));
         }
@@ -124,7 +124,7 @@ impl Engine {
     pub(super) fn send_cancel(&mut self, id: ClientId) {
         let mut index = std::mem::take(&mut self.room.kept_index);
         if let Some(client) = self.tables.client(id)
-            && let Ok(invite) = View::read(client.request.bytes(), &mut index, &self.limits)
+            && let Ok(invite) = View::read(client.request.bytes(), &mut index, &self.config.limits)
         {
             self.out.send(client.dest, 0, |out| build::cancel(&invite, out));
         }

@@ -255,3 +255,141 @@ impl Machine {
         Plan::new(resend, Change::Start(timing.patience()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: Timing = Timing { t1: 500, t2: 4_000, t4: 5_000, c: 185_000, attempt: 6_000 };
+
+    fn invite(reliable: bool) -> Machine {
+        Machine::new(Kind::Invite, reliable, &T)
+    }
+
+    fn other(reliable: bool) -> Machine {
+        Machine::new(Kind::Other, reliable, &T)
+    }
+
+    #[test]
+    fn timer_a_doubles_without_bound_and_b_ends_it() {
+        // T15
+        let mut m = invite(false);
+        assert_eq!(m.start(&T, false), Plan::new(Change::Start(500), Change::Start(32_000)));
+        let seen: Vec<Fired> = (0..4).map(|_| m.on_resend(&T)).collect();
+        assert_eq!(seen, [1_000, 2_000, 4_000, 8_000].map(Fired::Resend));
+        assert_eq!(m.on_end(&T, false), Fired::Timeout);
+        assert_eq!(invite(true).start(&T, false), Plan::new(Change::Stop, Change::Start(32_000)));
+    }
+
+    #[test]
+    fn timer_e_doubles_up_to_t2_and_is_t2_in_proceeding() {
+        // T15
+        let mut m = other(false);
+        m.start(&T, false);
+        let seen: Vec<Fired> = (0..5).map(|_| m.on_resend(&T)).collect();
+        assert_eq!(seen, [1_000, 2_000, 4_000, 4_000, 4_000].map(Fired::Resend));
+        let mut m = other(false);
+        m.hear(100, &T);
+        assert_eq!(m.on_resend(&T), Fired::Resend(4_000));
+        assert_eq!(m.on_end(&T, false), Fired::Timeout);
+    }
+
+    #[test]
+    fn a_provisional_stops_timer_a_and_starts_timer_c() {
+        // T12
+        let mut m = invite(false);
+        let first = m.hear(100, &T);
+        assert!(!first.pass, "100 is not passed on");
+        assert_eq!(first.plan, Plan::new(Change::Stop, Change::Start(185_000)));
+        let again = m.hear(100, &T);
+        assert_eq!(again.plan.end, Change::Keep, "only 101 to 199 reset it");
+        for status in [101, 180, 199] {
+            let ringing = m.hear(status, &T);
+            assert_eq!((ringing.pass, ringing.plan.end), (true, Change::Start(185_000)));
+        }
+        assert_eq!(m.on_end(&T, false), Fired::Cancel(Plan::new(Change::Start(500), Change::Start(32_000))));
+        assert_eq!(m.on_resend(&T), Fired::ResendCancel(1_000));
+        assert_eq!(m.hear_cancel_answer().resend, Change::Stop);
+        assert_eq!(m.on_end(&T, false), Fired::Timeout, "no answer to the INVITE within 64·T1");
+    }
+
+    #[test]
+    fn every_2xx_passes_while_accepted() {
+        // T06 T08
+        let mut m = invite(false);
+        let first = m.hear(200, &T);
+        assert_eq!((first.pass, first.ack, first.plan), (true, false, Plan::new(Change::Stop, Change::Start(32_000))));
+        for status in [200, 202] {
+            assert!(m.hear(status, &T).pass);
+        }
+        assert!(!m.hear(486, &T).pass && !m.hear(486, &T).ack && !m.hear(180, &T).pass);
+        assert_eq!(m.on_end(&T, false), Fired::Over);
+    }
+
+    #[test]
+    fn a_failure_is_acked_each_time_and_passed_once() {
+        // T08 T15
+        let mut m = invite(false);
+        let first = m.hear(486, &T);
+        assert_eq!((first.pass, first.ack, first.plan.end), (true, true, Change::Start(32_000)));
+        let again = m.hear(486, &T);
+        assert_eq!((again.pass, again.ack, again.plan), (false, true, Plan::default()));
+        let mut m = invite(true);
+        assert!(m.hear(486, &T).over, "D is 0 on a stream");
+        let mut m = other(false);
+        let done = m.hear(486, &T);
+        assert_eq!((done.pass, done.ack, done.plan.end), (true, false, Change::Start(5_000)));
+        assert!(!m.hear(486, &T).pass);
+        assert!(other(true).hear(200, &T).over, "K is 0 on a stream");
+    }
+
+    #[test]
+    fn a_provisional_to_a_non_invite_is_not_passed() {
+        // T02
+        for status in [100, 101, 180, 199] {
+            assert!(!other(false).hear(status, &T).pass);
+        }
+    }
+
+    #[test]
+    fn cancel_waits_for_the_first_provisional() {
+        // C01 T14
+        let mut m = invite(false);
+        assert_eq!(m.ask_cancel(&T), None);
+        let heard = m.hear(180, &T);
+        assert!(heard.cancel && heard.pass);
+        assert_eq!(heard.plan, Plan::new(Change::Start(500), Change::Start(32_000)));
+        assert!(!m.hear(180, &T).cancel, "once");
+        let mut m = invite(false);
+        m.hear(180, &T);
+        assert!(m.ask_cancel(&T).is_some());
+        assert_eq!(m.ask_cancel(&T), None, "once");
+        for mut done in [invite(false), invite(false)] {
+            done.hear(200, &T);
+            assert_eq!(done.ask_cancel(&T), None);
+        }
+        assert_eq!(other(false).ask_cancel(&T), None);
+    }
+
+    #[test]
+    fn silence_gives_way_to_the_next_target() {
+        // F15
+        let mut m = invite(false);
+        assert_eq!(m.start(&T, true).end, Change::Start(6_000));
+        assert_eq!(m.on_end(&T, true), Fired::Abandon(Plan::new(Change::Stop, Change::Start(26_000))));
+        let heard = m.hear(180, &T);
+        assert!(heard.cancel, "a late sign of life is cancelled");
+        let mut m = other(false);
+        m.start(&T, true);
+        m.hear(100, &T);
+        assert_eq!(m.on_end(&T, true), Fired::Wait(Plan::new(Change::Keep, Change::Start(26_000))));
+        assert_eq!(m.on_end(&T, true), Fired::Timeout);
+        let mut m = other(false);
+        m.start(&T, true);
+        assert!(matches!(m.on_end(&T, false), Fired::Wait(_)), "the other target went down meanwhile");
+        let mut m = invite(false);
+        m.start(&T, true);
+        m.ask_cancel(&T);
+        assert!(matches!(m.on_end(&T, true), Fired::Wait(_)), "a cancelled call goes nowhere else");
+    }
+}

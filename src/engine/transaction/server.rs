@@ -164,3 +164,72 @@ impl Machine {
         Answer { send: true, keep: !over, over, plan }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: Timing = Timing { t1: 500, t2: 4_000, t4: 5_000, c: 185_000, attempt: 6_000 };
+
+    fn invite(reliable: bool) -> Machine {
+        Machine::new(Kind::Invite, reliable, &T)
+    }
+
+    fn other(reliable: bool) -> Machine {
+        Machine::new(Kind::Other, reliable, &T)
+    }
+
+    #[test]
+    fn a_failure_is_repeated_until_the_ack() {
+        // T15 T17 C05
+        let mut m = invite(false);
+        let answer = m.answer(486, &T);
+        assert_eq!(answer.plan, Plan::new(Change::Start(500), Change::Start(32_000)));
+        assert!(answer.keep);
+        let seen: Vec<Fired> = (0..5).map(|_| m.on_resend(&T)).collect();
+        assert_eq!(seen, [1_000, 2_000, 4_000, 4_000, 4_000].map(Fired::Resend));
+        assert_eq!(m.repeat(false, &T), Repeat::Resend);
+        let confirm = m.repeat(true, &T);
+        assert_eq!(confirm, Repeat::Confirm { over: false, plan: Plan::new(Change::Stop, Change::Start(5_000)) });
+        assert_eq!((m.repeat(true, &T), m.repeat(false, &T)), (Repeat::Absorb, Repeat::Absorb));
+        assert_eq!(m.on_end(), Fired::Over);
+        let mut m = invite(true);
+        assert_eq!(m.answer(486, &T).plan.resend, Change::Stop, "G is for UDP");
+        assert!(matches!(m.repeat(true, &T), Repeat::Confirm { over: true, .. }), "I is 0 on a stream");
+    }
+
+    #[test]
+    fn accepted_absorbs_invites_and_passes_acks_and_2xx() {
+        // T06 T07
+        let mut m = invite(false);
+        let answer = m.answer(200, &T);
+        assert_eq!((answer.keep, answer.plan), (false, Plan::new(Change::Stop, Change::Start(32_000))));
+        assert_eq!((m.repeat(false, &T), m.repeat(true, &T)), (Repeat::Absorb, Repeat::Pass));
+        assert!(m.answer(200, &T).send && m.answer(202, &T).send);
+        assert!(!m.answer(486, &T).send && !m.answer(180, &T).send);
+        assert_eq!(m.on_end(), Fired::Over);
+    }
+
+    #[test]
+    fn after_a_failure_nothing_else_is_answered() {
+        // T06
+        let mut m = invite(false);
+        m.answer(486, &T);
+        assert!(!m.answer(200, &T).send && !m.answer(180, &T).send && !m.answer(603, &T).send);
+    }
+
+    #[test]
+    fn a_non_invite_gets_its_100_late_and_its_answer_for_64_t1() {
+        // T02 T15 T17
+        let mut m = other(false);
+        assert_eq!(m.start(&T), Plan::new(Change::Start(3_500), Change::Stop));
+        assert_eq!(m.repeat(false, &T), Repeat::Absorb, "there is no response yet");
+        assert_eq!(m.on_resend(&T), Fired::Trying);
+        assert!(m.answer(100, &T).send);
+        assert_eq!(m.repeat(false, &T), Repeat::Resend);
+        let answer = m.answer(200, &T);
+        assert_eq!((answer.over, answer.plan.end), (false, Change::Start(32_000)));
+        assert_eq!((m.repeat(false, &T), m.on_end()), (Repeat::Resend, Fired::Over));
+        assert!(other(true).answer(200, &T).over, "J is 0 on a stream");
+    }
+}

@@ -3,266 +3,37 @@
 //! Keeps the books: places, generations, bounds, timers armed and disarmed with the transaction they belong
 //! to. What a transaction does is decided in `transaction` and carried out in `core` and its parts.
 
-use super::branch::Branch;
+mod record;
+
+pub use record::{
+    Client, ClientId, Due, MAX_ATTEMPTS, NewClient, NewServer, Owner, Server, ServerId, Topic, Tried, Way, Which,
+};
+
 use super::buffers::{Buffers, Kept};
 use super::contract::Dest;
-use super::registry::DialogKey;
-use super::steer::BackendRef;
-use super::token::FlowRef;
 use super::transaction::key::Key;
-use super::transaction::{Change, Plan, client, server};
+use super::transaction::{Change, Plan, client};
 use super::wheel::{TimerId, Wheel};
 use crate::clock::Tick;
-use crate::ids::{Flow, InstanceId, Transport};
+use crate::ids::{ConnId, Flow};
 use crate::route::snapshot::Map;
-use crate::stats::{InstanceStats, TargetHealth};
+use record::Timers;
 use slab::Slab;
 use std::net::SocketAddr;
-use std::sync::Arc;
-
-/// Most targets tried for one request.
-pub const MAX_ATTEMPTS: usize = 8;
-
-/// Names a server transaction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ServerId {
-    index: u32,
-    generation: u32,
-}
-
-/// Names a client transaction; written into its branch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ClientId {
-    /// Place in the table.
-    pub index: u32,
-    /// Drawn at random.
-    pub nonce: u32,
-}
-
-impl ClientId {
-    /// The client transaction a branch of this shard names.
-    pub const fn of(branch: &Branch) -> Self {
-        Self { index: branch.index, nonce: branch.nonce }
-    }
-
-    /// As a [`super::contract::Output::Send`] ticket; never 0.
-    pub const fn ticket(self) -> u64 {
-        ((self.index as u64 + 1) << 32) | self.nonce as u64
-    }
-
-    /// Back from a ticket.
-    pub fn from_ticket(ticket: u64) -> Option<Self> {
-        let index = u32::try_from(ticket >> 32).ok()?.checked_sub(1)?;
-        Some(Self { index, nonce: ticket as u32 })
-    }
-}
-
-/// Which timer of which transaction is due.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Due {
-    /// Whose.
-    pub owner: Owner,
-    /// Which.
-    pub which: Which,
-}
-
-/// A transaction that owns a timer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Owner {
-    /// A client transaction.
-    Client(ClientId),
-    /// A server transaction.
-    Server(ServerId),
-}
-
-/// The two timers of a transaction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Which {
-    /// Retransmission.
-    Resend,
-    /// The end of the state.
-    End,
-}
-
-/// The running timers of one transaction.
-#[derive(Clone, Copy, Default, Debug)]
-struct Timers {
-    resend: Option<TimerId>,
-    end: Option<TimerId>,
-}
-
-/// The call or registration a request is about, for the registry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Topic {
-    /// REGISTER.
-    Register,
-    /// INVITE.
-    Invite,
-    /// BYE of this dialog.
-    Bye(DialogKey),
-    /// Anything else.
-    Other,
-}
-
-/// How the next hop of a request is found, now and when the first one failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
-    /// One of the instance's targets, best first by this hash of the account.
-    Select(u64),
-    /// The address in a token, and no other (R75).
-    Backend(BackendRef),
-    /// A client's flow, and no other (P05).
-    Client(FlowRef),
-}
-
-/// A request we were asked and its response context (RFC 3261 §16.7).
-pub struct Server {
-    generation: u32,
-    /// Its state.
-    pub machine: server::Machine,
-    /// What requests it matches.
-    pub key: Key,
-    /// The way it came.
-    pub flow: Flow,
-    /// Where its responses go.
-    pub reply: Dest,
-    /// The request as it came.
-    pub request: Kept,
-    /// The last response, to be repeated.
-    pub answer: Kept,
-    /// Whose traffic it is.
-    pub instance: InstanceId,
-    /// That instance's counters.
-    pub stats: Arc<InstanceStats>,
-    /// How its next hop is found.
-    pub way: Way,
-    /// What it is about.
-    pub topic: Topic,
-    /// The client's end of its way.
-    pub client_end: FlowRef,
-    /// The instance's end, as of the last attempt.
-    pub backend: BackendRef,
-    /// The branch that is waited for.
-    pub client: Option<ClientId>,
-    /// The targets that failed or are being tried.
-    pub tried: Tried,
-    /// The best response of the branches that failed, and its status; 0 for none.
-    pub best: Kept,
-    /// That response's status.
-    pub best_status: u16,
-    /// Whether the caller cancelled it.
-    pub cancelled: bool,
-    timers: Timers,
-}
-
-/// The targets that one request has been sent to.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Tried {
-    list: [Option<(SocketAddr, Transport)>; MAX_ATTEMPTS],
-    used: usize,
-}
-
-impl Tried {
-    /// Notes a target.
-    pub fn push(&mut self, address: SocketAddr, transport: Transport) {
-        if let Some(slot) = self.list.get_mut(self.used) {
-            *slot = Some((address, transport));
-        }
-        self.used += 1;
-    }
-
-    /// Whether a target has been tried.
-    pub fn contains(&self, address: SocketAddr, transport: Transport) -> bool {
-        self.list.contains(&Some((address, transport)))
-    }
-
-    /// How many have been tried.
-    pub const fn len(&self) -> usize {
-        self.used
-    }
-}
-
-/// A request we sent.
-pub struct Client {
-    nonce: u32,
-    /// Its state.
-    pub machine: client::Machine,
-    /// Whose branch it is.
-    pub server: ServerId,
-    /// The request as it was sent.
-    pub request: Kept,
-    /// Where it was sent.
-    pub dest: Dest,
-    /// The health of the target, if it is one of the table.
-    pub health: Option<Arc<TargetHealth>>,
-    /// Hash of the sent-by in our Via.
-    pub sent_by: u64,
-    timers: Timers,
-}
-
-/// What a new server transaction is made of.
-pub struct NewServer<'a> {
-    /// Its state.
-    pub machine: server::Machine,
-    /// What requests it matches.
-    pub key: Key,
-    /// The way it came.
-    pub flow: Flow,
-    /// Where its responses go.
-    pub reply: Dest,
-    /// The request as it came.
-    pub request: &'a [u8],
-    /// Whose traffic it is.
-    pub instance: InstanceId,
-    /// That instance's counters.
-    pub stats: &'a Arc<InstanceStats>,
-    /// How its next hop is found.
-    pub way: Way,
-    /// What it is about.
-    pub topic: Topic,
-    /// The client's end of its way.
-    pub client_end: FlowRef,
-    /// The instance's end.
-    pub backend: BackendRef,
-}
-
-/// What a new client transaction is made of.
-pub struct NewClient<'a> {
-    /// Its state.
-    pub machine: client::Machine,
-    /// Whose branch it is.
-    pub server: ServerId,
-    /// The request as it is sent.
-    pub request: &'a [u8],
-    /// Where it is sent.
-    pub dest: Dest,
-    /// The health of the target, if it is one of the table.
-    pub health: Option<Arc<TargetHealth>>,
-    /// Hash of the sent-by in our Via.
-    pub sent_by: u64,
-}
 
 /// All transactions of a shard.
 pub struct Tables {
     servers: Slab<Server>,
     clients: Slab<Client>,
     by_key: Map<Key, ServerId>,
+    /// The branches sent over each client connection, and lists to be used again.
+    by_conn: Map<ConnId, Vec<ClientId>>,
+    spare: Vec<Vec<ClientId>>,
     wheel: Wheel<Due>,
     /// Copies of messages.
     pub buffers: Buffers,
     cap: usize,
     generation: u32,
-}
-
-impl Client {
-    /// Where it was sent, if that is known.
-    pub fn address(&self) -> Option<SocketAddr> {
-        match self.dest {
-            Dest::Backend { address, .. } => Some(address),
-            Dest::Flow(flow @ Flow::Udp { .. }) => Some(flow.peer()),
-            Dest::Flow(_) | Dest::Reply { .. } => None,
-        }
-    }
 }
 
 impl Tables {
@@ -274,6 +45,8 @@ impl Tables {
             servers: Slab::new(),
             clients: Slab::new(),
             by_key: Map::default(),
+            by_conn: Map::default(),
+            spare: Vec::new(),
             wheel: Wheel::new(6 * cap + 8),
             buffers: Buffers::new(4 * cap.min(4_096)),
             cap,
@@ -296,29 +69,10 @@ impl Tables {
     pub fn open_server(&mut self, new: NewServer<'_>) -> ServerId {
         self.generation = self.generation.wrapping_add(1);
         let request = self.buffers.keep(new.request);
-        let index = self.servers.insert(Server {
-            generation: self.generation,
-            machine: new.machine,
-            key: new.key,
-            flow: new.flow,
-            reply: new.reply,
-            request,
-            answer: Kept::default(),
-            instance: new.instance,
-            stats: Arc::clone(new.stats),
-            way: new.way,
-            topic: new.topic,
-            client_end: new.client_end,
-            backend: new.backend,
-            client: None,
-            tried: Tried::default(),
-            best: Kept::default(),
-            best_status: 0,
-            cancelled: false,
-            timers: Timers::default(),
-        });
+        let key = new.key;
+        let index = self.servers.insert(Server::new(self.generation, request, new));
         let id = ServerId { index: index as u32, generation: self.generation };
-        self.by_key.insert(new.key, id);
+        self.by_key.insert(key, id);
         id
     }
 
@@ -359,16 +113,11 @@ impl Tables {
     /// Opens a client transaction at the place [`Self::next_client`] told.
     pub fn open_client(&mut self, id: ClientId, new: NewClient<'_>) {
         let request = self.buffers.keep(new.request);
-        self.clients.insert(Client {
-            nonce: id.nonce,
-            machine: new.machine,
-            server: new.server,
-            request,
-            dest: new.dest,
-            health: new.health,
-            sent_by: new.sent_by,
-            timers: Timers::default(),
-        });
+        if let Dest::Flow(Flow::Stream { conn, .. }) = new.dest {
+            let spare = &mut self.spare;
+            self.by_conn.entry(conn).or_insert_with(|| spare.pop().unwrap_or_default()).push(id);
+        }
+        self.clients.insert(Client::new(id.nonce, request, new));
     }
 
     /// A client transaction, unless it is over.
@@ -389,6 +138,28 @@ impl Tables {
         let Some(client) = self.clients.try_remove(id.index as usize) else { return };
         self.disarm(client.timers);
         self.buffers.give(client.request);
+        let Dest::Flow(Flow::Stream { conn, .. }) = client.dest else { return };
+        let Some(list) = self.by_conn.get_mut(&conn) else { return };
+        list.retain(|other| *other != id);
+        if list.is_empty()
+            && let Some(list) = self.by_conn.remove(&conn)
+        {
+            self.spare.push(list);
+        }
+    }
+
+    /// A branch that was sent over a client's connection; ask again until there is none.
+    pub fn branch_over(&self, conn: ConnId) -> Option<ClientId> {
+        self.by_conn.get(&conn)?.last().copied()
+    }
+
+    /// The branches to a backend over streams that have not been answered at all.
+    pub fn unanswered_at(&self, peer: SocketAddr) -> impl Iterator<Item = ClientId> + '_ {
+        self.clients.iter().filter_map(move |(index, client)| {
+            let unanswered = client.machine.reliable && client.machine.state == client::State::Calling;
+            let there = matches!(client.dest, Dest::Backend { address, .. } if address == peer);
+            (unanswered && there).then_some(ClientId { index: index as u32, nonce: client.nonce })
+        })
     }
 
     /// Keeps a response to be repeated.
@@ -465,6 +236,7 @@ impl Tables {
         for client in self.clients.drain() {
             self.buffers.give(client.request);
         }
+        self.by_conn.clear();
         self.wheel = Wheel::new(0);
     }
 

@@ -1,0 +1,287 @@
+//! What is kept of each transaction, and how others name it.
+
+use crate::engine::branch::Branch;
+use crate::engine::buffers::Kept;
+use crate::engine::contract::Dest;
+use crate::engine::registry::DialogKey;
+use crate::engine::steer::BackendRef;
+use crate::engine::token::FlowRef;
+use crate::engine::transaction::key::Key;
+use crate::engine::transaction::{client, server};
+use crate::engine::wheel::TimerId;
+use crate::ids::{Flow, InstanceId, Transport};
+use crate::stats::{InstanceStats, TargetHealth};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Most targets tried for one request.
+pub const MAX_ATTEMPTS: usize = 8;
+
+/// Names a server transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServerId {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+/// Names a client transaction; written into its branch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientId {
+    /// Place in the table.
+    pub index: u32,
+    /// Drawn at random.
+    pub nonce: u32,
+}
+
+impl ClientId {
+    /// The client transaction a branch of this shard names.
+    pub const fn of(branch: &Branch) -> Self {
+        Self { index: branch.index, nonce: branch.nonce }
+    }
+
+    /// As a [`super::contract::Output::Send`] ticket; never 0.
+    pub const fn ticket(self) -> u64 {
+        ((self.index as u64 + 1) << 32) | self.nonce as u64
+    }
+
+    /// Back from a ticket.
+    pub fn from_ticket(ticket: u64) -> Option<Self> {
+        let index = u32::try_from(ticket >> 32).ok()?.checked_sub(1)?;
+        Some(Self { index, nonce: ticket as u32 })
+    }
+}
+
+/// Which timer of which transaction is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Due {
+    /// Whose.
+    pub owner: Owner,
+    /// Which.
+    pub which: Which,
+}
+
+/// A transaction that owns a timer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// A client transaction.
+    Client(ClientId),
+    /// A server transaction.
+    Server(ServerId),
+}
+
+/// The two timers of a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// Retransmission.
+    Resend,
+    /// The end of the state.
+    End,
+}
+
+/// The running timers of one transaction.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Timers {
+    pub(super) resend: Option<TimerId>,
+    pub(super) end: Option<TimerId>,
+}
+
+/// The call or registration a request is about, for the registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Topic {
+    /// REGISTER.
+    Register,
+    /// INVITE.
+    Invite,
+    /// BYE of this dialog.
+    Bye(DialogKey),
+    /// Anything else.
+    Other,
+}
+
+/// How the next hop of a request is found, now and when the first one failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// One of the instance's targets, best first by this hash of the account.
+    Select(u64),
+    /// The address in a token, and no other (R75).
+    Backend(BackendRef),
+    /// A client's flow, and no other (P05).
+    Client(FlowRef),
+}
+
+/// A request we were asked and its response context (RFC 3261 §16.7).
+pub struct Server {
+    pub(super) generation: u32,
+    /// Its state.
+    pub machine: server::Machine,
+    /// What requests it matches.
+    pub key: Key,
+    /// The way it came.
+    pub flow: Flow,
+    /// Where its responses go.
+    pub reply: Dest,
+    /// The request as it came.
+    pub request: Kept,
+    /// The last response, to be repeated.
+    pub answer: Kept,
+    /// Whose traffic it is.
+    pub instance: InstanceId,
+    /// That instance's counters.
+    pub stats: Arc<InstanceStats>,
+    /// How its next hop is found.
+    pub way: Way,
+    /// What it is about.
+    pub topic: Topic,
+    /// The client's end of its way.
+    pub client_end: FlowRef,
+    /// The instance's end, as of the last attempt.
+    pub backend: BackendRef,
+    /// The branch that is waited for.
+    pub client: Option<ClientId>,
+    /// The targets that failed or are being tried.
+    pub tried: Tried,
+    /// The best response of the branches that failed, and its status; 0 for none.
+    pub best: Kept,
+    /// That response's status.
+    pub best_status: u16,
+    /// Whether the caller cancelled it.
+    pub cancelled: bool,
+    pub(super) timers: Timers,
+}
+
+/// The targets that one request has been sent to.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Tried {
+    list: [Option<(SocketAddr, Transport)>; MAX_ATTEMPTS],
+    used: usize,
+}
+
+impl Tried {
+    /// Notes a target.
+    pub fn push(&mut self, address: SocketAddr, transport: Transport) {
+        if let Some(slot) = self.list.get_mut(self.used) {
+            *slot = Some((address, transport));
+        }
+        self.used += 1;
+    }
+
+    /// Whether a target has been tried.
+    pub fn contains(&self, address: SocketAddr, transport: Transport) -> bool {
+        self.list.contains(&Some((address, transport)))
+    }
+
+    /// How many have been tried.
+    pub const fn len(&self) -> usize {
+        self.used
+    }
+}
+
+/// A request we sent.
+pub struct Client {
+    pub(super) nonce: u32,
+    /// Its state.
+    pub machine: client::Machine,
+    /// Whose branch it is.
+    pub server: ServerId,
+    /// The request as it was sent.
+    pub request: Kept,
+    /// Where it was sent.
+    pub dest: Dest,
+    /// The health of the target, if it is one of the table.
+    pub health: Option<Arc<TargetHealth>>,
+    /// Hash of the sent-by in our Via.
+    pub sent_by: u64,
+    pub(super) timers: Timers,
+}
+
+/// What a new server transaction is made of.
+pub struct NewServer<'a> {
+    /// Its state.
+    pub machine: server::Machine,
+    /// What requests it matches.
+    pub key: Key,
+    /// The way it came.
+    pub flow: Flow,
+    /// Where its responses go.
+    pub reply: Dest,
+    /// The request as it came.
+    pub request: &'a [u8],
+    /// Whose traffic it is.
+    pub instance: InstanceId,
+    /// That instance's counters.
+    pub stats: &'a Arc<InstanceStats>,
+    /// How its next hop is found.
+    pub way: Way,
+    /// What it is about.
+    pub topic: Topic,
+    /// The client's end of its way.
+    pub client_end: FlowRef,
+    /// The instance's end.
+    pub backend: BackendRef,
+}
+
+/// What a new client transaction is made of.
+pub struct NewClient<'a> {
+    /// Its state.
+    pub machine: client::Machine,
+    /// Whose branch it is.
+    pub server: ServerId,
+    /// The request as it is sent.
+    pub request: &'a [u8],
+    /// Where it is sent.
+    pub dest: Dest,
+    /// The health of the target, if it is one of the table.
+    pub health: Option<Arc<TargetHealth>>,
+    /// Hash of the sent-by in our Via.
+    pub sent_by: u64,
+}
+
+impl Server {
+    pub(super) fn new(generation: u32, request: Kept, new: NewServer<'_>) -> Self {
+        Self {
+            generation,
+            machine: new.machine,
+            key: new.key,
+            flow: new.flow,
+            reply: new.reply,
+            request,
+            answer: Kept::default(),
+            instance: new.instance,
+            stats: Arc::clone(new.stats),
+            way: new.way,
+            topic: new.topic,
+            client_end: new.client_end,
+            backend: new.backend,
+            client: None,
+            tried: Tried::default(),
+            best: Kept::default(),
+            best_status: 0,
+            cancelled: false,
+            timers: Timers::default(),
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn new(nonce: u32, request: Kept, new: NewClient<'_>) -> Self {
+        Self {
+            nonce,
+            machine: new.machine,
+            server: new.server,
+            request,
+            dest: new.dest,
+            health: new.health,
+            sent_by: new.sent_by,
+            timers: Timers::default(),
+        }
+    }
+
+    /// Where it was sent, if that is known.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self.dest {
+            Dest::Backend { address, .. } => Some(address),
+            Dest::Flow(flow @ Flow::Udp { .. }) => Some(flow.peer()),
+            Dest::Flow(_) | Dest::Reply { .. } => None,
+        }
+    }
+}
