@@ -270,3 +270,175 @@ pub(super) fn target(backend: &Backend) -> Target {
         falls: backend.health.falls.read(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{self, FormerName, Web};
+    use crate::route::testing::{compiled, instance, proxy, table};
+
+    const NOW: u64 = 1_000;
+
+    fn snapshot(change: impl FnOnce(&mut model::Instance, &mut model::Proxy)) -> Snapshot {
+        let mut acme = instance(1, "Acme");
+        acme.aliases.push("pbx.acme.example".into());
+        acme.web = Some(Web {
+            url: "http://198.51.0.1:8080".into(),
+            prefix: model::Prefix::Strip,
+            service: WebService::Full,
+            verify: false,
+        });
+        let mut front = proxy(1, "front");
+        change(&mut acme, &mut front);
+        compiled(&table([acme, instance(2, "beta")], [front]))
+    }
+
+    fn ask(snapshot: &Snapshot, question: &Question) -> Answer {
+        let mut explanation = explain(snapshot, question, NOW).unwrap();
+        assert_eq!(explanation.answers.len(), 1);
+        explanation.answers.remove(0)
+    }
+
+    fn register(account: &str) -> Question {
+        Question { register: Some(account.into()), ..Question::default() }
+    }
+
+    fn browse(host: &str, path: &str) -> Question {
+        Question { host: Some(host.into()), path: Some(path.into()), ..Question::default() }
+    }
+
+    // R4
+    #[test]
+    fn every_spelling_of_the_name_leads_to_the_instance() {
+        let snapshot = snapshot(|_, _| {});
+        for account in [
+            "6001@acme",
+            "6001@ACME.pbx.example",
+            "sip:6001@acme:5060;transport=tcp",
+            "<sip:a@b@acme>",
+            "x@pbx.acme.example",
+        ] {
+            let answer = ask(&snapshot, &register(account));
+            assert_eq!((answer.rule, answer.status), (Rule::Forwarded, None), "{account}");
+            assert_eq!(answer.instance.as_deref(), Some("Acme"));
+            assert_eq!(answer.targets.len(), 1);
+        }
+        for account in ["acme", "6001@", ""] {
+            assert!(explain(&snapshot, &register(account), NOW).is_err(), "{account}");
+        }
+    }
+
+    // R9
+    #[test]
+    fn an_unknown_name_is_refused_or_dropped_and_names_no_instance() {
+        let answer = ask(&snapshot(|_, _| {}), &register("6001@nobody"));
+        assert_eq!((answer.rule, answer.status, answer.instance), (Rule::UnknownInstance, Some(404), None));
+        let answer = ask(&snapshot(|_, front| front.unknown = Unknown::Drop), &register("6001@nobody"));
+        assert_eq!((answer.rule, answer.status), (Rule::UnknownInstance, None));
+        let answer = ask(&snapshot(|_, _| {}), &browse("nobody.pbx.example", "/"));
+        assert_eq!((answer.rule, answer.status), (Rule::UnknownInstance, Some(404)));
+    }
+
+    // R11
+    #[test]
+    fn a_proxy_that_does_not_serve_it_does_not_know_it() {
+        let snapshot = snapshot(|_, front| front.instances = Some(vec!["beta".into()]));
+        assert_eq!(ask(&snapshot, &register("6001@acme")).rule, Rule::UnknownInstance);
+        assert_eq!(ask(&snapshot, &register("6001@beta")).rule, Rule::Forwarded);
+    }
+
+    // R34
+    #[test]
+    fn an_instance_that_is_not_on_is_refused_with_its_state() {
+        for state in [State::Off, State::Starting, State::Stopping, State::Failed] {
+            let snapshot = snapshot(|acme, _| acme.state = state);
+            let answer = ask(&snapshot, &register("6001@acme"));
+            assert_eq!((answer.rule, answer.status, answer.state), (Rule::InstanceOff, Some(503), Some(state)));
+            let answer = ask(&snapshot, &browse("acme.pbx.example", "/"));
+            assert_eq!((answer.rule, answer.status), (Rule::InstanceOff, Some(503)));
+        }
+    }
+
+    #[test]
+    fn targets_that_are_down_are_told() {
+        let bare = snapshot(|acme, _| acme.backends.clear());
+        let answer = ask(&bare, &register("6001@acme"));
+        assert_eq!((answer.rule, answer.status), (Rule::NoTarget, Some(503)));
+        assert!(answer.steps.iter().any(|step| step.contains("has no backend")));
+
+        let down = snapshot(|_, _| {});
+        down.instances[0].backends[0].health.failure(1);
+        let answer = ask(&down, &register("6001@acme"));
+        assert_eq!((answer.rule, answer.targets[0].up), (Rule::NoTarget, false));
+    }
+
+    // R4
+    #[test]
+    fn the_proxy_itself_leads_to_its_default_instance_or_nowhere() {
+        let answer = ask(&snapshot(|_, _| {}), &register("6001@front.pbx.example"));
+        assert_eq!((answer.rule, answer.status), (Rule::ProxyItself, Some(404)));
+        let with = snapshot(|_, front| front.default_instance = Some("beta".into()));
+        let answer = ask(&with, &register("6001@front.pbx.example"));
+        assert_eq!((answer.rule, answer.instance.as_deref()), (Rule::Forwarded, Some("beta")));
+    }
+
+    // R5
+    #[test]
+    fn a_web_address_is_explained_by_host_and_by_path() {
+        let snapshot = snapshot(|_, front| front.redirection_url = Some("https://example.com/".into()));
+        for (host, path) in [("acme.pbx.example:8443", "/"), ("front.pbx.example", "/Acme/services?x=1")] {
+            let answer = ask(&snapshot, &browse(host, path));
+            assert_eq!(
+                (answer.rule, answer.web.as_deref()),
+                (Rule::Forwarded, Some("http://198.51.0.1:8080")),
+                "{host}"
+            );
+        }
+        let answer = ask(&snapshot, &browse("front.pbx.example", "/"));
+        assert_eq!((answer.rule, answer.status), (Rule::ProxyItself, Some(302)));
+        assert_eq!(ask(&snapshot, &browse("beta.pbx.example", "/")).rule, Rule::NoWeb);
+        assert_eq!(ask(&snapshot, &browse("front.pbx.example", "/nobody")).rule, Rule::UnknownInstance);
+    }
+
+    // R7
+    #[test]
+    fn a_former_name_is_named_as_such_until_its_date() {
+        let with = |until| snapshot(move |acme, _| acme.former_names.push(FormerName { name: "old".into(), until }));
+        let answer = ask(&with(NOW), &register("6001@old"));
+        assert_eq!(answer.instance.as_deref(), Some("Acme"));
+        assert!(answer.steps[0].contains("a former name"), "{:?}", answer.steps);
+        assert_eq!(ask(&with(NOW - 1), &register("6001@old")).rule, Rule::UnknownInstance);
+    }
+
+    #[test]
+    fn the_source_is_recognised() {
+        let snapshot = snapshot(|_, front| front.trusted_peers.push("10.0.0.0/8".parse().unwrap()));
+        let steps = |from: &str| {
+            let question = Question { from: Some(from.parse().unwrap()), ..register("6001@acme") };
+            ask(&snapshot, &question).steps
+        };
+        assert!(steps("198.51.0.1")[0].contains("Acme's own PBX"));
+        assert!(steps("::ffff:10.1.2.3")[0].contains("trusted peer"));
+        assert_eq!(steps("192.0.2.77").len() + 1, steps("10.1.2.3").len());
+    }
+
+    #[test]
+    fn a_question_names_one_thing_and_a_proxy_that_exists() {
+        let snapshot = snapshot(|_, _| {});
+        assert!(explain(&snapshot, &Question::default(), NOW).is_err());
+        let both = Question { host: Some("a".into()), ..register("6001@acme") };
+        assert!(explain(&snapshot, &both, NOW).is_err());
+        let elsewhere = Question { proxy: Some("other".into()), ..register("6001@acme") };
+        assert_eq!(explain(&snapshot, &elsewhere, NOW).unwrap_err(), "there is no proxy other");
+        assert!(explain(&snapshot, &Question { proxy: Some("FRONT".into()), ..register("6001@acme") }, NOW).is_ok());
+    }
+
+    #[test]
+    fn a_port_is_cut_off_and_an_ipv6_address_is_not() {
+        for (text, host) in
+            [("a:1", "a"), ("a", "a"), ("[::1]:5060", "[::1]"), ("[::1]", "[::1]"), ("::1", "::1"), ("a:b", "a:b")]
+        {
+            assert_eq!(without_port(text), host);
+        }
+    }
+}

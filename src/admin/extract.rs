@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// The largest body the API reads, in bytes.
-pub const MAX_BODY: usize = 4 << 20;
+pub const MAX_BODY: usize = 1 << 20;
+/// The same for whole tables: more than 50,000 instances.
+pub const MAX_TABLE: usize = 64 << 20;
 
 /// A JSON body. A refusal names the path of the field at fault.
 pub struct Body<T>(pub T);
@@ -89,7 +91,7 @@ async fn read<S: Send + Sync>(request: Request, state: &S, accepted: &[&str]) ->
     }
     let bytes = Bytes::from_request(request, state).await.map_err(|e| match e.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(Code::BodyTooLarge, format!("the body may have {MAX_BODY} bytes; send fewer rows at once"))
+            Problem::new(Code::BodyTooLarge, "the body is larger than this route reads; send fewer rows at once")
         }
         _ => Problem::new(Code::BadBody, e.body_text()),
     })?;

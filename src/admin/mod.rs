@@ -16,6 +16,10 @@ mod request_id;
 mod routes;
 mod serve;
 mod signin;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod token;
 pub mod view;
 

@@ -11,14 +11,14 @@ mod proxies;
 mod refuse;
 mod table;
 
-use super::extract::MAX_BODY;
+use super::extract::{MAX_BODY, MAX_TABLE};
 use super::problem::{Code, Problem};
 use super::{Api, auth, openapi, request_id};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware;
 use std::sync::Arc;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 /// Where the API begins.
@@ -49,8 +49,8 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(certificates::list, certificates::create))
         .routes(routes!(certificates::show, certificates::replace, certificates::remove))
         .routes(routes!(table::show))
-        .routes(routes!(plan::plan))
-        .routes(routes!(plan::apply))
+        .routes(routes!(plan::plan).layer(DefaultBodyLimit::max(MAX_TABLE)))
+        .routes(routes!(plan::apply).layer(DefaultBodyLimit::max(MAX_TABLE)))
         .routes(routes!(audit::list))
         .routes(routes!(node::status))
         .routes(routes!(node::health))
