@@ -14,6 +14,7 @@ pub mod demo;
 pub mod driver;
 pub mod engine;
 pub mod health;
+pub mod http;
 pub mod ids;
 pub mod model;
 pub mod net;

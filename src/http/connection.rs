@@ -1,0 +1,285 @@
+//! One connection of a client: handshake, HTTP/1.1 or HTTP/2, deadlines, and an orderly end.
+
+use super::admission::Place;
+use super::framing::{Fault, Framing};
+use super::front::Front;
+use super::page;
+use super::pulse::{Late, Pulse};
+use super::serve::serve;
+use super::server::{Door, Shared};
+use super::stream::Stream;
+use super::wire::Wire;
+use crate::clock::Tick;
+use crate::stats::HttpRefusal;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+/// Bytes of a body, or of answers, on their way through one HTTP/1 connection.
+const H1_BUFFER: usize = 64 * 1024;
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+const H2_WINDOW: u32 = 1024 * 1024;
+const H2_SEND_BUFFER: usize = 64 * 1024;
+const H2_PING: Duration = Duration::from_secs(45);
+/// Most late bytes that are read from a connection we have done with.
+const LATE: usize = 256 * 1024;
+
+/// Serves a connection to its end.
+pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, peer: SocketAddr, place: Place) {
+    let Ok(local) = tcp.local_addr() else { return };
+    let pulse = Arc::new(Pulse::new(shared.clock, &shared.config));
+    let (wire, sni, h2) = match &door.tls {
+        None => (Wire::Plain(tcp), None, false),
+        Some(tls) => match handshake(&shared, TlsAcceptor::from(Arc::clone(tls)), tcp).await {
+            Some(done) => done,
+            None => return,
+        },
+    };
+    let ends = (peer, local);
+    let front = Front::new(Arc::clone(&shared), door.id, door.tls.is_some(), sni, ends, Arc::clone(&pulse));
+    let stop = &door.stop;
+    if h2 {
+        h2_connection(Arc::new(front), Stream::new(wire, None, pulse), stop).await;
+    } else {
+        let framing = Framing::new(shared.config.target_bytes + METHOD_AND_VERSION, shared.config.field_bytes);
+        h1_connection(Arc::new(front), Stream::new(wire, Some(framing), pulse), stop).await;
+    }
+    drop(place);
+}
+
+/// Room in a request line beside the target.
+const METHOD_AND_VERSION: u32 = 32;
+
+type Secured = (Wire, Option<Box<str>>, bool);
+
+async fn handshake(shared: &Arc<Shared>, acceptor: TlsAcceptor, tcp: TcpStream) -> Option<Secured> {
+    let _place = shared.admission.handshake()?;
+    let accepted = timeout(shared.config.handshake, acceptor.accept(tcp).into_fallible()).await;
+    let stats = &shared.stats;
+    match accepted {
+        Err(_) => {
+            stats.handshakes_slow.inc();
+            None
+        }
+        Ok(Err((error, tcp))) => {
+            stats.handshakes_failed.inc();
+            tracing::debug!(%error, "TLS handshake failed");
+            plain_on_tls(&error, tcp, shared.config.linger).await;
+            None
+        }
+        Ok(Ok(tls)) => {
+            let (_, session) = tls.get_ref();
+            let sni = session.server_name().map(Into::into);
+            let h2 = session.alpn_protocol() == Some(b"h2");
+            Some((Wire::Tls(Box::new(tls.into())), sni, h2))
+        }
+    }
+}
+
+/// Somebody speaks plain HTTP to the TLS port: says so in words they can read.
+async fn plain_on_tls(error: &io::Error, mut tcp: TcpStream, patience: Duration) {
+    let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    if matches!(inner, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType))) {
+        let answer = bare(http::StatusCode::BAD_REQUEST, "This port speaks HTTPS.");
+        let goodbye = async {
+            tcp.write_all(answer.as_bytes()).await?;
+            tcp.shutdown().await?;
+            linger(&mut tcp).await
+        };
+        // They may be gone; nothing depends on it.
+        let _ = timeout(patience, goodbye).await;
+    }
+}
+
+async fn h1_connection(front: Arc<Front>, stream: Stream, stop: &CancellationToken) {
+    let shared = Arc::clone(&front.shared);
+    let pulse = Arc::clone(&front.pulse);
+    let service = service_fn(move |request| serve(Arc::clone(&front), request));
+    let mut connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(H1_BUFFER)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let end = watched(&pulse, stop, Pin::new(&mut connection), |connection| connection.graceful_shutdown()).await;
+    // An answer that is on its way must not be mixed with another.
+    let quiet = !pulse.is_busy();
+    let why = match end {
+        End::Late(Late::Write) => return shared.stats.stalled.inc(),
+        End::Late(Late::Head) => Some(HttpRefusal::RequestTimeout),
+        End::Late(Late::Idle) | End::Done(Ok(())) => None,
+        End::Done(Err(error)) => {
+            tracing::debug!(%error, "http connection");
+            let why = refusal_of(&pulse, &error);
+            if let (Some(why), None) = (why, pulse.fault()) {
+                // hyper has answered that by itself.
+                shared.stats.refuse(why);
+                None
+            } else {
+                why
+            }
+        }
+    };
+    // `None`: the stream went into a tunnel.
+    let Some(parts) = connection.into_parts() else { return };
+    let mut stream = parts.io.into_inner();
+    drop(parts.service);
+    stream.stop_watching();
+    let goodbye = async {
+        if let Some(why) = why {
+            shared.stats.refuse(why);
+            if quiet {
+                stream.write_all(canned(why).as_bytes()).await?;
+            }
+        }
+        stream.shutdown().await?;
+        if pulse.is_peer_done() { Ok(()) } else { linger(&mut stream).await }
+    };
+    // The client may be gone; then there is nobody to take leave of.
+    let _ = timeout(shared.config.linger, goodbye).await;
+}
+
+async fn h2_connection(front: Arc<Front>, stream: Stream, stop: &CancellationToken) {
+    let shared = Arc::clone(&front.shared);
+    let pulse = Arc::clone(&front.pulse);
+    let config = &shared.config;
+    let service = service_fn(move |request| serve(Arc::clone(&front), request));
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_WINDOW)
+        .max_concurrent_streams(config.streams)
+        .max_header_list_size(config.field_bytes)
+        .max_send_buf_size(H2_SEND_BUFFER)
+        .keep_alive_interval(H2_PING)
+        .enable_connect_protocol();
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    match watched(&pulse, stop, connection.as_mut(), |connection| connection.graceful_shutdown()).await {
+        End::Late(Late::Write) => shared.stats.stalled.inc(),
+        End::Late(Late::Head | Late::Idle) => {
+            // GOAWAY, and the close alert (HT14).
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(config.linger, connection).await;
+        }
+        End::Done(Err(error)) => tracing::debug!(%error, "h2 connection"),
+        End::Done(Ok(())) => {}
+    }
+}
+
+/// How the serving of a connection ended.
+enum End {
+    Done(hyper::Result<()>),
+    Late(Late),
+}
+
+/// Drives a connection until it ends or a deadline passes; asks it to end when `stop` says so.
+async fn watched<C: Future<Output = hyper::Result<()>>>(
+    pulse: &Pulse,
+    stop: &CancellationToken,
+    mut connection: Pin<&mut C>,
+    graceful: impl Fn(Pin<&mut C>),
+) -> End {
+    let mut stopped = pin!(stop.cancelled());
+    let mut told = false;
+    let mut deadline = Deadline::new(pulse);
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                return Poll::Ready(End::Done(result));
+            }
+            if told || stopped.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            told = true;
+            graceful(connection.as_mut());
+        }
+        deadline.poll(cx).map(End::Late)
+    })
+    .await
+}
+
+/// Follows [`Pulse::due`]. The timer is set only when a deadline comes nearer; one that has gone by
+/// meanwhile is looked at again when it fires.
+struct Deadline<'a> {
+    pulse: &'a Pulse,
+    armed: Tick,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<'a> Deadline<'a> {
+    fn new(pulse: &'a Pulse) -> Self {
+        Self { pulse, armed: Tick(u64::MAX), timer: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
+        let clock = self.pulse.clock();
+        loop {
+            let Some((due, late)) = self.pulse.due() else { return Poll::Pending };
+            let instant = Instant::from_std(clock.instant(due));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(instant)));
+            if due < self.armed {
+                self.armed = due;
+                timer.as_mut().reset(instant);
+            }
+            ready!(timer.as_mut().poll(cx));
+            if due <= clock.now().tick {
+                return Poll::Ready(late);
+            }
+            self.armed = Tick(u64::MAX);
+        }
+    }
+}
+
+/// What a broken connection's client did wrong, if it did.
+fn refusal_of(pulse: &Pulse, error: &hyper::Error) -> Option<HttpRefusal> {
+    match pulse.fault() {
+        Some(Fault::TargetTooLong) => Some(HttpRefusal::TargetTooLong),
+        Some(Fault::FieldsTooLarge) => Some(HttpRefusal::FieldsTooLarge),
+        Some(Fault::Framing | Fault::Syntax) => Some(HttpRefusal::BadRequest),
+        None if error.is_parse_too_large() => Some(HttpRefusal::FieldsTooLarge),
+        None if error.is_parse() => Some(HttpRefusal::BadRequest),
+        None => None,
+    }
+}
+
+/// An answer to something that cannot be read any further.
+fn canned(why: HttpRefusal) -> String {
+    let status = page::status(why);
+    let reason = status.canonical_reason().unwrap_or_default();
+    bare(status, reason)
+}
+
+fn bare(status: http::StatusCode, text: &str) -> String {
+    let code = status.as_u16();
+    let reason = status.canonical_reason().unwrap_or_default();
+    let length = text.len() + 1;
+    format!(
+        "HTTP/1.1 {code} {reason}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Cache-Control: no-store\r\nContent-Length: {length}\r\n\r\n{text}\n"
+    )
+}
+
+/// Reads what is still under way, so that closing does not reset the answer we gave.
+async fn linger(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<()> {
+    let mut late = [0; 4096];
+    let mut left = LATE;
+    loop {
+        let read = stream.read(&mut late).await?;
+        left = left.saturating_sub(read);
+        if read == 0 || left == 0 {
+            return Ok(());
+        }
+    }
+}

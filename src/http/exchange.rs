@@ -1,0 +1,250 @@
+//! One request of a client and its answer by the instance.
+
+use super::authority::Authority;
+use super::body::Body;
+use super::front::Front;
+use super::gate::{self, Permit};
+use super::pause::Pause;
+use super::request::Inward;
+use super::response::Outside;
+use super::route::Target;
+use super::serve::Refused;
+use super::tunnel::{self, Upgrade};
+use super::upload::{Progress, Upload, Word};
+use super::upstream::{ConnectError, Lease, Upstream};
+use crate::route::snapshot::Instance;
+use crate::stats::HttpRefusal;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::{Body as _, Incoming};
+use std::sync::Arc;
+
+/// The way a request goes.
+pub(super) struct Way {
+    pub target: Target,
+    pub authority: Option<Authority>,
+    pub trusted: bool,
+    /// `https` or `http`, as the client sees it.
+    pub scheme: &'static str,
+}
+
+/// Passes a request on and answers with what comes back.
+pub(super) async fn run(
+    front: &Arc<Front>,
+    way: Way,
+    mut parts: Parts,
+    body: Incoming,
+) -> Result<Response<Body>, Refused> {
+    let shared = &front.shared;
+    let instance = Arc::clone(&way.target.instance);
+    let refuse = |why| Refused { why, instance: Some(Arc::clone(&instance)) };
+    let Some(web) = instance.web.as_ref() else { return Err(refuse(HttpRefusal::WebOff)) };
+    let limit = gate::limit(&instance, shared.config.instance_requests);
+    let gate = shared.gates.of(instance.id);
+    let permit = gate.enter(&instance, limit).ok_or_else(|| refuse(HttpRefusal::Overloaded))?;
+    instance.stats.http_requests.inc();
+    let upstream = gate.upstream(web, shared.config.kept_per_instance, &shared.stats).map_err(|error| {
+        tracing::warn!(%error, instance = &*instance.name, "no TLS towards the instance's web target");
+        refuse(HttpRefusal::Unreachable)
+    })?;
+
+    let upgrade = Upgrade::asked(&mut parts);
+    let upload = upload(front, &instance, &parts, body).map_err(refuse)?;
+    let prefix = prefix(&parts, &way.target);
+    let inward = Inward {
+        front,
+        trusted: way.trusted,
+        scheme: way.scheme,
+        authority: way.authority.as_ref(),
+        prefix: prefix.as_deref().filter(|_| way.target.strips()),
+    };
+    inward.apply(&mut parts).map_err(refuse)?;
+    if let Some(upgrade) = &upgrade {
+        upgrade.ask(&mut parts);
+    }
+    let call = Call { front, upstream: &upstream, fresh: upgrade.is_some() };
+    let (mut lease, response, progress) = call.send(parts, upload).await.map_err(refuse)?;
+
+    let outside = Outside {
+        scheme: way.scheme,
+        authority: way.authority.as_ref().map_or("", Authority::text),
+        host: way.authority.as_ref().map_or("", Authority::host),
+        prefix: prefix.as_deref().unwrap_or_default(),
+        stripped: way.target.strips(),
+        web,
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(upgrade) = upgrade else { return Err(refuse(HttpRefusal::BadAnswer)) };
+        return tunnel::open(front, upgrade, response, lease, permit, &outside, &instance).map_err(refuse);
+    }
+    let (mut parts, incoming) = response.into_parts();
+    outside.apply(&mut parts).map_err(refuse)?;
+    if progress.as_ref().is_some_and(|p| !p.is_done()) {
+        // The request is still going out while the answer comes in: both must be able to go on
+        // when the client reads nothing for a while.
+        lease.detach(false);
+    }
+    Ok(deliver(front, Response::from_parts(parts, incoming), lease, permit).await)
+}
+
+/// The body to send on, if its announced length is allowed.
+fn upload(front: &Front, instance: &Instance, parts: &Parts, body: Incoming) -> Result<Upload, HttpRefusal> {
+    let config = &front.shared.config;
+    if body.is_end_stream() {
+        return Ok(Upload::none());
+    }
+    let limit = match instance.limits.http_body_bytes {
+        0 => config.body_bytes,
+        own => own,
+    };
+    if body.size_hint().lower() > limit {
+        return Err(HttpRefusal::BodyTooLarge);
+    }
+    debug_assert!(parts.method != Method::CONNECT, "hyper gives CONNECT no body");
+    Ok(Upload::new(body, limit, config.body, &instance.stats))
+}
+
+fn prefix(parts: &Parts, target: &Target) -> Option<String> {
+    (target.prefix > 0).then(|| parts.uri.path().get(..target.prefix).unwrap_or_default().to_owned())
+}
+
+/// Hands the answer over to the client's connection.
+async fn deliver(front: &Front, response: Response<Incoming>, lease: Lease, permit: Permit) -> Response<Body> {
+    let (parts, incoming) = response.into_parts();
+    if incoming.is_end_stream() {
+        let mut lease = Some(lease);
+        std::future::poll_fn(|cx| {
+            if let Some(lease) = lease.take() {
+                lease.give_back(cx);
+            }
+            std::task::Poll::Ready(())
+        })
+        .await;
+        return Response::from_parts(parts, Body::empty());
+    }
+    let pause = Pause::new(front.shared.config.answer_body);
+    Response::from_parts(parts, Body::answer(incoming, lease, permit, pause))
+}
+
+/// Sends a request, a second time where that can do no harm.
+struct Call<'a> {
+    front: &'a Front,
+    upstream: &'a Arc<Upstream>,
+    /// Whether only a fresh connection will do.
+    fresh: bool,
+}
+
+type Sent = (Lease, Response<Incoming>, Option<Arc<Progress>>);
+
+impl Call<'_> {
+    async fn send(&self, mut parts: Parts, mut upload: Upload) -> Result<Sent, HttpRefusal> {
+        let config = &self.front.shared.config;
+        let progress = upload.progress();
+        let word = self.expectation(&mut parts, &mut upload);
+        if progress.is_some() && !parts.headers.contains_key(header::CONTENT_LENGTH) {
+            // hyper leaves out a body of unknown length where the method mostly has none.
+            parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let mut again = (progress.is_none() && parts.method.is_idempotent() && !self.fresh).then(|| parts.clone());
+        let mut request = request(parts, upload, word.as_ref());
+        let mut first = true;
+        loop {
+            let lease = if first { self.lease().await } else { self.open().await };
+            let mut lease = lease.map_err(|error| refusal_of(&error))?;
+            match lease.send(request, config.answer, progress.as_deref()).await {
+                None => return Err(fault(progress.as_ref()).unwrap_or(HttpRefusal::InstanceTimeout)),
+                Some(Ok(response)) => {
+                    if let Some(word) = &word {
+                        word.say(false);
+                    }
+                    return Ok((lease, response, progress));
+                }
+                Some(Err(mut failed)) => {
+                    if let Some(why) = fault(progress.as_ref()) {
+                        return Err(why);
+                    }
+                    // HT09: again only where no byte was sent, or once where it is idempotent, and
+                    // only if it was a kept connection that let us down.
+                    let unsent = failed.take_message();
+                    let lost = lease.is_reused() && lost_connection(failed.error());
+                    request = match (unsent, again.take()) {
+                        (Some(message), _) if first => message,
+                        (None, Some(parts)) if first && lost => self::request(parts, Upload::none(), None),
+                        _ => return Err(bad_answer(failed.error())),
+                    };
+                    first = false;
+                    self.front.shared.stats.retries.inc();
+                }
+            }
+        }
+    }
+
+    async fn lease(&self) -> Result<Lease, ConnectError> {
+        if !self.fresh
+            && let Some(lease) = self.upstream.reuse(self.front.shared.clock).await
+        {
+            return Ok(lease);
+        }
+        self.open().await
+    }
+
+    async fn open(&self) -> Result<Lease, ConnectError> {
+        let shared = &self.front.shared;
+        self.upstream.open(shared.clock, shared.config.connect).await
+    }
+
+    /// RFC 9110 §10.1.1: the expectation goes on, and the body waits for the instance's word.
+    fn expectation(&self, parts: &mut Parts, upload: &mut Upload) -> Option<Word> {
+        let expects = parts.headers.get(header::EXPECT)?.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        if !expects {
+            return None;
+        }
+        let word = upload.expect(self.front.shared.config.expect);
+        if word.is_none() {
+            parts.headers.remove(header::EXPECT);
+        }
+        word
+    }
+}
+
+fn request(parts: Parts, upload: Upload, word: Option<&Word>) -> Request<Upload> {
+    let mut request = Request::from_parts(parts, upload);
+    if let Some(word) = word {
+        let word = word.clone();
+        hyper::ext::on_informational(&mut request, move |response| {
+            if response.status() == StatusCode::CONTINUE {
+                word.say(true);
+            }
+        });
+    }
+    request
+}
+
+/// What the client did wrong while we sent.
+fn fault(progress: Option<&Arc<Progress>>) -> Option<HttpRefusal> {
+    progress.and_then(|p| p.refusal())
+}
+
+fn refusal_of(error: &ConnectError) -> HttpRefusal {
+    tracing::debug!(%error, "no connection to an instance");
+    match error {
+        ConnectError::Slow => HttpRefusal::InstanceTimeout,
+        ConnectError::Refused(_) | ConnectError::Http(_) => HttpRefusal::Unreachable,
+    }
+}
+
+fn bad_answer(error: &hyper::Error) -> HttpRefusal {
+    tracing::debug!(%error, "no answer of an instance");
+    if error.is_parse() { HttpRefusal::BadAnswer } else { HttpRefusal::Unreachable }
+}
+
+/// Whether the connection ended before an answer began.
+fn lost_connection(error: &hyper::Error) -> bool {
+    !error.is_parse() && !error.is_user()
+}
+
+/// HTTP/1.0 knows no upgrade (HT10).
+pub(super) fn knows_upgrade(version: Version) -> bool {
+    version == Version::HTTP_11
+}

@@ -1,0 +1,82 @@
+//! What is known of a client's connection, made once and read by every request on it.
+
+use super::pulse::Pulse;
+use super::request::put_value;
+use super::server::Shared;
+use crate::ids::ListenerId;
+use bytes::{BufMut, BytesMut};
+use http::{HeaderValue, Version};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// One connection of a client.
+pub(super) struct Front {
+    pub shared: Arc<Shared>,
+    pub listener: ListenerId,
+    /// Whether it is under TLS.
+    pub secure: bool,
+    /// The name of the TLS handshake.
+    pub sni: Option<Box<str>>,
+    /// The client's address.
+    pub peer: IpAddr,
+    /// The address it came to.
+    pub local: IpAddr,
+    pub pulse: Arc<Pulse>,
+    forwarded_for: HeaderValue,
+    /// `for=…`
+    forwarded_element: Box<str>,
+}
+
+impl Front {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        listener: ListenerId,
+        secure: bool,
+        sni: Option<Box<str>>,
+        (peer, local): (SocketAddr, SocketAddr),
+        pulse: Arc<Pulse>,
+    ) -> Self {
+        let (peer, local) = (peer.ip().to_canonical(), local.ip().to_canonical());
+        let text = peer.to_string();
+        let mut element = BytesMut::from(&b"for="[..]);
+        match peer {
+            IpAddr::V4(_) => put_value(&mut element, text.as_bytes()),
+            IpAddr::V6(_) => {
+                element.put_slice(b"\"[");
+                element.put_slice(text.as_bytes());
+                element.put_slice(b"]\"");
+            }
+        }
+        Self {
+            shared,
+            listener,
+            secure,
+            sni,
+            peer,
+            local,
+            pulse,
+            forwarded_for: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
+            forwarded_element: String::from_utf8_lossy(&element).into(),
+        }
+    }
+
+    /// The client's address, for X-Forwarded-For.
+    pub(super) fn forwarded_for(&self) -> &HeaderValue {
+        &self.forwarded_for
+    }
+
+    /// The client's address, for Forwarded.
+    pub(super) fn forwarded_element(&self) -> &str {
+        &self.forwarded_element
+    }
+
+    /// Our Via for a request of this version.
+    pub(super) fn via(&self, version: Version) -> HeaderValue {
+        let via = &self.shared.via;
+        match version {
+            Version::HTTP_10 => via.of_10.clone(),
+            Version::HTTP_2 => via.of_2.clone(),
+            _ => via.of_11.clone(),
+        }
+    }
+}

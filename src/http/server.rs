@@ -1,0 +1,227 @@
+//! The HTTP front as a whole: its listeners, and what all connections share.
+
+use super::admission::Admission;
+use super::config::Config;
+use super::connection;
+use super::gate::Gates;
+use super::pulse::millis;
+use super::wire::tune;
+use crate::clock::{Clock, Tick};
+use crate::ids::ListenerId;
+use crate::route::cell::Cell;
+use crate::route::snapshot::Snapshot;
+use crate::stats::HttpStats;
+use crate::tls::{self, Certificates};
+use http::HeaderValue;
+use rustls::ServerConfig;
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::time::{interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// After an error of `accept` that does not go away by itself, such as no file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The HTTP front of the node. Cheap to clone; the clones are one server.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+    listeners: Arc<Mutex<HashMap<ListenerId, CancellationToken>>>,
+    runtime: Handle,
+    stop: CancellationToken,
+    /// Ends what has not ended by itself.
+    kill: CancellationToken,
+    connections: TaskTracker,
+}
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub config: Config,
+    pub cell: Arc<Cell>,
+    pub certificates: Arc<Certificates>,
+    pub stats: Arc<HttpStats>,
+    pub clock: Clock,
+    pub gates: Gates,
+    pub admission: Arc<Admission>,
+    pub via: Via,
+    pub tunnels: TaskTracker,
+}
+
+/// Our Via for each version a client may speak.
+pub(super) struct Via {
+    pub of_10: HeaderValue,
+    pub of_11: HeaderValue,
+    pub of_2: HeaderValue,
+}
+
+/// A listener as its connections see it.
+pub(super) struct Door {
+    pub id: ListenerId,
+    pub tls: Option<Arc<ServerConfig>>,
+    pub stop: CancellationToken,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// HTTP/1.1 in the clear.
+    Http,
+    /// HTTP/1.1 or HTTP/2 under TLS, as the client chooses.
+    Https,
+}
+
+/// Why a listener cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The socket is not usable.
+    #[error("the listening socket: {0}")]
+    Socket(#[from] io::Error),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// The pseudonym is no token.
+    #[error("the pseudonym for Via is not a token")]
+    Pseudonym,
+}
+
+impl Server {
+    /// A server without listeners, whose tasks run on `runtime`.
+    pub fn new(
+        config: Config,
+        cell: Arc<Cell>,
+        certificates: Arc<Certificates>,
+        stats: Arc<HttpStats>,
+        clock: Clock,
+        runtime: Handle,
+    ) -> Result<Self, ListenError> {
+        let via = Via::new(&config.pseudonym).ok_or(ListenError::Pseudonym)?;
+        let admission = Admission::new(config.connections, config.per_source, config.handshakes, Arc::clone(&stats));
+        let gates = Gates::default();
+        let tunnels = TaskTracker::new();
+        let shared = Arc::new(Shared { config, cell, certificates, stats, clock, gates, admission, via, tunnels });
+        let server = Self {
+            shared,
+            listeners: Arc::default(),
+            runtime,
+            stop: CancellationToken::new(),
+            kill: CancellationToken::new(),
+            connections: TaskTracker::new(),
+        };
+        server.sweep_regularly();
+        Ok(server)
+    }
+
+    /// Serves a bound listener. One with the same id is replaced: its connections finish what they
+    /// are doing.
+    pub fn listen(
+        &self,
+        id: ListenerId,
+        protocol: Protocol,
+        listener: std::net::TcpListener,
+    ) -> Result<SocketAddr, ListenError> {
+        let tls = match protocol {
+            Protocol::Http => None,
+            Protocol::Https => Some(self.shared.certificates.server_config(Some(id.proxy), &[b"h2", b"http/1.1"])?),
+        };
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let listener = {
+            let _context = self.runtime.enter();
+            TcpListener::from_std(listener)?
+        };
+        let stop = self.stop.child_token();
+        let door = Arc::new(Door { id, tls, stop: stop.clone() });
+        self.runtime.spawn(accept(self.clone(), listener, door));
+        if let Some(old) = self.lock().insert(id, stop) {
+            old.cancel();
+        }
+        Ok(address)
+    }
+
+    /// Stops accepting on a listener. Its connections finish the requests they have; tunnels stay.
+    pub fn unlisten(&self, id: ListenerId) {
+        if let Some(stop) = self.lock().remove(&id) {
+            stop.cancel();
+        }
+    }
+
+    /// Takes note of a new table: closes tunnels and kept connections of instances that left,
+    /// moved, were switched off or have less room now. To be called after the cell was swapped.
+    pub fn apply(&self, snapshot: &Snapshot) {
+        self.shared.gates.apply(snapshot, self.shared.config.instance_requests);
+    }
+
+    /// Stops: no new connections, no new requests; what is under way has `patience` to end, then
+    /// tunnels are told goodbye, then everything is cut.
+    pub async fn drain(&self, patience: Duration) {
+        self.stop.cancel();
+        self.connections.close();
+        self.shared.tunnels.close();
+        // Too late is not an error: what is left is cut below.
+        let _ = timeout(patience, self.connections.wait()).await;
+        self.shared.gates.close_tunnels();
+        let _ = timeout(self.shared.config.linger, self.shared.tunnels.wait()).await;
+        self.kill.cancel();
+        self.connections.wait().await;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ListenerId, CancellationToken>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kept connections that instances have closed, or nobody used for long, are let go.
+    fn sweep_regularly(&self) {
+        let shared = Arc::clone(&self.shared);
+        let kill = self.kill.clone();
+        let kept = shared.config.kept.max(Duration::from_millis(2));
+        self.runtime.spawn(kill.run_until_cancelled_owned(async move {
+            let mut rounds = interval(kept / 2);
+            loop {
+                rounds.tick().await;
+                let now = shared.clock.now().tick;
+                shared.gates.sweep(Tick(now.0.saturating_sub(millis(kept))));
+            }
+        }));
+    }
+}
+
+impl Via {
+    fn new(pseudonym: &str) -> Option<Self> {
+        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if pseudonym.is_empty() || !pseudonym.bytes().all(token) {
+            return None;
+        }
+        let of = |version: &str| HeaderValue::try_from(format!("{version} {pseudonym}")).ok();
+        Some(Self { of_10: of("1.0")?, of_11: of("1.1")?, of_2: of("2.0")? })
+    }
+}
+
+async fn accept(server: Server, listener: TcpListener, door: Arc<Door>) {
+    let stats = &server.shared.stats;
+    while let Some(accepted) = door.stop.run_until_cancelled(listener.accept()).await {
+        let (tcp, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                stats.accept_errors.inc();
+                tracing::warn!(%error, listener = ?door.id, "accept");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        stats.accepted.inc();
+        let Some(place) = server.shared.admission.enter(peer.ip()) else { continue };
+        if tune(&tcp).is_err() {
+            // It is gone already.
+            continue;
+        }
+        let run = connection::run(Arc::clone(&server.shared), Arc::clone(&door), tcp, peer, place);
+        let kill = server.kill.clone();
+        server.connections.spawn(async move { kill.run_until_cancelled(run).await });
+    }
+}

@@ -1,0 +1,93 @@
+//! A client's connection as bytes: plain or TLS, watched on the way.
+//!
+//! Reads go past [`Framing`] while the connection speaks HTTP/1; writes tell [`Pulse`] when the
+//! client takes nothing.
+
+use super::framing::Framing;
+use super::pulse::Pulse;
+use super::wire::Wire;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A client's connection.
+pub(super) struct Stream {
+    wire: Wire,
+    framing: Option<Framing>,
+    pulse: Arc<Pulse>,
+}
+
+impl Stream {
+    /// `framing` is given where HTTP/1 is spoken.
+    pub(super) fn new(wire: Wire, framing: Option<Framing>, pulse: Arc<Pulse>) -> Self {
+        Self { wire, framing, pulse }
+    }
+
+    /// Reads on without looking: the connection is at its end.
+    pub(super) fn stop_watching(&mut self) {
+        self.framing = None;
+    }
+
+    fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.pulse.blocked(result.is_pending());
+        result
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let room = buf.remaining() > 0;
+        ready!(Pin::new(&mut this.wire).poll_read(cx, buf))?;
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        if fresh.is_empty() && room {
+            this.pulse.peer_done();
+        }
+        if let Some(framing) = &mut this.framing {
+            if let Err(fault) = framing.feed(fresh) {
+                this.pulse.fail(fault);
+                this.framing = None;
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "not HTTP")));
+            }
+            this.pulse.head(framing.in_head());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.wire).poll_write(cx, buf);
+        this.note(result)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.wire).poll_write_vectored(cx, bufs);
+        this.note(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.wire.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.wire).poll_flush(cx);
+        this.note(result)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.wire).poll_shutdown(cx);
+        this.note(result)
+    }
+}

@@ -1,0 +1,272 @@
+//! Connections to one web target: opened, lent to one exchange at a time, kept for the next.
+//!
+//! A connection has no task of its own: whoever it is lent to drives it, so that one thread
+//! receives, passes on and sends. Only where an answer begins before its request is complete, and
+//! for tunnels, it is driven by a task.
+
+use super::pause::Pause;
+use super::upload::{Progress, Upload};
+use super::verify;
+use super::wire::Wire;
+use crate::clock::{Clock, Tick};
+use crate::route::snapshot::Web;
+use crate::stats::HttpStats;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// Largest head of an answer, and most bytes of a body held for it.
+const BUFFER: usize = 64 * 1024;
+
+/// One web target of one instance, with the connections kept to it.
+pub(super) struct Upstream {
+    web: Web,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    most: usize,
+    stats: Arc<HttpStats>,
+    kept: Mutex<Vec<Kept>>,
+    retired: AtomicBool,
+}
+
+/// A connection with hyper's two ends of it.
+struct Link {
+    sender: SendRequest<Upload>,
+    connection: Connection<TokioIo<Wire>, Upload>,
+}
+
+struct Kept {
+    link: Link,
+    since: Tick,
+}
+
+/// A connection in the hands of one exchange.
+pub(super) struct Lease {
+    sender: SendRequest<Upload>,
+    /// `None`: over, or driven by a task.
+    connection: Option<Connection<TokioIo<Wire>, Upload>>,
+    upstream: Arc<Upstream>,
+    clock: Clock,
+    reused: bool,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("no address of it took a connection in time")]
+    Slow,
+    #[error("{0}")]
+    Refused(#[from] io::Error),
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+}
+
+impl Upstream {
+    pub(super) fn new(web: &Web, most: usize, stats: &Arc<HttpStats>) -> Result<Self, rustls::Error> {
+        let tls = if web.tls {
+            let host = web.host.trim_matches(['[', ']']).to_owned();
+            let name = ServerName::try_from(host).map_err(|e| rustls::Error::General(e.to_string()))?;
+            Some((verify::connector(web.verify)?, name))
+        } else {
+            None
+        };
+        Ok(Self {
+            web: web.clone(),
+            tls,
+            most,
+            stats: Arc::clone(stats),
+            kept: Mutex::default(),
+            retired: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether requests for `web` go where this goes.
+    pub(super) fn leads_to(&self, web: &Web) -> bool {
+        let own = &self.web;
+        own.tls == web.tls
+            && own.port == web.port
+            && own.verify == web.verify
+            && own.host == web.host
+            && own.addresses == web.addresses
+    }
+
+    /// Keeps nothing from now on.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Relaxed);
+        let old = std::mem::take(&mut *self.lock());
+        self.forget(old.len());
+    }
+
+    /// A kept connection that is still open, the last used first.
+    pub(super) async fn reuse(self: &Arc<Self>, clock: Clock) -> Option<Lease> {
+        loop {
+            let kept = self.lock().pop()?;
+            self.forget(1);
+            let Link { sender, mut connection } = kept.link;
+            // The first poll finds out whether the instance has closed it meanwhile.
+            let open = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx).is_pending())).await;
+            if open && sender.is_ready() {
+                self.stats.upstream_reused.inc();
+                return Some(self.lease(sender, connection, clock, true));
+            }
+        }
+    }
+
+    /// A fresh connection.
+    pub(super) async fn open(self: &Arc<Self>, clock: Clock, patience: Duration) -> Result<Lease, ConnectError> {
+        let wire = timeout(patience, self.connect()).await.map_err(|_| ConnectError::Slow)??;
+        self.stats.upstream_opened.inc();
+        let (sender, connection) = http1::Builder::new()
+            .allow_spaces_after_header_name_in_responses(true)
+            .max_buf_size(BUFFER)
+            .handshake(TokioIo::new(wire))
+            .await?;
+        Ok(self.lease(sender, connection, clock, false))
+    }
+
+    fn lease(
+        self: &Arc<Self>,
+        sender: SendRequest<Upload>,
+        connection: Connection<TokioIo<Wire>, Upload>,
+        clock: Clock,
+        reused: bool,
+    ) -> Lease {
+        Lease { sender, connection: Some(connection), upstream: Arc::clone(self), clock, reused }
+    }
+
+    async fn connect(&self) -> Result<Wire, ConnectError> {
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in &self.web.addresses {
+            match self.connect_to(*address).await {
+                Ok(wire) => return Ok(wire),
+                Err(error) => last = error,
+            }
+        }
+        Err(last.into())
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> io::Result<Wire> {
+        let tcp = Wire::connect(address).await?;
+        match &self.tls {
+            None => Ok(Wire::Plain(tcp)),
+            Some((connector, name)) => Ok(Wire::Tls(Box::new(connector.connect(name.clone(), tcp).await?.into()))),
+        }
+    }
+
+    fn keep(&self, link: Link, now: Tick) {
+        let mut kept = self.lock();
+        if self.retired.load(Relaxed) {
+            return;
+        }
+        if kept.len() >= self.most {
+            self.stats.upstream_surplus.inc();
+            return;
+        }
+        kept.push(Kept { link, since: now });
+        self.stats.upstream_idle.inc();
+    }
+
+    /// Drops connections that are closed, or were kept since before `oldest`.
+    pub(super) fn sweep(&self, oldest: Tick) {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut kept = self.lock();
+        let before = kept.len();
+        kept.retain_mut(|k| k.since > oldest && Pin::new(&mut k.link.connection).poll(&mut context).is_pending());
+        self.forget(before - kept.len());
+    }
+
+    fn forget(&self, count: usize) {
+        for _ in 0..count {
+            self.stats.upstream_idle.dec();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.retire();
+    }
+}
+
+impl Lease {
+    /// Whether it was kept before.
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Sends a request and waits for the head of its answer, driving the connection meanwhile.
+    /// `None`: neither did the answer come nor the body move for `patience`.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Upload>,
+        patience: Duration,
+        progress: Option<&Progress>,
+    ) -> Option<Result<Response<Incoming>, TrySendError<Request<Upload>>>> {
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let connection = &mut self.connection;
+        let mut pause = Pause::new(patience);
+        let mut seen = 0;
+        poll_fn(|cx| {
+            drive(connection, cx);
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            let pieces = progress.map_or(0, Progress::pieces);
+            if pieces != seen {
+                seen = pieces;
+                pause.moved();
+            }
+            pause.poll(cx).map(|()| None)
+        })
+        .await
+    }
+
+    /// Lets the connection work.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.connection, cx);
+    }
+
+    /// From now on a task drives the connection; it is not kept afterwards.
+    pub(super) fn detach(&mut self, upgrade: bool) {
+        let Some(connection) = self.connection.take() else { return };
+        // What goes wrong there is seen at the other end: the answer, or the tunnel, breaks off.
+        if upgrade {
+            drop(tokio::spawn(async move { drop(connection.with_upgrades().await) }));
+        } else {
+            drop(tokio::spawn(async move { drop(connection.await) }));
+        }
+    }
+
+    /// The answer is complete: keeps the connection if it can serve another.
+    pub(super) fn give_back(mut self, cx: &mut Context<'_>) {
+        self.drive(cx);
+        if let Some(connection) = self.connection.take()
+            && self.sender.is_ready()
+        {
+            self.upstream.keep(Link { sender: self.sender, connection }, self.clock.now().tick);
+        }
+    }
+}
+
+fn drive(connection: &mut Option<Connection<TokioIo<Wire>, Upload>>, cx: &mut Context<'_>) {
+    // Its error also reaches the exchange, through the answer.
+    if connection.as_mut().is_some_and(|c| Pin::new(c).poll(cx).is_ready()) {
+        *connection = None;
+    }
+}
