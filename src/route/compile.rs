@@ -13,7 +13,7 @@ use super::resolved::Resolved;
 use super::snapshot::{Certificate, InstanceIndex, Map, Named, Snapshot};
 use crate::model::{self, Table};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Builds the snapshot of a table, and lists what had to be left out.
@@ -129,8 +129,7 @@ impl Compiler<'_> {
 
     /// Former names and aliases: they come after every name, so that none of them hides one.
     fn names(&mut self) {
-        let fronts: BTreeMap<String, &model::Proxy> =
-            self.table.proxies.iter().map(|row| (fold(&row.name), &**row)).collect();
+        let fronts: BTreeSet<String> = self.table.proxies.iter().map(|row| fold(&row.name)).collect();
         let bases: BTreeSet<String> = self.table.proxies.iter().map(|row| fold(&row.base_domain)).collect();
         let hosts: BTreeSet<String> = self.table.proxies.iter().map(|row| fold(&row.fqdn)).collect();
         let mut rows: Vec<_> = self.table.instances.iter().collect();
@@ -147,7 +146,7 @@ impl Compiler<'_> {
                 let label: Box<str> = fold(&former.name).into();
                 if let Err(fault) = domain::check_name(&former.name) {
                     self.problems.push(Problem::new(place(), field(), Code::NameInvalid, fault.to_string()));
-                } else if fronts.contains_key(&*label) || self.snapshot.by_label.contains_key(&label) {
+                } else if fronts.contains(&*label) || self.snapshot.by_label.contains_key(&label) {
                     self.problems.push(Problem::new(place(), field(), Code::NameTaken, "another row has this name"));
                 } else {
                     self.snapshot.by_label.insert(label, Named { instance, until: Some(former.until) });
@@ -162,6 +161,7 @@ impl Compiler<'_> {
                     || bases.contains(&*host)
                     || self.snapshot.by_alias.contains_key(&host)
                     || named_under(&bases, &self.snapshot.by_label, &host)
+                        .is_some_and(|named| named.instance != instance)
                 {
                     self.problems.push(Problem::new(place(), field(), Code::NameTaken, "this host is another row's"));
                 } else {
@@ -212,9 +212,10 @@ impl Compiler<'_> {
     }
 }
 
-/// Whether a host is `<name>.<base domain>` of a name that exists.
-fn named_under(bases: &BTreeSet<String>, labels: &Map<Box<str>, Named>, host: &str) -> bool {
-    host.split_once('.').is_some_and(|(label, base)| bases.contains(base) && labels.contains_key(label))
+/// What a host stands for as `<name>.<base domain>`.
+fn named_under<'a>(bases: &BTreeSet<String>, labels: &'a Map<Box<str>, Named>, host: &str) -> Option<&'a Named> {
+    let (label, base) = host.split_once('.')?;
+    bases.contains(base).then(|| labels.get(label))?
 }
 
 /// Whether two rows are one, or say the same.
@@ -227,3 +228,6 @@ pub(super) fn hashed<T: serde::Serialize>(row: &Arc<T>) -> Hashed<T> {
     let json = serde_json::to_vec(row).unwrap_or_default();
     Hashed { row: Arc::clone(row), hash: Sha256::digest(json).into() }
 }
+
+#[cfg(test)]
+mod tests;

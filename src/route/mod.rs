@@ -8,9 +8,11 @@ mod build;
 pub mod cell;
 pub mod certificate;
 pub mod compile;
+pub mod diff;
 pub mod domain;
 pub mod endpoint;
 pub mod handles;
+pub mod lastgood;
 pub mod problem;
 pub mod resolved;
 mod same;
@@ -21,3 +23,4 @@ pub mod testing;
 
 pub use build::{check_instance, conflicts};
 pub use compile::compile;
+pub use diff::{Diff, diff};
