@@ -186,6 +186,7 @@ pub struct InstanceStats {
 pub struct TargetHealth {
     down: AtomicU8,
     streak: AtomicU32,
+    heard: AtomicU64,
     /// Times it went down.
     pub falls: Counter,
 }
@@ -194,6 +195,16 @@ impl TargetHealth {
     /// Whether requests may be sent to it.
     pub fn is_up(&self) -> bool {
         self.down.load(Relaxed) == 0
+    }
+
+    /// Notes that it said something at this moment, in milliseconds of the process's clock.
+    pub fn hear(&self, tick: u64) {
+        self.heard.store(tick, Relaxed);
+    }
+
+    /// When it last said something; 0 for never.
+    pub fn heard(&self) -> u64 {
+        self.heard.load(Relaxed)
     }
 
     /// Notes a good answer; true if this made it up.
