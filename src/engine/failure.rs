@@ -83,12 +83,18 @@ impl Engine {
         if !client.machine.is_waiting() {
             return;
         }
-        let (server, health, abandoned) = (client.server, client.health.clone(), client.machine.abandoned);
-        self.tables.close_client(id);
-        // One that was given up has been counted then.
-        if let Some(health) = health.filter(|_| !abandoned) {
-            health.failure(self.config.fall);
+        let server = client.server;
+        match why {
+            Failure::Transport => {
+                if let Some(health) = &client.health {
+                    health.failure(self.config.fall);
+                }
+            }
+            // One that was given up has been counted then.
+            Failure::Timeout if client.machine.abandoned => {}
+            Failure::Timeout => client.count_silence(self.config.fall),
         }
+        self.tables.close_client(id);
         let Some(context) = self.tables.server(server) else { return };
         if why == Failure::Transport
             && let Way::Client(flow) = context.way
@@ -104,10 +110,8 @@ impl Engine {
     /// A target stays silent and there is another one: it is tried, while this one may still answer.
     pub(super) fn on_silence(&mut self, moment: Moment<'_>, id: ClientId) {
         let Some(client) = self.tables.client(id) else { return };
+        client.count_silence(self.config.fall);
         let server = client.server;
-        if let Some(health) = client.health.clone() {
-            health.failure(self.config.fall);
-        }
         self.on_no_branch(moment, server, Failure::Timeout);
     }
 

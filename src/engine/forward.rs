@@ -58,7 +58,15 @@ impl Engine {
         let mut machine = client::Machine::new(kind, transport.is_reliable(), &timing);
         let plan = machine.start(&timing, target.more);
         let dest = target.dest;
-        let new = NewClient { machine, server: id, request: &text, dest, health: target.health, sent_by };
+        let new = NewClient {
+            machine,
+            server: id,
+            request: &text,
+            dest,
+            health: target.health,
+            sent_by,
+            started: moment.now.tick,
+        };
         self.tables.open_client(client_id, new);
         self.tables.apply(Owner::Client(client_id), plan, moment.now.tick);
         self.out.send(dest, client_id.ticket(), |out| out.extend_from_slice(&text));

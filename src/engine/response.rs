@@ -54,16 +54,16 @@ impl Engine {
         if !client.may_hear(&flow) {
             return Err(Drop::ResponseSource);
         }
+        let (_, method) = view.cseq().map_err(|_| Drop::MalformedResponse)?;
+        if (client.machine.kind, method) == (Kind::Invite, Method::Cancel) {
+            self.on_cancel_answer(moment, id, view.status());
+            return Ok(());
+        }
         // T04: an answer from inside without another Via than ours is for nobody behind us.
         if matches!(client.dest, Dest::Backend { .. }) && view.vias().nth(1).is_none() {
             return Err(Drop::ViaMismatch);
         }
-        let (_, method) = view.cseq().map_err(|_| Drop::MalformedResponse)?;
         match (client.machine.kind, method) {
-            (Kind::Invite, Method::Cancel) => {
-                self.on_cancel_answer(moment, id, view.status());
-                Ok(())
-            }
             (Kind::Invite, Method::Invite) => self.on_transaction_response(moment, id, view),
             (Kind::Invite, _) | (Kind::Other, Method::Invite | Method::Ack | Method::Cancel) => {
                 Err(Drop::UnmatchedResponse)
@@ -79,6 +79,7 @@ impl Engine {
         let (kind, server) = (client.machine.kind, client.server);
         let heard = client.machine.hear(status, &timing);
         if let Some(health) = &client.health {
+            health.hear(moment.now.tick.0);
             health.success(self.config.rise);
         }
         self.tables.apply(Owner::Client(id), heard.plan, moment.now.tick);

@@ -2,14 +2,16 @@
 
 use super::Engine;
 use super::config::{Config, Inside, InsideAddress};
-use super::contract::{Dest, Input, Output};
+use super::contract::{Dest, Input, Output, SendError};
 use super::shared::Shared;
 use super::token::{DAY, Key, Keyring, OVERLAP};
 use crate::clock::{Now, Tick};
-use crate::ids::{ConnId, Flow, ListenerId, ProxyId, Shard, Transport};
+use crate::ids::{ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
 use crate::model::Table;
+use crate::reason::Drop;
 use crate::route::snapshot::Snapshot;
 use crate::route::testing::{compiled, instance, proxy, table};
+use crate::stats::InstanceStats;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -50,6 +52,21 @@ impl Sent {
     /// The start-line.
     pub fn start(&self) -> &str {
         self.text.split("\r\n").next().unwrap()
+    }
+
+    /// The branch of the top Via.
+    pub fn branch(&self) -> &str {
+        self.row("Via").split("branch=").nth(1).unwrap().split([';', ',']).next().unwrap()
+    }
+
+    /// The status of a response; 0 for a request.
+    pub fn status(&self) -> u16 {
+        self.start().strip_prefix("SIP/2.0 ").map_or(0, |rest| rest[..3].parse().unwrap())
+    }
+
+    /// The method of a request.
+    pub fn method(&self) -> &str {
+        self.start().split(' ').next().unwrap()
     }
 
     /// The peer it goes to.
@@ -136,6 +153,31 @@ pub fn inside(peer: &str) -> Flow {
     Flow::Udp { listener: ListenerId::INSIDE_V4, local, peer: peer.parse().unwrap() }
 }
 
+/// The ACK of a phone for a final response to its [`request`] of this branch.
+pub fn ack(branch: &str, answer: &Sent) -> String {
+    request("ACK", branch, "").replace("To: <sip:eve@acme>", &format!("To: {}", answer.row("To")))
+}
+
+/// A request of a phone inside the dialog that `ok`, the answer to its `INVITE` of this branch, made.
+pub fn in_dialog(method: &str, branch: &str, invite: &str, ok: &Sent) -> String {
+    let routes: Vec<&str> = ok.rows("Record-Route").iter().flat_map(|row| row.split(", ")).collect();
+    let routes: String = routes.iter().rev().map(|route| format!("Route: {route}\r\n")).collect();
+    request(method, branch, &routes)
+        .replace("sip:eve@acme SIP/2.0", &format!("{} SIP/2.0", ok.row("Contact").trim_matches(['<', '>'])))
+        .replace("To: <sip:eve@acme>", &format!("To: {}", ok.row("To")))
+        .replace(&format!("call-{branch}"), &format!("call-{invite}"))
+        .replace("CSeq: 1", "CSeq: 2")
+}
+
+/// A request from the PBX of `acme` for the phone behind this Path.
+pub fn from_pbx(method: &str, branch: &str, path: &str) -> String {
+    format!(
+        "{method} sip:bob@10.0.0.5:5060 SIP/2.0\r\nVia: SIP/2.0/UDP {PBX};branch=z9hG4bK{branch}\r\nRoute: {path}\r\n\
+         From: <sip:eve@acme>;tag=e\r\nTo: <sip:bob@acme>\r\nCall-ID: call-{branch}\r\nCSeq: 1 {method}\r\n\
+         Contact: <sip:eve@{PBX}>\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
 /// A request from a phone of `acme`, with a branch of this name and these rows.
 pub fn request(method: &str, branch: &str, rows: &str) -> String {
     let (uri, to) = match method {
@@ -150,6 +192,14 @@ pub fn request(method: &str, branch: &str, rows: &str) -> String {
 }
 
 impl Bench {
+    /// Registers the phone on this flow at `acme`; the Path it got.
+    pub fn register(&mut self, flow: Flow) -> String {
+        let register = self.one(flow, &request("REGISTER", "reg", ""));
+        let ok = register.answered(200, "Contact: <sip:bob@10.0.0.5:5060>;expires=600\r\n");
+        assert_eq!(self.one(inside(PBX), &ok).status(), 200);
+        register.row("Path").to_owned()
+    }
+
     /// A bench with the usual table.
     pub fn new() -> Self {
         Self::with(&rows(), config())
@@ -178,6 +228,35 @@ impl Bench {
         let mut sent = self.send(flow, text);
         assert_eq!(sent.len(), 1, "{sent:#?}");
         sent.remove(0)
+    }
+
+    /// A message comes in, and nothing goes out.
+    pub fn none(&mut self, flow: Flow, text: &str) {
+        let sent = self.send(flow, text);
+        assert!(sent.is_empty(), "{sent:#?}");
+    }
+
+    /// An INVITE comes in and goes out; what goes out, the 100 left aside.
+    pub fn invite(&mut self, flow: Flow, text: &str) -> Sent {
+        let sent = self.send(flow, text);
+        let [out, trying] = &sent[..] else { panic!("{sent:#?}") };
+        assert_eq!(trying.status(), 100);
+        out.clone()
+    }
+
+    /// A send failed.
+    pub fn fail(&mut self, sent: &Sent, why: SendError) -> Vec<Sent> {
+        self.input(Input::SendFailed { ticket: sent.ticket, why })
+    }
+
+    /// How often something was dropped for this reason.
+    pub fn dropped(&self, why: Drop) -> u64 {
+        self.shared.stats.dropped(why)
+    }
+
+    /// The statistics of an instance.
+    pub fn stats(&self, id: u32) -> &InstanceStats {
+        &self.snapshot.by_id(InstanceId(id)).unwrap().stats
     }
 
     /// Anything happens; what the engine sends.

@@ -1,5 +1,6 @@
 //! What is kept of each transaction, and how others name it.
 
+use crate::clock::Tick;
 use crate::engine::branch::Branch;
 use crate::engine::buffers::Kept;
 use crate::engine::contract::Dest;
@@ -191,6 +192,8 @@ pub struct Client {
     pub health: Option<Arc<TargetHealth>>,
     /// Hash of the sent-by in our Via.
     pub sent_by: u64,
+    /// When it was sent first.
+    pub started: Tick,
     pub(super) timers: Timers,
 }
 
@@ -234,6 +237,8 @@ pub struct NewClient<'a> {
     pub health: Option<Arc<TargetHealth>>,
     /// Hash of the sent-by in our Via.
     pub sent_by: u64,
+    /// Now.
+    pub started: Tick,
 }
 
 impl Server {
@@ -272,7 +277,16 @@ impl Client {
             dest: new.dest,
             health: new.health,
             sent_by: new.sent_by,
+            started: new.started,
             timers: Timers::default(),
+        }
+    }
+
+    /// Tells its target's health that nothing came in time; but not if the target said something else meanwhile:
+    /// a request that no PBX answers must not take the PBX out for others.
+    pub fn count_silence(&self, fall: u32) {
+        if let Some(health) = self.health.as_ref().filter(|health| health.heard() < self.started.0) {
+            health.failure(fall);
         }
     }
 

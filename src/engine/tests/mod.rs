@@ -1,3 +1,12 @@
 //! What the engine does, by duty (PROTOCOLS 2) and rule, on a bench with a hand-set clock.
 
+mod cancel;
+mod dialogs;
 mod end_to_end;
+mod inside;
+mod limits;
+mod names;
+mod register;
+mod targets;
+mod transactions;
+mod transport;
