@@ -1,7 +1,7 @@
 //! The documents of the API that are not rows of the table. The command line reads the same types.
 
 use super::live::{BoundListener, Phase};
-use crate::control::change::Change;
+use crate::control::change::{Asked, Change};
 use crate::control::plan::RenamePreview;
 use crate::ids::{BackendId, InstanceId};
 use crate::model::{Certificate, Instance, Proxy, State};
@@ -80,6 +80,16 @@ pub struct Wanted {
     /// Single changes, made after the rows above.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+}
+
+impl Wanted {
+    /// The changes that bring it about, removals aside.
+    pub fn into_changes(self) -> impl Iterator<Item = Asked> {
+        let certificates = self.certificates.into_iter().map(|row| Change::PutCertificate { row });
+        let instances = self.instances.into_iter().map(|row| Change::PutInstance { row });
+        let proxies = self.proxies.into_iter().map(|row| Change::PutProxy { row });
+        certificates.chain(instances).chain(proxies).chain(self.changes).map(Asked::from)
+    }
 }
 
 /// An instance's targets as the node sees them.

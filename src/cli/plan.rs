@@ -40,7 +40,7 @@ pub fn plan(args: &Args, reach: &Reach) -> Result<Shown, Failure> {
         return Ok(Shown::either(reach.json, &plan, text));
     }
     let findings: Vec<Finding> = plan.problems.iter().map(|it| finding(&wanted, it)).collect();
-    Err(Failure::Refused(format!("it would be refused:\n{}", source.report(&findings))))
+    Err(Failure::Refused(format!("it would be refused:\n{}", source.report(&findings).trim_end())))
 }
 
 /// Makes the changes, all or none.

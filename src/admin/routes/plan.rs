@@ -56,10 +56,7 @@ async fn changes(api: &Api, wanted: Wanted) -> Result<Vec<Asked>, ServiceError> 
             }
         }
     }
-    asked.extend(wanted.certificates.into_iter().map(|row| Change::PutCertificate { row }.into()));
-    asked.extend(wanted.instances.into_iter().map(|row| Change::PutInstance { row }.into()));
-    asked.extend(wanted.proxies.into_iter().map(|row| Change::PutProxy { row }.into()));
-    asked.extend(wanted.changes.into_iter().map(Asked::from));
+    asked.extend(wanted.into_changes());
     Ok(asked)
 }
 
