@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used, reason = "tests")]
 #![allow(missing_docs, reason = "tests")]
 
+mod api;
+mod cli;
 #[path = "../interop/mod.rs"]
 mod interop;
 #[path = "../support/mod.rs"]

@@ -2,6 +2,7 @@
 //! started, watched and ended, and the node under test.
 
 pub mod node;
+pub mod office;
 pub mod program;
 
 use std::net::Ipv4Addr;
