@@ -25,6 +25,9 @@ pub struct LastGood {
     /// What their host names stood for.
     #[serde(default)]
     pub resolved: Resolved,
+    /// Unix seconds at which it was known to be the newest.
+    #[serde(default)]
+    pub fresh_at: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -105,7 +108,7 @@ mod tests {
         table.certificates.push(Arc::new(certificate("own", &["pbx.example"])));
         let mut resolved = Resolved::default();
         resolved.set("pbx.internal", vec!["192.0.2.1".parse().unwrap()]);
-        LastGood { table, resolved }
+        LastGood { table, resolved, fresh_at: 1_700_000_000 }
     }
 
     #[test]

@@ -106,6 +106,10 @@ codes! {
     CertificateNoSan = "certificate-no-san",
     /// A certificate whose time is over.
     CertificateExpired = "certificate-expired",
+    /// The store is away: what is served may not be the newest (R76).
+    StoreUnavailable = "store-unavailable",
+    /// The store is at an older revision than what is served (R74).
+    TableOlder = "table-older",
     /// Rows, but not a sound one among them: the whole table is refused (R74).
     TableBroken = "table-broken",
 }
