@@ -53,10 +53,11 @@ pub(super) fn find<'s>(
     };
     let (id, former) = match named {
         Named::Instance(id, former) => (id, former),
+        Named::Address if let Some(id) = proxy.default_instance => (id, false),
         Named::Proxy if view.method() == Method::Options && uri.user.is_none() => return Ok(Goal::Ourselves),
         Named::Proxy => (proxy.default_instance.ok_or(Refusal::UnknownInstance)?, false),
-        Named::Nobody if proxy.unknown == Unknown::Drop => return Err(Nobody::Silence),
-        Named::Nobody => return Err(Refusal::UnknownInstance.into()),
+        Named::Nobody | Named::Address if proxy.unknown == Unknown::Drop => return Err(Nobody::Silence),
+        Named::Nobody | Named::Address => return Err(Refusal::UnknownInstance.into()),
     };
     let instance = moment.snapshot.by_id(id).ok_or(Refusal::UnknownInstance)?;
     // R10
@@ -77,6 +78,8 @@ pub(super) fn find<'s>(
 enum Named {
     Instance(InstanceId, bool),
     Proxy,
+    /// An IP literal that is not ours: no name at all.
+    Address,
     Nobody,
 }
 
@@ -100,15 +103,16 @@ impl Names<'_> {
             Host::Proxy => Named::Proxy,
             // A listener on every address is named by the one that was reached.
             Host::Unknown if uri.ip() == Some(self.flow.local().ip().to_canonical()) => Named::Proxy,
+            Host::Unknown if uri.ip().is_some() => Named::Address,
             Host::Unknown => Named::Nobody,
         }
     }
 
-    /// Whether an address is of this instance, by its name or by naming only the proxy whose default it is.
+    /// Whether an address is of this instance, by its name or by naming none at a proxy whose default it is.
     fn is_of(&self, address: Option<NameAddr<'_>>, id: InstanceId) -> bool {
         match address.as_ref().and_then(|a| a.uri().ok()).map(|uri| self.resolve(&uri)) {
             Some(Named::Instance(other, _)) => other == id,
-            Some(Named::Proxy) => self.proxy.default_instance == Some(id),
+            Some(Named::Proxy | Named::Address) => self.proxy.default_instance == Some(id),
             Some(Named::Nobody) | None => false,
         }
     }

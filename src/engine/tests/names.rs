@@ -89,6 +89,23 @@ fn the_proxy_itself_answers_options_and_has_a_default_or_none() {
 }
 
 #[test]
+fn an_address_is_no_name_and_belongs_to_the_default() {
+    // R4, PROTOCOLS 3.2
+    let mut edge = proxy(1, "edge");
+    edge.default_instance = Some("acme".into());
+    let rows = table([instance(1, "acme"), instance(2, "globex")], [edge]);
+    for host in ["[2001:db8::10]", "10.0.0.1:5070", "[2001:db8::10:5070]", "[2001:db8:::192.0.2.1]"] {
+        let mut b = Bench::with(&rows, config());
+        assert_eq!(b.one(udp(PHONE), &to(host)).peer(), PBX.parse().unwrap(), "{host}");
+        let register = request("REGISTER", "r", "").replace("sip:acme SIP", &format!("sip:{host} SIP"));
+        assert_eq!(b.one(udp(PHONE), &register).method(), "REGISTER", "{host}");
+        let elsewhere = request("MESSAGE", "m", "").replace("bob@acme", &format!("bob@{host}"));
+        let elsewhere = elsewhere.replace("eve@acme SIP", "eve@globex SIP");
+        assert_eq!(b.one(udp(PHONE), &elsewhere).method(), "MESSAGE", "a From that names nobody claims nothing");
+    }
+}
+
+#[test]
 fn a_register_whose_names_disagree_is_refused() {
     // R10
     let register = request("REGISTER", "r", "");
