@@ -11,7 +11,6 @@ use crate::model::Profile;
 use crate::route::select::{Targets, targets};
 use crate::route::snapshot::{Backend, Instance, Snapshot};
 use crate::stats::TargetHealth;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// A next hop.
@@ -81,13 +80,6 @@ fn to_backend(instance: &Instance, backend: &Backend, more: bool) -> Target {
         health: Some(Arc::clone(&backend.health)),
         more,
     }
-}
-
-/// The number by which an account meets the same target on every node and after every start.
-pub(super) fn account_hash(account: &[u8]) -> u64 {
-    let mut hash = DefaultHasher::new();
-    account.hash(&mut hash);
-    hash.finish()
 }
 
 impl Engine {

@@ -54,6 +54,13 @@ pub fn targets(instance: &Instance, key_hash: u64, into: &mut Targets) {
     into.length = u8::try_from(length).unwrap_or(0);
 }
 
+/// The number by which an account meets the same target on every node, of whatever build: FNV-1a,
+/// mixed.
+pub fn account_hash(account: &[u8]) -> u64 {
+    let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
+    mix(account.iter().fold(0xCBF2_9CE4_8422_2325, fold))
+}
+
 /// Weighted rendezvous: the share of accounts for which a target scores highest is its weight's share.
 /// Weight 0 scores lowest.
 fn score(backend: &Backend, key_hash: u64) -> f64 {
@@ -110,6 +117,16 @@ mod tests {
         let mut targets = Targets::default();
         super::targets(instance, key, &mut targets);
         targets.iter(instance).map(|backend| backend.id.0).collect()
+    }
+
+    #[test]
+    fn the_hash_of_an_account_is_the_same_in_every_build() {
+        // The FNV-1a test vectors for these, mixed.
+        for (account, fnv) in
+            [(&b""[..], 0xCBF2_9CE4_8422_2325), (b"a", 0xAF63_DC4C_8601_EC8C), (b"foobar", 0x8594_4171_F739_67E8)]
+        {
+            assert_eq!(account_hash(account), mix(fnv));
+        }
     }
 
     #[test]
