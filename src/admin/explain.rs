@@ -3,6 +3,7 @@
 
 use super::view::{Answer, Explanation, Rule, Target};
 use crate::model::{State, Unknown, WebService};
+use crate::route::select::{self, Targets};
 use crate::route::snapshot::{Backend, Host, Instance, Proxy, Snapshot};
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -28,14 +29,14 @@ pub struct Question {
 }
 
 enum Protocol<'a> {
-    Sip { host: &'a str },
+    Sip { user: &'a str, host: &'a str },
     Web { host: &'a str, path: &'a str },
 }
 
 /// Answers for every proxy asked about. `Err` says what is wrong with the question.
 pub fn explain(snapshot: &Snapshot, question: &Question, now_unix: u64) -> Result<Explanation, String> {
     let protocol = match (&question.register, &question.host) {
-        (Some(account), None) => Protocol::Sip { host: sip_host(account)? },
+        (Some(account), None) => sip_account(account)?,
         (None, Some(host)) => Protocol::Web { host: without_port(host), path: question.path.as_deref().unwrap_or("/") },
         _ => return Err("ask either for an account (register=user@name) or for a web address (host=name)".into()),
     };
@@ -59,7 +60,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question, now_unix: u64) -> Resul
             source(snapshot, proxy, from, &mut answer);
         }
         match protocol {
-            Protocol::Sip { host } => sip(snapshot, proxy, host, now_unix, &mut answer),
+            Protocol::Sip { user, host } => sip(snapshot, proxy, user, host, now_unix, &mut answer),
             Protocol::Web { host, path } => web(snapshot, proxy, host, path, now_unix, &mut answer),
         }
         answer
@@ -80,15 +81,15 @@ fn words(question: &Question) -> String {
 }
 
 /// `[sip:]user@host[:port][;…]`
-fn sip_host(account: &str) -> Result<&str, String> {
+fn sip_account(account: &str) -> Result<Protocol<'_>, String> {
     let bare = account.split(['<', '>']).max_by_key(|part| part.len()).unwrap_or(account);
     let bare = bare.strip_prefix("sips:").or(bare.strip_prefix("sip:")).unwrap_or(bare);
-    let host = bare.rsplit_once('@').map(|(_, host)| host);
-    let host = host.and_then(|host| host.split([';', '?']).next()).map(without_port).unwrap_or_default();
-    if host.is_empty() {
+    let (user, host) = bare.rsplit_once('@').unwrap_or_default();
+    let host = without_port(host.split([';', '?']).next().unwrap_or_default());
+    if user.is_empty() || host.is_empty() {
         return Err(format!("'{account}' is not of the form user@name"));
     }
-    Ok(host)
+    Ok(Protocol::Sip { user, host })
 }
 
 fn without_port(host: &str) -> &str {
@@ -117,7 +118,7 @@ fn source(snapshot: &Snapshot, proxy: &Proxy, from: IpAddr, answer: &mut Answer)
     }
 }
 
-fn sip(snapshot: &Snapshot, proxy: &Proxy, host: &str, now_unix: u64, answer: &mut Answer) {
+fn sip(snapshot: &Snapshot, proxy: &Proxy, user: &str, host: &str, now_unix: u64, answer: &mut Answer) {
     let found = match snapshot.resolve_host(proxy, host.as_bytes(), now_unix) {
         Host::Proxy => by_default(snapshot, proxy, host, answer),
         found => found_instance(snapshot, proxy, host, found, answer),
@@ -130,7 +131,7 @@ fn sip(snapshot: &Snapshot, proxy: &Proxy, host: &str, now_unix: u64, answer: &m
         }
         return;
     };
-    answer.targets = by_priority(instance);
+    answer.targets = in_order(instance, user);
     if !is_on(instance, answer) {
         answer.status = Some(503);
         answer.steps.push("a REGISTER gets 503 with Retry-After, a call 480".into());
@@ -142,7 +143,9 @@ fn sip(snapshot: &Snapshot, proxy: &Proxy, host: &str, now_unix: u64, answer: &m
         refuse(answer, Rule::NoTarget, Some(503), format!("{} {why}: 503 with Retry-After", instance.name));
         return;
     }
-    answer.steps.push(format!("{up} of {} targets are up; it is forwarded", answer.targets.len()));
+    let first = answer.targets.first().map(|target| format!("{}:{}", target.transport, target.address));
+    let (all, first) = (answer.targets.len(), first.unwrap_or_default());
+    answer.steps.push(format!("{up} of {all} targets are up; {user} is forwarded to {first} first"));
 }
 
 fn by_default<'a>(snapshot: &'a Snapshot, proxy: &Proxy, host: &str, answer: &mut Answer) -> Option<&'a Arc<Instance>> {
@@ -252,10 +255,12 @@ fn refuse(answer: &mut Answer, rule: Rule, status: Option<u16>, step: String) {
     answer.steps.push(step);
 }
 
-fn by_priority(instance: &Instance) -> Vec<Target> {
-    let mut targets: Vec<Target> = instance.backends.iter().map(target).collect();
-    targets.sort_by_key(|target| (!target.up, target.priority));
-    targets
+/// As the engine would try them for this account, then those that are down.
+fn in_order(instance: &Instance, user: &str) -> Vec<Target> {
+    let mut order = Targets::default();
+    select::targets(instance, select::account_hash(user.as_bytes()), &mut order);
+    let down = instance.backends.iter().filter(|backend| !backend.health.is_up());
+    order.iter(instance).chain(down).map(target).collect()
 }
 
 /// A target as it is shown.
@@ -323,7 +328,7 @@ mod tests {
             assert_eq!(answer.instance.as_deref(), Some("Acme"));
             assert_eq!(answer.targets.len(), 1);
         }
-        for account in ["acme", "6001@", ""] {
+        for account in ["acme", "6001@", "@acme", ""] {
             assert!(explain(&snapshot, &register(account), NOW).is_err(), "{account}");
         }
     }
@@ -370,6 +375,23 @@ mod tests {
         down.instances[0].backends[0].health.failure(1);
         let answer = ask(&down, &register("6001@acme"));
         assert_eq!((answer.rule, answer.targets[0].up), (Rule::NoTarget, false));
+    }
+
+    #[test]
+    fn targets_are_listed_as_they_are_tried_for_the_account() {
+        let two = snapshot(|acme, _| {
+            let mut second = acme.backends[0].clone();
+            second.id = crate::ids::BackendId(2);
+            second.address = "198.51.0.2:5060".into();
+            acme.backends.push(second);
+        });
+        let first = |user: &str| ask(&two, &register(&format!("{user}@acme"))).targets[0].backend.0;
+        let firsts: std::collections::BTreeSet<_> = (0..50).map(|n| first(&format!("60{n}"))).collect();
+        assert_eq!(firsts.len(), 2, "accounts are shared");
+        two.instances[0].backends[0].health.failure(1);
+        let answer = ask(&two, &register("6001@acme"));
+        let shown: Vec<_> = answer.targets.iter().map(|it| (it.backend.0, it.up)).collect();
+        assert_eq!((answer.rule, shown), (Rule::Forwarded, vec![(2, true), (1, false)]));
     }
 
     // R4

@@ -181,7 +181,7 @@ pub struct Answer {
     /// The status the client gets from this node; absent if the instance answers, or nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The instance's targets by priority; equal ones share the accounts by weight.
+    /// The targets in the order in which they are tried for this account, then those that are down.
     pub targets: Vec<Target>,
     /// The web address, for a question about HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]

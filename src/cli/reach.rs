@@ -82,6 +82,9 @@ pub struct Tagged<T> {
 impl Reach {
     /// Reads token and certificate; no packet is sent yet.
     pub fn node(&self) -> Result<Node, Failure> {
+        if self.url.scheme() != "https" {
+            return Err(Failure::Usage(format!("{} must be https: the token would travel in the clear", self.url)));
+        }
         let token = self.token()?;
         let mut tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));

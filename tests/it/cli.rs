@@ -110,6 +110,7 @@ fn every_way_to_fail_has_its_exit_code() {
     let err = failed(office.cli(&["status", "--url", "https://127.0.0.1:1"]), 3);
     assert!(err.contains("is the node running"), "{err}");
     failed(office.cli(&["status", "--url", "not a url"]), 2);
+    assert!(failed(office.cli(&["status", "--url", "http://127.0.0.1:1"]), 2).contains("https"));
 }
 
 #[test]
