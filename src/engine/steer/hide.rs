@@ -5,11 +5,10 @@
 //! Towards the PBX masks are opened again. Our own inside entries name the outside host while a
 //! client carries them. Via values of PBXs never reach a client; see `request` and `response`.
 
-use super::entry::{self, User, read, read_text};
-use super::{EditError, Ends, Keys, Side, TOKEN_PARAM};
+use super::entry::{self, User, read};
+use super::{EditError, Ends, Keys, Side};
 use crate::engine::token::Token;
 use crate::sip::edit::Splices;
-use crate::sip::method::Method;
 use crate::sip::name_addr::NameAddr;
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::view::{Name, View};
@@ -116,23 +115,10 @@ fn translate(
     Ok(())
 }
 
-/// Hides the Contacts of a message from the PBX.
-pub(super) fn contacts(
-    view: &View<'_>,
-    ends: &Ends<'_>,
-    keys: Keys<'_>,
-    edit: &mut Splices,
-    scratch: &mut Vec<u8>,
-) -> Result<(), EditError> {
-    if view.method() == Method::Register {
-        return Ok(());
-    }
+/// Hides the Contacts of a message from the PBX. Not for answers to REGISTER: those list the clients' own.
+pub(super) fn contacts(view: &View<'_>, ends: &Ends<'_>, keys: Keys<'_>, edit: &mut Splices) -> Result<(), EditError> {
     for contact in view.contacts().flatten() {
         let Some(uri) = hideable(&contact) else { continue };
-        let hidden = uri.param(TOKEN_PARAM).map(|value| read_text(value, keys, scratch));
-        if matches!(hidden, Some(User::Token(_, Token::Mask { .. }))) {
-            continue;
-        }
         let mut sealed = Ok(());
         edit.replace_uri(&contact, |out| {
             start_contact(&uri, out);

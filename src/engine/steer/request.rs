@@ -56,7 +56,7 @@ pub fn request_out(
     }
     hide::identity(view, plan.to, edit);
     match plan.to {
-        Side::Client => hide::contacts(view, &plan.ends, keys, edit, &mut scratch.token)?,
+        Side::Client => hide::contacts(view, &plan.ends, keys, edit)?,
         Side::Instance if view.method() == Method::Register => register::way_back(view, plan, keys, edit)?,
         Side::Instance => {}
     }

@@ -46,7 +46,7 @@ pub fn response_out(
         if view.method() == Method::Register {
             register::restore(view, keys, edit, scratch);
         } else {
-            hide::contacts(view, &back.ends, keys, edit, &mut scratch.token)?;
+            hide::contacts(view, &back.ends, keys, edit)?;
         }
     }
     content_length(view, back.ends.transport(back.to), edit);

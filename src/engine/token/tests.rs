@@ -185,6 +185,35 @@ fn a_clock_set_back_still_seals() {
 }
 
 #[test]
+fn a_key_from_a_node_ahead_of_time_opens_and_does_not_seal_yet() {
+    // P04
+    let ahead = ring().rotated(NOW + 60, [8; 32]);
+    let text = seal(&ahead, &to_client(), NOW + 60);
+    assert!(ahead.open(&text, NOW, &mut Vec::new()).is_ok());
+    assert_eq!(seal(&ahead, &to_client(), NOW + 59), seal(&ring(), &to_client(), NOW + 59));
+    assert_ne!(text, seal(&ring(), &to_client(), NOW + 60));
+}
+
+#[test]
+fn reads_no_payload_of_another_shape() {
+    // A later version may write one, with the same keys.
+    let mut bytes = Vec::new();
+    payload::write(&to_backend(), 1, &mut bytes);
+    assert!(payload::read(&bytes).is_some());
+    type Change = fn(&mut Vec<u8>);
+    let changes: [Change; 4] = [|b| b[0] |= 0x80, |b| b[0] |= 0x1c, |b| b.push(0), |b| b.truncate(9)];
+    for change in changes {
+        let mut other = bytes.clone();
+        change(&mut other);
+        assert_eq!(payload::read(&other), None);
+    }
+    // A number of more than 32 bits, and one of more than five bytes.
+    for number in [&[0xff, 0xff, 0xff, 0xff, 0x1f][..], &[0x80, 0x80, 0x80, 0x80, 0x80, 0]] {
+        assert_eq!(payload::read(&[&[3, 1], number, b"text"].concat()), None);
+    }
+}
+
+#[test]
 fn survives_a_restart_through_the_key_file() {
     // P04, R75
     let before = ring().rotated(NOW + 1, [8; 32]);

@@ -64,6 +64,10 @@ fn the_hash_depends_on_the_way_and_not_on_the_method() {
         hash(&world, &from_phone("INVITE", "sip:200@acme", &hop("sip:b.internal;lr"))),
         hash(&world, &from_phone("INVITE", "sip:200@acme", "").replace("Call-ID: c1", "Call-ID: c3")),
         hash(&world, &from_phone("INVITE", "sip:200@acme", "").replace("tag=f1", "tag=f3")),
+        hash(
+            &world,
+            &from_phone("INVITE", "sip:200@acme", "").replace("To: <sip:200@acme>", "To: <sip:200@acme>;tag=t"),
+        ),
         world
             .analyse(Side::Instance, &from_pbx("INVITE", "sip:200@acme", &format!("Route: <sip:{c}@x;lr>\n")))
             .unwrap()

@@ -5,6 +5,7 @@ mod identity;
 mod loops;
 mod recorded;
 mod register;
+mod reload;
 mod response;
 mod routes;
 mod untouched;
@@ -267,4 +268,16 @@ fn tells_clients_what_they_can_reach() {
     assert_eq!(say("0.0.0.0:5060", Some("sip.example.com"), reached), "sip.example.com");
     assert_eq!(say("0.0.0.0:5080", Some("sip.example.com"), reached), "sip.example.com:5080");
     assert_eq!(say("0.0.0.0:5060", Some("198.18.9.9:6060"), reached), "198.18.9.9:6060");
+}
+
+#[test]
+fn a_token_names_our_address_only_where_the_listener_does_not() {
+    // F18, P05
+    let world = World::new();
+    let mut listener = world.snapshot.listener(world.phone.listener()).unwrap().clone();
+    let local = |flow: FlowRef| flow.flow().local().ip().to_string();
+    assert_eq!(local(flow_ref(&world.phone, Some(&listener))), "0.0.0.0");
+    listener.bind = "0.0.0.0:5060".parse().unwrap();
+    assert_eq!(local(flow_ref(&world.phone, Some(&listener))), "192.0.2.1");
+    assert_eq!(local(flow_ref(&world.phone, None)), "192.0.2.1");
 }

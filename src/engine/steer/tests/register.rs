@@ -161,6 +161,19 @@ fn contact_mode_leads_back_and_restores_the_uri() {
 }
 
 #[test]
+fn a_route_token_counts_more_than_the_contacts() {
+    // P05: the flow a dialog was begun over
+    let mut world = World::new();
+    let nt = world.contact("sip:100@192.168.1.5");
+    world.phone = World::over_tcp().phone;
+    let c = world.c();
+    let came = from_pbx("BYE", &format!("sip:100@10.0.0.5:5070;nt={nt}"), &format!("Route: <sip:{c}@10.0.0.5;lr>\n"));
+    let inbound = world.analyse(Side::Instance, &came).unwrap();
+    assert_eq!(inbound.way, Way::Client(world.client()));
+    assert!(world.forward(Side::Instance, &came).unwrap().starts_with("BYE sip:100@192.168.1.5 SIP/2.0\n"));
+}
+
+#[test]
 fn a_preloaded_inside_address_before_a_contact_goes() {
     // F02: a PBX with us as its outbound proxy
     let world = World::new();

@@ -68,6 +68,17 @@ fn a_pbx_request_goes_over_the_flow_of_its_token() {
 }
 
 #[test]
+fn only_one_pair_goes() {
+    // F02: what is behind it is for whoever comes after us.
+    let world = World::new();
+    let (b, c) = (world.b(), world.c());
+    let rows = format!("Route: <sip:{c}@x;lr>, <sip:{b}@x;lr>, <sip:{b}@x;lr>\n");
+    assert_eq!(world.analyse(Side::Instance, &from_pbx("BYE", "sip:100@x", &rows)).unwrap().pops, 2);
+    let rows = format!("Route: <sip:{b}@x;lr>, <sip:{c}@x;lr>, <sip:{c}@x;lr>\n");
+    assert_eq!(world.analyse(Side::Client, &from_phone("BYE", "sip:200@x", &rows)).unwrap().pops, 2);
+}
+
+#[test]
 fn a_pbx_request_may_come_from_its_backends_or_its_dialogs() {
     // R8, R75
     let mut world = World::new();
@@ -243,6 +254,9 @@ fn a_strict_router_before_us_is_mended() {
     let got = world.forward(Side::Client, &came).unwrap();
     assert!(got.starts_with("BYE sip:200@198.51.0.1:5060;x=1 SIP/2.0\n"), "{got}");
     assert!(!got.contains("Route:"), "{got}");
+    let came = from_phone("BYE", &format!("sip:{b}@192.0.2.1:5060;lr"), "Route: <sip:200@198.51.0.1>\n");
+    let got = world.forward(Side::Client, &came).unwrap();
+    assert!(got.starts_with("BYE sip:200@198.51.0.1 SIP/2.0\n") && !got.contains("Route:"), "{got}");
     let alone = from_phone("BYE", &format!("sip:{b}@192.0.2.1:5060;lr"), "");
     assert!(matches!(world.analyse(Side::Client, &alone), Err(SteerError::Malformed(_))));
 }
