@@ -1,0 +1,71 @@
+//! Each instance, or the sum of all where there are too many.
+
+use super::sheet::Sheet;
+use crate::route::snapshot::Snapshot;
+use crate::stats::{Counter, Gauge, InstanceStats};
+use std::fmt;
+
+type Read = fn(&InstanceStats) -> u64;
+
+/// Name, help, and where it is.
+const COUNTERS: [(&str, &str, Read); 6] = [
+    ("instance_sip_requests", "SIP requests accepted for an instance", |s| Counter::read(&s.requests)),
+    ("instance_sip_refused", "SIP requests refused on its behalf", |s| Counter::read(&s.refused)),
+    ("instance_former_name", "SIP requests that came by a former name", |s| Counter::read(&s.former_name)),
+    ("instance_http_requests", "HTTP requests to an instance", |s| Counter::read(&s.http_requests)),
+    ("instance_http_bytes_in", "Bytes of HTTP bodies and tunnels towards it", |s| Counter::read(&s.http_bytes_in)),
+    ("instance_http_bytes_out", "Bytes of HTTP bodies and tunnels from it", |s| Counter::read(&s.http_bytes_out)),
+];
+
+const GAUGES: [(&str, &str, Read); 5] = [
+    ("instance_sip_transactions", "Live SIP transactions", |s| Gauge::read(&s.transactions)),
+    ("instance_calls", "Calls in progress", |s| Gauge::read(&s.calls)),
+    ("instance_bindings", "Registered contacts", |s| Gauge::read(&s.bindings)),
+    ("instance_http_active", "HTTP requests and tunnels at work", |s| Gauge::read(&s.http_active)),
+    ("instance_tunnels", "Open tunnels", |s| Gauge::read(&s.tunnels)),
+];
+
+/// What stands for all instances.
+const ALL: &str = "*";
+
+pub(super) fn write(sheet: &mut Sheet<'_>, snapshot: &Snapshot, bound: usize) -> fmt::Result {
+    let summed = snapshot.instances.len() > bound;
+    sheet.gauge(
+        "instance_series_summed",
+        "Whether there are too many instances for series of their own",
+        summed.into(),
+    )?;
+    for (name, help, read) in COUNTERS {
+        sheet.counts(name, help, samples(snapshot, summed, read))?;
+    }
+    for (name, help, read) in GAUGES {
+        sheet.gauges(name, help, samples(snapshot, summed, read))?;
+    }
+    targets(sheet, snapshot, summed)
+}
+
+fn samples(snapshot: &Snapshot, summed: bool, read: Read) -> Vec<([(&'static str, &str); 1], u64)> {
+    let each = snapshot.instances.iter().map(|instance| (&*instance.name, read(&instance.stats)));
+    if summed {
+        return vec![([("instance", ALL)], each.map(|(_, value)| value).sum())];
+    }
+    each.map(|(name, value)| ([("instance", name)], value)).collect()
+}
+
+fn targets(sheet: &mut Sheet<'_>, snapshot: &Snapshot, summed: bool) -> fmt::Result {
+    let all = || snapshot.instances.iter().flat_map(|it| it.backends.iter().map(move |backend| (it, backend)));
+    let up = all().filter(|(_, backend)| backend.health.is_up()).count() as u64;
+    let counts = [([("health", "up")], up), ([("health", "down")], all().count() as u64 - up)];
+    sheet.gauges("targets", "SIP targets of instances", counts)?;
+    if summed {
+        return Ok(());
+    }
+    let each: Vec<_> = all()
+        .map(|(instance, backend)| {
+            let target = format!("{}:{}", backend.transport, backend.address);
+            (&*instance.name, target, u64::from(backend.health.is_up()))
+        })
+        .collect();
+    let each = each.iter().map(|(name, target, up)| ([("instance", *name), ("target", target.as_str())], *up));
+    sheet.gauges("target_up", "Whether a SIP target answers", each)
+}

@@ -1,0 +1,51 @@
+//! The SIP side: messages, transactions, refusals, probes.
+
+use super::sheet::Sheet;
+use crate::health::probe::ProbeStats;
+use crate::reason::{Drop, Refusal};
+use crate::stats::NodeStats;
+use std::fmt;
+
+pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NodeStats, probes: &ProbeStats) -> fmt::Result {
+    let messages = [
+        ([("kind", "request"), ("step", "received")], stats.requests.read()),
+        ([("kind", "request"), ("step", "forwarded")], stats.requests_forwarded.read()),
+        ([("kind", "response"), ("step", "received")], stats.responses.read()),
+        ([("kind", "response"), ("step", "forwarded")], stats.responses_forwarded.read()),
+    ];
+    sheet.counts("sip_messages", "SIP messages", messages)?;
+    let repeated = [
+        ([("direction", "in")], stats.retransmissions_in.read()),
+        ([("direction", "out")], stats.retransmissions_out.read()),
+    ];
+    sheet.counts("sip_retransmissions", "SIP requests sent once more, by others and by us", repeated)?;
+    let refused = Refusal::ALL.iter().map(|why| ([("reason", why.kind())], stats.refused(*why)));
+    sheet.counts("sip_refused", "SIP requests we refused", refused)?;
+    let dropped = Drop::ALL.iter().map(|why| ([("reason", why.kind())], stats.dropped(*why)));
+    sheet.counts("sip_dropped", "SIP messages dropped without an answer", dropped)?;
+    let transactions = [
+        ([("side", "server")], stats.server_transactions.read()),
+        ([("side", "client")], stats.client_transactions.read()),
+    ];
+    sheet.gauges("sip_transactions", "Live SIP transactions", transactions)?;
+    sheet.gauge("sip_timers", "Armed timers", stats.timers.read())?;
+    sheet.gauge("sip_kept_bytes", "Bytes of messages kept by transactions", stats.kept_bytes.read())?;
+    sheet.count("sip_failovers", "Requests that went on to another target", stats.failovers.read())?;
+    sheet.count("sip_handed_over", "Responses handed to another worker", stats.handed_over.read())?;
+    let large = stats.oversized_datagrams.read();
+    sheet.count("sip_oversized_datagrams", "Requests too large for UDP that had to stay on it", large)?;
+    let overflows = [
+        ([("registry", "bindings")], stats.bindings_overflow.read()),
+        ([("registry", "calls")], stats.calls_overflow.read()),
+    ];
+    sheet.counts("sip_registry_overflows", "Bindings and calls not kept for want of room", overflows)?;
+
+    let outcomes = [
+        ([("outcome", "sent")], probes.sent.read()),
+        ([("outcome", "answered")], probes.answered.read()),
+        ([("outcome", "failed")], probes.failed.read()),
+    ];
+    sheet.counts("probes", "OPTIONS to targets", outcomes)?;
+    let turns = [([("to", "up")], probes.ups.read()), ([("to", "down")], probes.downs.read())];
+    sheet.counts("probe_turns", "Targets that went up or down by a probe", turns)
+}
