@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run(_) | Command::Demo(_) => ExitCode::FAILURE,
+        Command::Run(run) => nantucket::app::run(run.config, run.data_dir),
+        Command::Demo(_) => ExitCode::FAILURE,
         Command::Client(client) => match client.execute() {
             Ok(shown) => print(&shown.0),
             Err(failure) => {

@@ -24,6 +24,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// What is logged, and how.
     pub log: Log,
+    /// How SIP is spoken.
+    pub sip: Sip,
     /// Bounds of what strangers and instances may cost.
     pub limits: Limits,
     /// Times of SIP and its connections.
@@ -90,6 +92,15 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+/// How SIP is spoken.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sip {
+    /// Give no Path to a phone that does not say it supports it (RFC 3327 §5.1). Such a phone cannot be
+    /// called where the instance needs Path, so the default is to give it one all the same.
+    pub strict_path: bool,
 }
 
 /// Bounds of what strangers and instances may cost.
@@ -258,6 +269,7 @@ impl Default for Config {
             admin: Admin::default(),
             metrics: Metrics::default(),
             log: Log::default(),
+            sip: Sip::default(),
             limits: Limits::default(),
             timers: Timers::default(),
             health: Health::default(),

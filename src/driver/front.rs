@@ -33,6 +33,7 @@ pub struct Front {
     workers: Vec<Handle>,
     bound: Vec<Bound>,
     inside: Vec<Bound>,
+    told: Vec<(SocketAddr, SocketAddr)>,
     limits: Arc<ArcSwap<Limits>>,
     sources: Arc<Sources>,
     guests: Arc<Guests>,
@@ -77,9 +78,11 @@ impl Front {
             post,
         };
         let mut sites: Vec<_> = (0..workers).map(|shard| Seat::new(Shard(shard), common.boot)).collect();
-        let mut inside = Vec::new();
+        let (mut inside, mut told) = (Vec::new(), Vec::new());
         for family in &options.inside {
-            inside.extend(bind_inside(*family, &mut sites, options.limits.receive_buffer)?);
+            let (bound, address) = bind_inside(*family, &mut sites, options.limits.receive_buffer)?;
+            told.extend(bound.first().map(|bound| (bound.address, address)));
+            inside.extend(bound);
         }
         let (report, fatal) = mpsc::channel(usize::from(workers));
         let mut handles = Vec::with_capacity(sites.len());
@@ -105,7 +108,7 @@ impl Front {
             handles.push(Handle { orders, thread });
         }
         let Common { limits, sources, guests, .. } = common;
-        Ok(Self { workers: handles, bound: Vec::new(), inside, limits, sources, guests, fatal })
+        Ok(Self { workers: handles, bound: Vec::new(), inside, told, limits, sources, guests, fatal })
     }
 
     /// Makes `wanted` what is listened on. What stays is not touched; what cannot be bound is
@@ -139,6 +142,11 @@ impl Front {
     /// What is listened on for instances.
     pub fn inside(&self) -> &[Bound] {
         &self.inside
+    }
+
+    /// The shared addresses towards the instances: as bound, and as the instances are told.
+    pub fn told(&self) -> &[(SocketAddr, SocketAddr)] {
+        &self.told
     }
 
     /// Changes the bounds that can change while running: those of new connections and new flows.
@@ -215,7 +223,11 @@ impl Seat {
 }
 
 /// Binds one family's shared address for all workers, and a socket of its own for each.
-fn bind_inside(options: InsideOptions, seats: &mut [Seat], receive_buffer: usize) -> io::Result<Vec<Bound>> {
+fn bind_inside(
+    options: InsideOptions,
+    seats: &mut [Seat],
+    receive_buffer: usize,
+) -> io::Result<(Vec<Bound>, SocketAddr)> {
     let v4 = options.bind.is_ipv4();
     let listener = if v4 { ListenerId::INSIDE_V4 } else { ListenerId::INSIDE_V6 };
     let workers = u8::try_from(seats.len()).unwrap_or(u8::MAX);
@@ -238,7 +250,7 @@ fn bind_inside(options: InsideOptions, seats: &mut [Seat], receive_buffer: usize
         }
     }
     let bound = |transport| Bound { wanted: Wanted { listener, transport, bind: options.bind }, address };
-    Ok(vec![bound(Transport::Udp), bound(Transport::Tcp)])
+    Ok((vec![bound(Transport::Udp), bound(Transport::Tcp)], SocketAddr::new(told, address.port())))
 }
 
 /// Binds one port for UDP and TCP; if any port will do, one that is free for both.

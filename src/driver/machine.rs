@@ -1,6 +1,7 @@
 //! What a worker drives: the engine, or a stand-in in the tests of the driver.
 
 use crate::clock::{Now, Tick};
+use crate::engine::Engine;
 use crate::engine::contract::{Input, Output};
 use crate::route::snapshot::Snapshot;
 
@@ -14,4 +15,22 @@ pub trait Machine {
     fn poll_timeout(&mut self) -> Option<Tick>;
     /// Lets timers fire.
     fn handle_timeout(&mut self, now: Now, routes: &Snapshot);
+}
+
+impl Machine for Engine {
+    fn handle(&mut self, now: Now, input: Input<'_>, routes: &Snapshot) {
+        Self::handle(self, now, input, routes);
+    }
+
+    fn poll_output(&mut self) -> Option<Output<'_>> {
+        Self::poll_output(self)
+    }
+
+    fn poll_timeout(&mut self) -> Option<Tick> {
+        Self::poll_timeout(self)
+    }
+
+    fn handle_timeout(&mut self, now: Now, routes: &Snapshot) {
+        Self::handle_timeout(self, now, routes);
+    }
 }

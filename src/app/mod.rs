@@ -1,0 +1,22 @@
+//! The node: puts the rooms together, in order, and takes them apart again.
+//!
+//! [`run()`] is the `nantucket run` command; [`Node`] is the same node inside a program (demo, tests).
+//! Nothing names this room but the command line.
+
+mod data;
+mod first;
+mod follow;
+mod keys;
+mod listeners;
+mod node;
+mod plane;
+mod ports;
+mod run;
+mod settings;
+mod state;
+mod steward;
+mod web;
+
+pub use first::FirstError;
+pub use node::{Node, StartError};
+pub use run::run;

@@ -1,0 +1,276 @@
+//! A node inside a program: started in order, stopped in the reverse.
+
+use super::data::DataDir;
+use super::first::{self, FirstError};
+use super::follow::Follow;
+use super::keys::KeyFile;
+use super::listeners::own;
+use super::plane::Plane;
+use super::settings;
+use super::state::State;
+use super::steward::{Order, Steward};
+use super::web::Web;
+use crate::admin::live::{BoundListener, Live as _, Phase};
+use crate::admin::{self, Api, token};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::rows::Rows;
+use crate::control::service::Service;
+use crate::control::status::Status;
+use crate::control::store::StoreError;
+use crate::control::store::sqlite::Sqlite;
+use crate::engine::shared::Shared;
+use crate::http;
+use crate::model;
+use crate::net::tcp;
+use crate::observe::metrics::{Metrics, Sources};
+use crate::observe::serve;
+use crate::route::cell::Cell;
+use crate::route::handles::Handles;
+use crate::route::snapshot::Snapshot;
+use crate::stats::HttpStats;
+use crate::tls::{self, Certificates};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Orders that may wait for the steward.
+const ORDERS: usize = 8;
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error("data directory {0}")]
+    Data(#[source] io::Error),
+    /// The keys of tokens.
+    #[error("keys of calls in progress: {0}")]
+    Keys(#[source] io::Error),
+    /// The store.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// The first proxy.
+    #[error(transparent)]
+    First(#[from] FirstError),
+    /// The addresses towards the instances, or threads.
+    #[error("inside.bind: {0}")]
+    Inside(#[source] io::Error),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// The HTTP front.
+    #[error("http: {0}")]
+    Http(#[from] http::ListenError),
+    /// The API's token.
+    #[error(transparent)]
+    Token(#[from] token::Error),
+    /// An address of the API or the metrics.
+    #[error("{key}: {address}: {source}")]
+    Listen {
+        /// The configuration's key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// A running node.
+pub struct Node {
+    state: Arc<State>,
+    service: Arc<Service>,
+    cell: Arc<Cell>,
+    orders: mpsc::Sender<Order>,
+    steward: JoinHandle<()>,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    /// Held until the end.
+    _data: DataDir,
+}
+
+impl Node {
+    /// Starts a node: it serves when this returns.
+    ///
+    /// # Errors
+    /// If something the node itself needs is missing. A listener of the table that cannot be bound is
+    /// no error: see [`Self::listeners`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        // A second node of this process finds it installed.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let clock = Clock::start();
+        let data = DataDir::open(&config.data_dir).map_err(StartError::Data)?;
+        let (keys, ring) = KeyFile::open(data.path(), clock.now().unix).map_err(StartError::Keys)?;
+        let shared = Arc::new(Shared::new(ring));
+        let status = Arc::new(Status::new(clock));
+        let state = State::new(Arc::clone(&shared), Arc::clone(&status), clock);
+        state.enter(Phase::Starting);
+
+        let store = Arc::new(Sqlite::open(&data.path().join("store.sqlite"))?);
+        let rows = Arc::new(Rows::new(store));
+        let usage = Arc::clone(&state);
+        let service = Arc::new(Service::new(Arc::clone(&rows), status, usage, clock));
+        first::make_proxy(&service, &config.first_proxy).await?;
+        let cell = Arc::new(Cell::new(Snapshot::default()));
+        let handles = Handles::new(defaults(&config));
+        let follow = Follow { rows, cell: Arc::clone(&cell), handles, clock };
+        follow.step().await?;
+
+        let plane = Plane::start(&config, &cell, &shared, clock).map_err(StartError::Inside)?;
+        for bound in plane.front.inside() {
+            tracing::info!(owner = "inside", transport = %bound.wanted.transport, address = %bound.address, "listening");
+        }
+        let certificates = Certificates::open(&data.path().join("tls"), own_names(&config), clock.now().unix)?;
+        certificates.apply(&cell.load(), clock.now().unix)?;
+
+        let stop = CancellationToken::new();
+        let mut own_listeners = Vec::new();
+        let mut tasks = Vec::new();
+        let api_listeners = listen("admin.listen", &config.admin.listen)?;
+        own_listeners.extend(api_listeners.iter().map(|(_, address)| own("api", "https", *address)));
+        let opened = token::open(data.path())?;
+        if opened.origin == token::Origin::Made {
+            tracing::info!(file = %opened.path.display(), "made the API's token");
+        }
+        let live = Arc::clone(&state);
+        let api = Api::new(Arc::clone(&service), Arc::clone(&cell), live, clock, opened.digest);
+        let tls = certificates.server_config(None, &[b"h2", b"http/1.1"])?;
+        let sockets = api_listeners.into_iter().map(|(socket, _)| socket).collect();
+        tasks.push(tokio::spawn(admin::serve(sockets, tls, api, stop.clone())));
+
+        let http_stats = Arc::new(HttpStats::default());
+        let web = http::Server::new(
+            settings::http(&config),
+            Arc::clone(&cell),
+            Arc::clone(&certificates),
+            Arc::clone(&http_stats),
+            clock,
+            Handle::current(),
+        )?;
+        let facts = Arc::clone(&state);
+        let metrics = Arc::new(Metrics::new(Sources {
+            cell: Arc::clone(&cell),
+            node: Arc::clone(&shared.stats),
+            net: Arc::clone(&plane.net),
+            http: http_stats,
+            probes: Arc::clone(&plane.probes),
+            facts: Box::new(move || facts.facts()),
+            instances: config.metrics.instances,
+        }));
+        for (socket, address) in listen("metrics.listen", &config.metrics.listen)? {
+            own_listeners.push(own("metrics", "http", address));
+            tasks.push(tokio::spawn(serve::serve(socket, Arc::clone(&metrics), stop.clone())));
+        }
+
+        let (swapped, swaps) = watch::channel(0);
+        let following = stop.clone().run_until_cancelled_owned(follow.run(swapped));
+        tasks.push(tokio::spawn(async move {
+            following.await;
+        }));
+        let (orders, received) = mpsc::channel(ORDERS);
+        let mut steward = Steward {
+            plane,
+            web: Web::new(web),
+            state: Arc::clone(&state),
+            shared,
+            cell: Arc::clone(&cell),
+            certificates,
+            keys,
+            clock,
+            config,
+            own_listeners,
+            listeners: super::listeners::Listeners::default(),
+            orders: received,
+            swaps,
+        };
+        steward.follow_table().await;
+        state.enter(Phase::Serving);
+        let steward = tokio::spawn(steward.run());
+        Ok(Self { state, service, cell, orders, steward, stop, tasks, _data: data })
+    }
+
+    /// Every listening address the node has or should have.
+    pub fn listeners(&self) -> Vec<BoundListener> {
+        self.state.listeners()
+    }
+
+    /// The control plane's operations.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// The table that is served.
+    pub fn cell(&self) -> &Arc<Cell> {
+        &self.cell
+    }
+
+    /// Takes another bootstrap configuration as far as it can be taken while running.
+    pub async fn reload(&self, config: Config) {
+        let _ = self.orders.send(Order::Reload(Box::new(config))).await;
+    }
+
+    /// Waits until the node has ended by itself, which it does only when a part of it has failed.
+    pub async fn failed(&mut self) {
+        let _ = (&mut self.steward).await;
+    }
+
+    /// Waits for calls to end, at most `patience`, and stops.
+    pub async fn stop(self, patience: Duration) {
+        let _ = self.orders.send(Order::Stop { patience }).await;
+        let _ = self.steward.await;
+        self.stop.cancel();
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+/// Binds the addresses of one key. IPv6 on a machine without it is no error.
+fn listen(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<(TcpListener, SocketAddr)>, StartError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let bound = tcp::probe(*address).and_then(|()| tcp::bind(*address));
+        match bound.and_then(|socket| Ok((socket.local_addr()?, TcpListener::from_std(socket)?))) {
+            Ok((bound, socket)) => listeners.push((socket, bound)),
+            Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
+                tracing::warn!(%address, "not listened on: this machine has no IPv6");
+            }
+            Err(source) => return Err(StartError::Listen { key, address: *address, source }),
+        }
+    }
+    Ok(listeners)
+}
+
+/// Whether an error says that the machine does not speak IPv6.
+pub(super) fn is_without_ipv6(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(nix::errno::Errno::from_raw);
+    matches!(errno, Some(nix::errno::Errno::EAFNOSUPPORT | nix::errno::Errno::EADDRNOTAVAIL))
+}
+
+/// What a limit of 0 in an instance's row stands for.
+const fn defaults(config: &Config) -> model::Limits {
+    model::Limits {
+        transactions: config.limits.instance_transactions,
+        http_requests: config.http.instance_requests,
+        http_body_bytes: config.http.body_bytes,
+    }
+}
+
+/// Names and addresses of the API for the self-signed certificate.
+fn own_names(config: &Config) -> Vec<String> {
+    let specific = config.admin.listen.iter().filter(|address| !address.ip().is_unspecified());
+    let mut names: Vec<String> = specific.map(|address| address.ip().to_string()).collect();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    names.extend(Some(host.trim().to_owned()).filter(|host| !host.is_empty()));
+    names
+}
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;

@@ -1,0 +1,65 @@
+//! The SIP side of a node: workers with their engines, and the prober of targets.
+
+use super::settings;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::driver::Front;
+use crate::engine::Engine;
+use crate::engine::shared::Shared;
+use crate::health::probe::{ProbeStats, Prober};
+use crate::health::state::Probes;
+use crate::net::counters::NetStats;
+use crate::route::cell::Cell;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What runs, and what it counts.
+pub(super) struct Plane {
+    pub(super) front: Front,
+    pub(super) net: Arc<NetStats>,
+    pub(super) probes: Arc<ProbeStats>,
+    stop: CancellationToken,
+    prober: JoinHandle<()>,
+}
+
+impl Plane {
+    /// Binds the addresses towards the instances and starts everything; nothing is listened on for
+    /// clients yet.
+    pub(super) fn start(config: &Config, cell: &Arc<Cell>, shared: &Arc<Shared>, clock: Clock) -> io::Result<Self> {
+        let net = Arc::new(NetStats::default());
+        let options = settings::driver(config, fastrand::u32(..));
+        let build = {
+            let (config, shared) = (config.clone(), Arc::clone(shared));
+            move |site| Engine::new(settings::engine(&config, site), Arc::clone(&shared))
+        };
+        let front = Front::start(&options, cell, Arc::clone(&net), clock, build)?;
+        let (probes, stop) = (Arc::new(ProbeStats::default()), CancellationToken::new());
+        let prober = Prober {
+            probes: Probes::new(settings::schedule(config), config.health.targets),
+            cell: Arc::clone(cell),
+            clock,
+            stats: Arc::clone(&probes),
+            addresses: front
+                .told()
+                .iter()
+                .map(|(bound, told)| (bound.ip(), told.ip()))
+                .collect::<Vec<(IpAddr, IpAddr)>>(),
+            stop: stop.clone(),
+        };
+        Ok(Self { front, net, probes, stop, prober: prober.spawn()? })
+    }
+
+    /// Stops probing and closes everything.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        self.front.stop().await;
+        let _ = tokio::task::spawn_blocking(|| self.prober.join()).await;
+    }
+}
+
+#[cfg(test)]
+#[path = "plane_tests.rs"]
+mod tests;

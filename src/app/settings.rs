@@ -1,0 +1,118 @@
+//! From the file's keys to the options of the rooms.
+
+use crate::config::Config;
+use crate::driver::options::{InsideOptions, Limits, Options, Site};
+use crate::engine;
+use crate::engine::transaction::timing::Timing;
+use crate::health::state::Schedule;
+use crate::http;
+use crate::net::admission::Rate;
+use crate::net::stream::StreamLimits;
+use crate::sip;
+
+/// Worker threads: as configured, or one for each core.
+pub(super) fn workers(config: &Config) -> u8 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let wanted = if config.workers == 0 { cores } else { usize::from(config.workers) };
+    u8::try_from(wanted.clamp(1, 64)).unwrap_or(1)
+}
+
+/// The driver's options.
+pub(super) fn driver(config: &Config, boot: u32) -> Options {
+    let advertise = |v4: bool| config.inside.advertise.iter().copied().find(|address| address.is_ipv4() == v4);
+    let inside =
+        config.inside.bind.iter().map(|bind| InsideOptions { bind: *bind, advertise: advertise(bind.is_ipv4()) });
+    Options { workers: workers(config), boot, inside: inside.collect(), limits: limits(config) }
+}
+
+/// Bounds of sockets; those that may change while running.
+pub(super) fn limits(config: &Config) -> Limits {
+    let (limits, timers) = (&config.limits, &config.timers);
+    Limits {
+        stream: StreamLimits {
+            outbox: limits.outbox_bytes,
+            first_byte: timers.first_byte.ms(),
+            partial: timers.partial.ms(),
+            idle: timers.idle.ms(),
+            stall: timers.stall.ms(),
+            connect: timers.connect.ms(),
+        },
+        message: message(config),
+        new_flows: Rate { per_second: limits.source_new_flows, burst: limits.source_new_flows_burst },
+        connections: limits.connections,
+        source_connections: limits.source_connections,
+        pool: limits.pool_connections,
+        mailbox: limits.mailbox,
+        receive_buffer: limits.socket_buffer,
+        ..Limits::default()
+    }
+}
+
+/// Bounds of a message.
+fn message(config: &Config) -> sip::limits::Limits {
+    let (message, head) = (config.limits.message_bytes, config.limits.header_bytes);
+    sip::limits::Limits { message, head, ..sip::limits::Limits::DEFAULT }
+}
+
+/// One worker's engine.
+pub(super) fn engine(config: &Config, site: Site) -> engine::config::Config {
+    let (limits, timers) = (&config.limits, &config.timers);
+    engine::config::Config {
+        shard: site.shard,
+        boot: site.boot,
+        seed: fastrand::u64(..),
+        timing: Timing {
+            t1: timers.t1.ms(),
+            t2: timers.t2.ms(),
+            t4: timers.t4.ms(),
+            c: timers.c.ms(),
+            attempt: timers.attempt.ms(),
+        },
+        inside: site.inside,
+        limits: message(config),
+        strict_path: config.sip.strict_path,
+        transactions: limits.transactions,
+        kept_bytes: limits.transaction_bytes,
+        attempts: limits.attempts,
+        fall: config.health.fall,
+        rise: config.health.rise,
+        retry_after: u32::try_from(timers.retry_after.ms() / 1_000).unwrap_or(u32::MAX),
+        bindings: limits.instance_bindings,
+        calls: limits.instance_calls,
+    }
+}
+
+/// The HTTP front.
+pub(super) fn http(config: &Config) -> http::Config {
+    let http = &config.http;
+    http::Config {
+        connections: http.connections,
+        per_source: http.source_connections,
+        handshakes: http.handshakes,
+        target_bytes: http.target_bytes,
+        field_bytes: http.field_bytes,
+        instance_requests: http.instance_requests,
+        body_bytes: http.body_bytes,
+        handshake: http.handshake.duration(),
+        head: http.head.duration(),
+        idle: http.idle.duration(),
+        body: http.body.duration(),
+        write: http.write.duration(),
+        connect: http.connect.duration(),
+        answer: http.answer.duration(),
+        answer_body: http.answer_body.duration(),
+        ..http::Config::default()
+    }
+}
+
+/// The prober's schedule.
+pub(super) fn schedule(config: &Config) -> Schedule {
+    let health = &config.health;
+    Schedule {
+        up_every: health.interval.ms(),
+        down_every: health.interval_down.ms(),
+        timeout: health.timeout.ms(),
+        fall: health.fall,
+        rise: health.rise,
+    }
+}

@@ -1,0 +1,116 @@
+//! What the node knows of itself, for whoever asks: the API, the metrics, the health pages, `plan`.
+
+use crate::admin::live::{Binding, BoundListener, Live, Phase};
+use crate::clock::Clock;
+use crate::control::status::Status;
+use crate::control::usage::{InUse, Usage};
+use crate::engine::shared::Shared;
+use crate::ids::InstanceId;
+use crate::observe::facts::{Facts, Listening};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+/// Accounts that `plan` names at most.
+const ACCOUNTS: usize = 1_000;
+
+/// The node's knowledge of itself.
+pub(super) struct State {
+    phase: AtomicU8,
+    listeners: ArcSwap<Vec<BoundListener>>,
+    shared: Arc<Shared>,
+    status: Arc<Status>,
+    started: u64,
+}
+
+impl State {
+    pub(super) fn new(shared: Arc<Shared>, status: Arc<Status>, clock: Clock) -> Arc<Self> {
+        let started = clock.now().unix;
+        Arc::new(Self { phase: AtomicU8::new(0), listeners: ArcSwap::default(), shared, status, started })
+    }
+
+    /// Enters another phase of life.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+        tracing::info!("{}", name(phase));
+    }
+
+    /// Takes note of all listening addresses.
+    pub(super) fn set_listeners(&self, listeners: Vec<BoundListener>) {
+        self.listeners.store(Arc::new(listeners));
+    }
+
+    /// What the metrics and health pages show.
+    pub(super) fn facts(&self) -> Facts {
+        let phase = self.phase();
+        let listeners = self.listeners.load();
+        let listening = |it: &BoundListener| Listening {
+            owner: it.owner.clone(),
+            service: it.service.clone(),
+            address: it.address,
+            up: it.error.is_none(),
+        };
+        let served = self.status.read();
+        let mut remarks: Vec<_> = listeners.iter().filter_map(|it| it.error.clone()).collect();
+        if !served.problems.is_empty() {
+            remarks.push(format!("the table has {} problems", served.problems.len()));
+        }
+        Facts {
+            phase: name(phase),
+            ready: phase == Phase::Serving,
+            remarks,
+            listeners: listeners.iter().map(listening).collect(),
+            table_age: self.status.age(),
+            table_problems: served.problems.len(),
+            started: self.started,
+        }
+    }
+}
+
+impl Live for State {
+    fn phase(&self) -> Phase {
+        [Phase::Starting, Phase::Serving, Phase::Draining]
+            .into_iter()
+            .find(|phase| *phase as u8 == self.phase.load(Relaxed))
+            .unwrap_or(Phase::Stopping)
+    }
+
+    fn listeners(&self) -> Vec<BoundListener> {
+        self.listeners.load().to_vec()
+    }
+
+    fn bindings(&self, instance: InstanceId) -> Vec<Binding> {
+        let shown = |binding: crate::engine::registry::Binding| Binding {
+            account: binding.account,
+            contact: binding.contact,
+            user_agent: binding.user_agent,
+            transport: binding.flow.map(|flow| flow.transport()),
+            source: binding.flow.map(|flow| flow.peer()),
+            since: binding.since,
+            expires: binding.expires,
+        };
+        self.shared.bindings(instance).into_iter().map(shown).collect()
+    }
+}
+
+impl Usage for State {
+    fn of(&self, instance: InstanceId) -> InUse {
+        let bindings = self.shared.bindings(instance);
+        let calls = self.shared.calls(instance).len() as u64;
+        let count = bindings.len() as u64;
+        let mut accounts: Vec<_> = bindings.into_iter().map(|binding| binding.account).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        accounts.truncate(ACCOUNTS);
+        InUse { calls, bindings: count, accounts }
+    }
+}
+
+const fn name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Serving => "serving",
+        Phase::Draining => "draining",
+        Phase::Stopping => "stopping",
+    }
+}

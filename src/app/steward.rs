@@ -1,0 +1,139 @@
+//! The one task that changes the node while it runs: it follows the table, rotates keys, tries again
+//! what failed, and ends it all.
+
+use super::keys::KeyFile;
+use super::listeners::Listeners;
+use super::plane::Plane;
+use super::settings;
+use super::state::State;
+use super::web::Web;
+use crate::admin::live::{BoundListener, Phase};
+use crate::clock::Clock;
+use crate::config::{Config, reload};
+use crate::engine::shared::Shared;
+use crate::route::cell::Cell;
+use crate::tls::Certificates;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// How often keys are looked at, and addresses that could not be bound are tried again.
+const ROUND: Duration = Duration::from_secs(15);
+/// How often a draining node looks whether calls are left.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What the steward can be told.
+pub(super) enum Order {
+    /// Take another bootstrap configuration.
+    Reload(Box<Config>),
+    /// Let calls end, then stop.
+    Stop { patience: Duration },
+}
+
+/// The steward and what it takes care of.
+pub(super) struct Steward {
+    pub(super) plane: Plane,
+    pub(super) web: Web,
+    pub(super) state: Arc<State>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) cell: Arc<Cell>,
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) keys: KeyFile,
+    pub(super) clock: Clock,
+    pub(super) config: Config,
+    /// Those of the API and the metrics.
+    pub(super) own_listeners: Vec<BoundListener>,
+    pub(super) listeners: Listeners,
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) swaps: watch::Receiver<u64>,
+}
+
+impl Steward {
+    /// Works until it is told to stop, or a worker dies.
+    pub(super) async fn run(mut self) {
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Ok(()) = self.swaps.changed() => self.follow_table().await,
+                _ = rounds.tick() => self.look_after().await,
+                order = self.orders.recv() => match order {
+                    Some(Order::Reload(config)) => self.reload(*config),
+                    Some(Order::Stop { patience }) => {
+                        self.drain(patience).await;
+                        break;
+                    }
+                    None => break,
+                },
+                shard = self.plane.front.failed() => {
+                    tracing::error!(worker = shard.0, "a worker died: stopping");
+                    break;
+                }
+            }
+        }
+        self.state.enter(Phase::Stopping);
+        self.plane.stop().await;
+    }
+
+    /// Makes sockets and certificates those of the current table.
+    pub(super) async fn follow_table(&mut self) {
+        let snapshot = self.cell.load();
+        if let Err(error) = self.certificates.apply(&snapshot, self.clock.now().unix) {
+            tracing::error!(%error, "certificates");
+        }
+        self.web.server.apply(&snapshot);
+        // What leaves an address goes before what may come to it.
+        let closed = self.web.close(&snapshot);
+        self.listeners.apply(&mut self.plane.front, &snapshot).await;
+        self.web.open(&snapshot, closed).await;
+        let mut shown = self.listeners.show(&self.plane.front, &snapshot);
+        shown.extend(self.web.show(&snapshot));
+        shown.extend(self.own_listeners.iter().cloned());
+        self.state.set_listeners(shown);
+    }
+
+    async fn look_after(&mut self) {
+        let ring = self.shared.keys.load_full();
+        match self.keys.rotate(&ring, self.clock.now().unix) {
+            Ok(Some(rotated)) => {
+                tracing::info!(keys = rotated.keys().len(), "rotated the keys of tokens");
+                self.shared.keys.store(Arc::new(rotated));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the keys of tokens could not be rotated"),
+        }
+        if self.listeners.has_troubles() || self.web.has_troubles() {
+            self.follow_table().await;
+        }
+    }
+
+    fn reload(&mut self, new: Config) {
+        let changes = reload::changes(&self.config, &new);
+        self.plane.front.set_limits(settings::limits(&new));
+        for key in &changes.live {
+            tracing::info!(key, "changed");
+        }
+        for key in &changes.restart {
+            tracing::warn!(key, "changed in the file, but needs a restart");
+        }
+        self.config = new;
+    }
+
+    /// Serves on until no call is left or time is over.
+    async fn drain(&mut self, patience: Duration) {
+        self.state.enter(Phase::Draining);
+        let calls_end = async {
+            loop {
+                let calls: u64 = self.cell.load().instances.iter().map(|instance| instance.stats.calls.read()).sum();
+                if calls == 0 {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let (calls, ()) = tokio::join!(tokio::time::timeout(patience, calls_end), self.web.server.drain(patience));
+        if calls.is_err() {
+            tracing::warn!("calls were still in progress when their time was over");
+        }
+    }
+}
