@@ -1,6 +1,7 @@
 //! The `nantucket` program: reads the command line and hands over.
 
 use clap::Parser as _;
+use nantucket::cli::show::Shown;
 use nantucket::cli::{Cli, Command};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ fn main() -> ExitCode {
         Command::Run(run) => nantucket::app::run(run.config, run.data_dir),
         Command::Demo(_) => ExitCode::FAILURE,
         Command::Client(client) => match client.execute() {
-            Ok(shown) => print(&shown.0),
+            Ok(shown) => print(&shown),
             Err(failure) => {
                 let _ = std::io::stderr().write_all(failure.report().as_bytes());
                 ExitCode::from(&failure)
@@ -20,9 +21,9 @@ fn main() -> ExitCode {
 }
 
 /// A reader that went away, as in `nantucket audit | head`, is no error.
-fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
+fn print(shown: &Shown) -> ExitCode {
+    match std::io::stdout().write_all(shown.text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
+        _ => ExitCode::from(u8::from(shown.refused)),
     }
 }

@@ -335,6 +335,9 @@ async fn the_node_shows_what_it_is_doing() {
         (bindings.body["items"][0]["account"].as_str(), bindings.body["total"].as_u64()),
         (Some("6001"), Some(2))
     );
+    let next = bindings.body["next"].as_str().unwrap().replace(' ', "%20");
+    let rest = world.get(&format!("/bindings?instance=acme&after={next}")).await;
+    assert_eq!((rest.body["items"][0]["account"].as_str(), &rest.body["next"]), (Some("6002"), &Value::Null));
     assert_eq!(world.get("/bindings?instance=nobody").await.status, 404);
     assert_eq!(world.get("/bindings").await.problem().code, Code::BadParameter);
 

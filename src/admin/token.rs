@@ -118,8 +118,10 @@ pub fn open(dir: &Path) -> Result<Opened, Error> {
     if !is_fit(&token) {
         return Err(Error::Unfit(path));
     }
-    if origin == Origin::Made {
-        write(&path, &token)?;
+    match origin {
+        Origin::Made => write(&path, &token)?,
+        // For its owner's eyes only, unless it comes from a place that cannot be written.
+        _ => drop(std::fs::set_permissions(&path, Permissions::from_mode(0o600))),
     }
     let digest = Digest::of(&token);
     write(&hash_path, &digest.hex())?;
@@ -213,6 +215,7 @@ mod tests {
         let opened = open(dir.path()).unwrap();
         assert_eq!(opened.origin, Origin::Adopted);
         assert!(opened.digest.admits(&shortest));
+        assert_eq!(mode(&opened.path), 0o600);
     }
 
     #[test]

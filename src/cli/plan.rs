@@ -36,8 +36,9 @@ impl Args {
 pub fn plan(args: &Args, reach: &Reach) -> Result<Shown, Failure> {
     let (source, wanted) = args.read()?;
     let plan: Plan = reach.node()?.post(&["plan"], &wanted).map_err(|failure| in_file(&source, &wanted, failure))?;
-    if plan.problems.is_empty() {
-        return Ok(Shown::either(reach.json, &plan, text));
+    let refused = !plan.problems.is_empty();
+    if !refused || reach.json {
+        return Ok(Shown { refused, ..Shown::either(reach.json, &plan, text) });
     }
     let findings: Vec<Finding> = plan.problems.iter().map(|it| finding(&wanted, it)).collect();
     Err(Failure::Refused(format!("it would be refused:\n{}", source.report(&findings).trim_end())))

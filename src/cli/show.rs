@@ -4,19 +4,20 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table};
 use serde::Serialize;
 
-/// The result of a command, ready for stdout.
+/// The result of a command.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Shown(pub String);
+pub struct Shown {
+    /// What stdout shows.
+    pub text: String,
+    /// Whether it says that something would be refused: exit code 1 all the same.
+    pub refused: bool,
+}
 
 impl Shown {
     /// JSON if asked for, else what `text` makes.
     pub fn either<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) -> Self {
-        if !json {
-            return Self(text(value));
-        }
-        let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-        text.push('\n');
-        Self(text)
+        let text = if json { serde_json::to_string_pretty(value).unwrap_or_default() + "\n" } else { text(value) };
+        Self { text, refused: false }
     }
 }
 

@@ -239,6 +239,9 @@ fn what_is_wrong_in_a_file_is_named_with_file_line_and_key() {
         assert!(err.contains("rows.toml:5:25: instances[0].backends[0].address: "), "{command}: {err}");
         assert!(err.contains("rows.toml:14:14: proxies[0].instances[0]: "), "{command}: {err}");
     }
+    let plan = office.cli(&["plan", "-f", "rows.toml", "--json"]);
+    let shown: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert_eq!((plan.status.code(), shown["problems"].as_array().map(Vec::len)), (Some(1), Some(2)));
     write("rows.json", "{\"instances\": [\n {\"name\": \"a_b\"}\n]}");
     let err = failed(office.cli(&["check", "-f", "rows.json"]), 1);
     assert!(err.contains("rows.json:2:11: instances[0].name: "), "{err}");

@@ -89,6 +89,8 @@ pub(super) struct BindingFilter {
     account: Option<String>,
     /// How many items, 1 to 1000; 100 if absent.
     limit: Option<usize>,
+    /// The `next` of the part before.
+    after: Option<String>,
 }
 
 /// Show the registered contacts of an instance, as the node saw them.
@@ -98,14 +100,14 @@ pub(super) async fn bindings(
     State(api): State<Arc<Api>>,
     Ask(filter): Ask<BindingFilter>,
 ) -> Result<Json<Page<Binding>>, Problem> {
-    let limit = Part::limit(filter.limit)?;
     let id = api.service.instance(&filter.instance).await?.row.id;
     let mut items = api.live.bindings(id);
     items.retain(|it| filter.account.as_ref().is_none_or(|account| it.account == *account));
-    items.sort_by(|a, b| (&a.account, &a.contact).cmp(&(&b.account, &b.contact)));
-    let total = items.len();
-    items.truncate(limit);
-    Ok(Json(Page { items, total, next: None }))
+    let keyed = items.into_iter().map(|it| (format!("{} {}", it.account, it.contact), it));
+    let part = Part { limit: filter.limit, after: filter.after, name: None };
+    let page = part.cut(keyed, |(key, _)| key)?;
+    let items = page.items.into_iter().map(|(_, it)| it).collect();
+    Ok(Json(Page { items, total: page.total, next: page.next }))
 }
 
 /// Show what would become of a request, and by which rule.

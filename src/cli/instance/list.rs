@@ -32,7 +32,7 @@ pub fn execute(args: &Args, reach: &Reach) -> Result<Shown, Failure> {
     }
     let health: Vec<InstanceHealth> = node.all(&["health"], &query)?;
     let health = health.into_iter().map(|it| (it.id, it)).collect();
-    Ok(Shown(text(&rows, &health)))
+    Ok(Shown::either(false, &rows, |rows| text(rows, &health)))
 }
 
 fn text(rows: &[Instance], health: &HashMap<InstanceId, InstanceHealth>) -> String {

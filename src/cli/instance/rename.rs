@@ -25,11 +25,12 @@ pub struct Args {
 pub fn execute(args: &Args, reach: &Reach) -> Result<Shown, Failure> {
     let request = Rename { to: args.to.clone(), keep_days: Some(args.keep_days), dry_run: args.dry_run };
     let renamed: Renamed = reach.node()?.post(&["instances", &args.name, "rename"], &request)?;
-    if !renamed.preview.problems.is_empty() {
+    let refused = !renamed.preview.problems.is_empty();
+    if refused && !reach.json {
         let problems: Vec<String> = renamed.preview.problems.iter().map(ToString::to_string).collect();
         return Err(Failure::Refused(format!("it would be refused:\n  {}", problems.join("\n  "))));
     }
-    Ok(Shown::either(reach.json, &renamed, text))
+    Ok(Shown { refused, ..Shown::either(reach.json, &renamed, text) })
 }
 
 fn text(renamed: &Renamed) -> String {

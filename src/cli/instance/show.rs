@@ -1,7 +1,7 @@
 //! `nantucket instance show`.
 
 use crate::admin::live::Binding;
-use crate::admin::view::{InstanceHealth, Page, Target};
+use crate::admin::view::{InstanceHealth, Target};
 use crate::cli::exit::Failure;
 use crate::cli::reach::Reach;
 use crate::cli::show::{self, Shown};
@@ -26,8 +26,8 @@ pub fn execute(args: &Args, reach: &Reach) -> Result<Shown, Failure> {
     }
     let by_name = [("instance", row.name.clone())];
     if reach.json {
-        let bindings: Page<Binding> = node.get(&["bindings"], &by_name)?.value;
-        return Ok(Shown::either(true, &bindings.items, |_| String::new()));
+        let bindings: Vec<Binding> = node.all(&["bindings"], &by_name)?;
+        return Ok(Shown::either(true, &bindings, |_| String::new()));
     }
     let health: Vec<InstanceHealth> = node.all(&["health"], &by_name)?;
     let mut text = facts(&row);
@@ -36,11 +36,11 @@ pub fn execute(args: &Args, reach: &Reach) -> Result<Shown, Failure> {
         text.push_str(&live(health));
     }
     if args.bindings {
-        let bindings: Page<Binding> = node.get(&["bindings"], &by_name)?.value;
+        let bindings: Vec<Binding> = node.all(&["bindings"], &by_name)?;
         text.push('\n');
         text.push_str(&contacts(&bindings));
     }
-    Ok(Shown(text))
+    Ok(Shown { text, refused: false })
 }
 
 /// The row in one line, for what a change reports.
@@ -102,8 +102,8 @@ fn live(health: &InstanceHealth) -> String {
     text
 }
 
-fn contacts(page: &Page<Binding>) -> String {
-    let rows = page.items.iter().map(|it| {
+fn contacts(bindings: &[Binding]) -> String {
+    let rows = bindings.iter().map(|it| {
         [
             it.account.clone(),
             it.contact.clone(),
@@ -113,9 +113,5 @@ fn contacts(page: &Page<Binding>) -> String {
             show::moment(it.expires),
         ]
     });
-    let mut text = show::table(["ACCOUNT", "CONTACT", "TRANSPORT", "SOURCE", "USER AGENT", "EXPIRES"], rows);
-    if page.items.len() < page.total {
-        text.push_str(&format!("and {} more\n", page.total - page.items.len()));
-    }
-    text
+    show::table(["ACCOUNT", "CONTACT", "TRANSPORT", "SOURCE", "USER AGENT", "EXPIRES"], rows)
 }
