@@ -5,7 +5,6 @@
 
 mod data;
 mod first;
-mod follow;
 mod keys;
 mod listeners;
 mod node;

@@ -2,7 +2,6 @@
 
 use super::data::DataDir;
 use super::first::{self, FirstError};
-use super::follow::Follow;
 use super::keys::KeyFile;
 use super::listeners::own;
 use super::plane::Plane;
@@ -14,11 +13,15 @@ use crate::admin::live::{BoundListener, Live as _, Phase};
 use crate::admin::{self, Api, token};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::control;
+use crate::control::resolve::System;
 use crate::control::rows::Rows;
 use crate::control::service::Service;
 use crate::control::status::Status;
-use crate::control::store::StoreError;
+use crate::control::store::absent::Absent;
 use crate::control::store::sqlite::Sqlite;
+use crate::control::store::{Store, StoreError};
+use crate::control::watch::{Watch, Wiring};
 use crate::engine::shared::Shared;
 use crate::http;
 use crate::model;
@@ -32,6 +35,7 @@ use crate::stats::HttpStats;
 use crate::tls::{self, Certificates};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -52,9 +56,9 @@ pub enum StartError {
     /// The keys of tokens.
     #[error("keys of calls in progress: {0}")]
     Keys(#[source] io::Error),
-    /// The store.
-    #[error("store: {0}")]
-    Store(#[from] StoreError),
+    /// Neither the store nor the last good table.
+    #[error("table: {0}")]
+    Table(#[from] control::watch::StartError),
     /// The first proxy.
     #[error(transparent)]
     First(#[from] FirstError),
@@ -112,15 +116,27 @@ impl Node {
         let state = State::new(Arc::clone(&shared), Arc::clone(&status), clock);
         state.enter(Phase::Starting);
 
-        let store = Arc::new(Sqlite::open(&data.path().join("store.sqlite"))?);
-        let rows = Arc::new(Rows::new(store));
+        let store = open_store(data.path());
+        let is_away = store.is_err();
+        let rows = Arc::new(Rows::new(store.unwrap_or_else(|error| Arc::new(Absent::new(error)))));
         let usage = Arc::clone(&state);
-        let service = Arc::new(Service::new(Arc::clone(&rows), status, usage, clock));
-        first::make_proxy(&service, &config.first_proxy).await?;
+        let service = Arc::new(Service::new(Arc::clone(&rows), Arc::clone(&status), usage, clock));
+        if !is_away {
+            first::make_proxy(&service, &config.first_proxy).await?;
+        }
         let cell = Arc::new(Cell::new(Snapshot::default()));
-        let handles = Handles::new(defaults(&config));
-        let follow = Follow { rows, cell: Arc::clone(&cell), handles, clock };
-        follow.step().await?;
+        let (swapped, swaps) = watch::channel(());
+        let mut table = Watch::new(Wiring {
+            rows,
+            cell: Arc::clone(&cell),
+            handles: Arc::new(Handles::new(defaults(&config))),
+            status,
+            clock,
+            lookup: Arc::new(System),
+            last_good: data.path().join("lastgood.json"),
+            on_change: Box::new(move |_, _| swapped.send_modify(|()| ())),
+        });
+        table.start().await?;
 
         let plane = Plane::start(&config, &cell, &shared, clock).map_err(StartError::Inside)?;
         for bound in plane.front.inside() {
@@ -168,11 +184,7 @@ impl Node {
             tasks.push(tokio::spawn(serve::serve(socket, Arc::clone(&metrics), stop.clone())));
         }
 
-        let (swapped, swaps) = watch::channel(0);
-        let following = stop.clone().run_until_cancelled_owned(follow.run(swapped));
-        tasks.push(tokio::spawn(async move {
-            following.await;
-        }));
+        tasks.push(tokio::spawn(table.run(stop.clone())));
         let (orders, received) = mpsc::channel(ORDERS);
         let mut steward = Steward {
             plane,
@@ -227,6 +239,17 @@ impl Node {
         self.stop.cancel();
         for task in self.tasks {
             let _ = task.await;
+        }
+    }
+}
+
+/// Opens the store. Without it a node serves the last table it had (R76).
+fn open_store(dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    match Sqlite::open(&dir.join("store.sqlite")) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error) => {
+            tracing::error!(%error, "the store is away");
+            Err(error)
         }
     }
 }

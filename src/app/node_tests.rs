@@ -244,3 +244,23 @@ async fn an_instance_that_is_switched_off_is_refused_at_once() {
     assert_eq!(node.address("sip-udp").ip(), ip);
     node.stop(Duration::ZERO).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_store_a_node_serves_the_last_table_it_had() {
+    // R76
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(config(&dir)).await.unwrap();
+    let harbor = pbx("harbor").await;
+    node.add("harbor", &harbor).await;
+    node.stop(Duration::ZERO).await;
+    for file in ["store.sqlite-wal", "store.sqlite-shm"] {
+        let _ = std::fs::remove_file(dir.path().join("data").join(file));
+    }
+    std::fs::write(dir.path().join("data/store.sqlite"), "this is no database at all, not even a small one").unwrap();
+    let node = Node::start(config(&dir)).await.unwrap();
+    node.phone("alice", "harbor", Transport::Udp).await.register().await.unwrap();
+    assert!(node.service.instances().await.is_err());
+    let metrics = get(metrics(&node), "/metrics").await;
+    assert!(!metrics.contains("nantucket_table_problems 0\n"), "{metrics}");
+    node.stop(Duration::ZERO).await;
+}

@@ -45,7 +45,7 @@ pub(super) struct Steward {
     pub(super) own_listeners: Vec<BoundListener>,
     pub(super) listeners: Listeners,
     pub(super) orders: mpsc::Receiver<Order>,
-    pub(super) swaps: watch::Receiver<u64>,
+    pub(super) swaps: watch::Receiver<()>,
 }
 
 impl Steward {
