@@ -6,18 +6,42 @@
 #[path = "../benches/common/mod.rs"]
 mod common;
 
-use common::{Hop, NOW, in_dialog, invite, register};
+use common::line::Line;
+use common::{Hop, NOW, in_dialog, invite, register, to_phone};
 use nantucket::engine::token::{Keyring, Token};
-use nantucket::ids::InstanceId;
+use nantucket::ids::{Flow, InstanceId};
 use nantucket::sip::check;
 use nantucket::sip::limits::Limits;
 use nantucket::sip::view::{Index, View};
 
-/// Allocations of 100 rounds after 20 that warm up.
+/// Rounds that warm up, and rounds that are counted.
+const WARM: usize = 40;
+const COUNTED: usize = 100;
+
+/// Allocations of the rounds after the warm ones.
 fn count(mut round: impl FnMut()) -> u64 {
-    (0..20).for_each(|_| round());
-    allocation_counter::measure(|| (0..100).for_each(|_| round())).count_total
+    (0..WARM).for_each(|_| round());
+    allocation_counter::measure(|| (0..COUNTED).for_each(|_| round())).count_total
 }
+
+/// A message for each round, made before the counting.
+fn messages(make: impl FnMut(u32) -> Vec<u8>) -> std::vec::IntoIter<Vec<u8>> {
+    (10..10 + (WARM + COUNTED) as u32).map(make).collect::<Vec<_>>().into_iter()
+}
+
+/// An engine with a registered phone in a call.
+fn in_a_call(phone: Flow) -> Line {
+    let mut line = Line::new();
+    assert_eq!(line.feed(phone, &register(1)), 1);
+    assert_eq!(line.answer(Line::inside(), OK, CONTACTS), 1);
+    assert_eq!(line.feed(phone, &invite(1)), 2);
+    assert_eq!(line.answer(Line::inside(), OK, b"Contact: <sip:200@10.0.0.1:5060>\r\n"), 1);
+    line.pass(60_000);
+    line
+}
+
+const OK: &[u8] = b"SIP/2.0 200 OK";
+const CONTACTS: &[u8] = b"Contact: <sip:100@192.168.1.5:5062;ob>;expires=600\r\n";
 
 #[test]
 fn the_counter_counts() {
@@ -59,4 +83,59 @@ fn steering_and_editing_a_message_allocates_nothing() {
         let counted = count(|| assert!(hop.forward(&message) > 0));
         assert_eq!(counted, 0, "{}", String::from_utf8_lossy(&message));
     }
+}
+
+#[test]
+fn a_refresh_of_a_registration_allocates_nothing() {
+    for hop in [Hop::new(), Hop::over_tcp()] {
+        refresh(&hop);
+    }
+}
+
+fn refresh(hop: &Hop) {
+    let (mut line, phone) = (in_a_call(hop.flow), hop.flow);
+    let mut registers = messages(register);
+    let counted = count(|| {
+        let message = registers.next().unwrap();
+        assert_eq!(line.feed(phone, &message), 1);
+        assert_eq!(line.answer(Line::inside(), OK, CONTACTS), 1);
+        line.pass(40_000);
+        allocation_counter::opt_out(|| drop(message));
+    });
+    assert_eq!(counted, 0);
+    assert_eq!(line.shared.bindings(InstanceId(1)).len(), 1);
+    assert_eq!(line.engine.counts(), (0, 0, 0));
+}
+
+#[test]
+fn requests_and_responses_in_a_dialog_allocate_nothing() {
+    for hop in [Hop::new(), Hop::over_tcp()] {
+        dialog(&hop);
+    }
+}
+
+fn dialog(hop: &Hop) {
+    let (mut line, phone) = (in_a_call(hop.flow), hop.flow);
+    let route = hop.route();
+    let [outside, inside] = route.split(", ").collect::<Vec<_>>()[..] else { panic!() };
+    let back = format!("{inside}, {outside}");
+    let mut infos = messages(|n| in_dialog("INFO", n, &route));
+    let mut invites = messages(|n| in_dialog("INVITE", 1_000 + n, &route));
+    let mut acks = messages(|n| in_dialog("ACK", 1_000 + n, &route));
+    let mut updates = messages(|n| to_phone("UPDATE", n, &back));
+    let counted = count(|| {
+        let round = [infos.next(), invites.next(), acks.next(), updates.next()].map(Option::unwrap);
+        assert_eq!(line.feed(phone, &round[0]), 1);
+        assert_eq!(line.answer(Line::inside(), OK, b""), 1);
+        assert_eq!(line.feed(phone, &round[1]), 2);
+        assert_eq!(line.answer(Line::inside(), b"SIP/2.0 180 Ringing", b""), 1);
+        assert_eq!(line.answer(Line::inside(), OK, b"Contact: <sip:200@10.0.0.1:5060>\r\n"), 1);
+        assert_eq!(line.feed(phone, &round[2]), 1);
+        assert_eq!(line.feed(Line::inside(), &round[3]), 1);
+        assert_eq!(line.answer(phone, OK, b""), 1);
+        line.pass(40_000);
+        allocation_counter::opt_out(|| drop(round));
+    });
+    assert_eq!(counted, 0);
+    assert_eq!(line.shared.calls(InstanceId(1)).len(), 1);
 }

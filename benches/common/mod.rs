@@ -3,11 +3,13 @@
 #![allow(dead_code, reason = "each binary uses its share")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "no product code")]
 
+pub mod line;
+
 use nantucket::engine::steer::{
     Arrival, BackendRef, Ends, Inbound, Keys, Place, Plan, Scratch, Side, analyse, flow_ref, request_out,
 };
 use nantucket::engine::token::{Keyring, Token};
-use nantucket::ids::{BackendId, Flow, InstanceId, ListenerId, ProxyId, Transport};
+use nantucket::ids::{BackendId, ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
 use nantucket::model::{self, Profile, SCHEMA, Service, State, Table};
 use nantucket::route::handles::Handles;
 use nantucket::route::resolved::Resolved;
@@ -93,6 +95,19 @@ pub struct Hop {
 }
 
 impl Hop {
+    /// With a phone on a connection.
+    pub fn over_tcp() -> Self {
+        let flow = Flow::Stream {
+            listener: ListenerId { proxy: ProxyId(1), number: 2 },
+            conn: ConnId::new(1, Shard(1), 9),
+            transport: Transport::Tcp,
+            local: "192.0.2.1:5060".parse().unwrap(),
+            peer: PHONE.parse().unwrap(),
+        };
+        Self { flow, ..Self::new() }
+    }
+
+    /// With a phone on datagrams.
     pub fn new() -> Self {
         Self {
             snapshot: snapshot(1),
@@ -203,6 +218,23 @@ User-Agent: Phone 1.0\r\n\
 Content-Type: application/sdp\r\n\
 Content-Length: {}\r\n\r\n{SDP}",
         SDP.len()
+    )
+    .into_bytes()
+}
+
+/// A request of the PBX in a dialog with the phone.
+pub fn to_phone(method: &str, cseq: u32, route: &str) -> Vec<u8> {
+    format!(
+        "{method} sip:100@192.168.1.5:5062 SIP/2.0\r\n\
+Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK-p{cseq};rport\r\n\
+Route: {route}\r\n\
+Max-Forwards: 70\r\n\
+From: <sip:200@t1.pbx.example>;tag=t1\r\n\
+To: \"Anna\" <sip:100@t1.pbx.example>;tag=f1\r\n\
+Call-ID: call-1@192.168.1.5\r\n\
+CSeq: {cseq} {method}\r\n\
+Contact: <sip:200@10.0.0.1:5060>\r\n\
+Content-Length: 0\r\n\r\n"
     )
     .into_bytes()
 }
