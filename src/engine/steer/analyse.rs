@@ -11,6 +11,7 @@ use crate::ids::{Flow, InstanceId};
 use crate::route::snapshot::{Host, Instance, Proxy, Snapshot};
 use crate::sip::bad::Bad;
 use crate::sip::host;
+use crate::sip::method::Method;
 use crate::sip::name_addr::NameAddr;
 use crate::sip::uri::Uri;
 use crate::sip::view::{Name, View};
@@ -34,7 +35,7 @@ pub struct Arrival<'a> {
 pub enum Way {
     /// Nowhere in particular: the table decides.
     Table,
-    /// To this address of the instance, whatever the table says (R75).
+    /// In a dialog: to this address of the instance, whatever the table says (R75).
     Backend(BackendRef),
     /// Over this client's flow and no other (P05).
     Client(FlowRef),
@@ -112,6 +113,12 @@ pub fn analyse(
     }
     for route in view.routes().take(left).skip(pops) {
         walk.check_left(&route.map_err(SteerError::Malformed)?, &mut scratch.token)?;
+    }
+
+    if matches!(walk.way, Way::Backend(_)) && !is_in_dialog(view) {
+        // Nothing new begins at an address that may be somebody else's by now: the table decides where
+        // the instance is.
+        walk.way = Way::Table;
     }
 
     let mut uri = came;
@@ -342,6 +349,11 @@ impl Walk<'_> {
         uri.port.unwrap_or(5060) == self.from.flow.local().port()
             && transport.eq_ignore_ascii_case(self.from.flow.transport().uri_name().as_bytes())
     }
+}
+
+/// Whether a request is part of a dialog. REGISTER and PUBLISH never are, whatever their To says.
+fn is_in_dialog(view: &View<'_>) -> bool {
+    !matches!(view.method(), Method::Register | Method::Publish) && view.to().is_ok_and(|to| to.tag().is_some())
 }
 
 /// A URI without its header fields.

@@ -185,7 +185,7 @@ fn a_call_comes_back_to_where_it_started() {
         at_phone.lines().filter(|l| l.starts_with("Record-Route")).map(|l| l.to_owned() + "\n").collect();
     let target = at_phone.lines().find_map(|l| l.strip_prefix("Contact: <")?.strip_suffix('>')).unwrap();
     // The phone hangs up.
-    let bye = from_phone("BYE", target, &rows.replace("Record-Route", "Route"));
+    let bye = in_dialog("BYE", target, &rows.replace("Record-Route", "Route"));
     let inbound = world.analyse(Side::Client, &bye).unwrap();
     assert_eq!((inbound.way, inbound.instance), (Way::Backend(world.pbx), Some(ACME)));
     let at_pbx = world.forward(Side::Client, &bye).unwrap();

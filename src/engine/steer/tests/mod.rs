@@ -217,6 +217,11 @@ CSeq: 1 {method}
     )
 }
 
+/// A request of the phone in a dialog, with further rows.
+fn in_dialog(method: &str, uri: &str, rows: &str) -> String {
+    from_phone(method, uri, rows).replace("To: <sip:200@acme>\n", "To: <sip:200@acme>;tag=t1\n")
+}
+
 /// A request of the PBX, with further rows.
 fn from_pbx(method: &str, uri: &str, rows: &str) -> String {
     format!(

@@ -224,7 +224,7 @@ impl World {
         let ((uri, routes), from) =
             if from_phone { (&call.phone_side, phone) } else { (&call.pbx_side, inside(&pbx.to_string())) };
         let (uri, rows) = (uri.clone(), routes.iter().map(|r| format!("Route: {r}\r\n")).collect::<String>());
-        let message = self.request("INFO", &uri, &rows);
+        let message = self.request("INFO", &uri, &rows).replace(">\r\nCall-ID", ">;tag=t\r\nCall-ID");
         let sent = self.forward(from, &message);
         if !self.is_on() || age >= 29 * DAY {
             return assert_eq!(sent, None);

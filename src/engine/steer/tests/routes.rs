@@ -19,7 +19,7 @@ fn a_pair_of_ours_leads_to_the_backend_and_goes() {
     // F02, R75
     let mut world = World::new();
     let (b, c) = (world.b(), world.c());
-    let came = from_phone(
+    let came = in_dialog(
         "BYE",
         "sip:200@198.51.0.1",
         &format!("Route: <sip:{b}@192.0.2.1:5060;lr>, <sip:{c}@10.0.0.5:5070;lr>\n"),
@@ -42,13 +42,30 @@ fn a_pair_of_ours_leads_to_the_backend_and_goes() {
 }
 
 #[test]
+fn a_backends_token_counts_in_its_dialog_only() {
+    // R75, R10: an old address, which may be another's by now, is not for new requests.
+    let world = World::new();
+    let rows = format!("{}{}", route(&world.b()), route(&world.c()));
+    for (message, way) in [
+        (in_dialog("INVITE", "sip:200@x", &rows), Way::Backend(world.pbx)),
+        (from_phone("INVITE", "sip:200@x", &rows), Way::Table),
+        (from_phone("SUBSCRIBE", "sip:200@x", &rows), Way::Table),
+        (in_dialog("REGISTER", "sip:acme", &rows), Way::Table),
+        (in_dialog("PUBLISH", "sip:200@x", &rows), Way::Table),
+    ] {
+        let inbound = world.analyse(Side::Client, &message).unwrap();
+        assert_eq!((inbound.way, inbound.instance, inbound.pops), (way, Some(ACME), 2), "{message}");
+    }
+}
+
+#[test]
 fn host_and_port_beside_a_token_do_not_matter() {
     // F03: rewritten by a PBX or a NAT.
     let world = World::new();
     let (b, c) = (world.b(), world.c());
     for host in ["203.0.113.99:1", "nat.invalid", "[2001:db8::9]:5070", "192.0.2.1:5060"] {
         let rows = format!("Route: <sip:{b}@{host};lr>\nRoute: <sip:{c}@{host};lr>\n");
-        let inbound = world.analyse(Side::Client, &from_phone("BYE", "sip:200@x", &rows)).unwrap();
+        let inbound = world.analyse(Side::Client, &in_dialog("BYE", "sip:200@x", &rows)).unwrap();
         assert_eq!((inbound.way, inbound.pops), (Way::Backend(world.pbx), 2));
     }
 }
@@ -75,7 +92,7 @@ fn only_one_pair_goes() {
     let rows = format!("Route: <sip:{c}@x;lr>, <sip:{b}@x;lr>, <sip:{b}@x;lr>\n");
     assert_eq!(world.analyse(Side::Instance, &from_pbx("BYE", "sip:100@x", &rows)).unwrap().pops, 2);
     let rows = format!("Route: <sip:{b}@x;lr>, <sip:{c}@x;lr>, <sip:{c}@x;lr>\n");
-    assert_eq!(world.analyse(Side::Client, &from_phone("BYE", "sip:200@x", &rows)).unwrap().pops, 2);
+    assert_eq!(world.analyse(Side::Client, &in_dialog("BYE", "sip:200@x", &rows)).unwrap().pops, 2);
 }
 
 #[test]
@@ -110,7 +127,7 @@ fn a_preloaded_outbound_proxy_is_ours() {
     }
     let (b, c) = (world.b(), world.c());
     let rows = format!("Route: <sip:192.0.2.1;lr>, <sip:{b}@192.0.2.1;lr>, <sip:{c}@192.0.2.1;lr>\n");
-    let inbound = world.analyse(Side::Client, &from_phone("BYE", "sip:200@x", &rows)).unwrap();
+    let inbound = world.analyse(Side::Client, &in_dialog("BYE", "sip:200@x", &rows)).unwrap();
     assert_eq!((inbound.way, inbound.pops), (Way::Backend(world.pbx), 3));
 }
 
@@ -122,7 +139,7 @@ fn a_preloaded_route_must_agree_with_what_follows() {
     let came = from_phone("INVITE", "sip:200@acme", rows);
     assert_eq!(world.analyse(Side::Client, &came), Err(SteerError::InstanceMismatch));
     let token = format!("{rows}{}", route(&world.b()));
-    let came = from_phone("BYE", "sip:200@x", &token);
+    let came = in_dialog("BYE", "sip:200@x", &token);
     assert_eq!(world.analyse(Side::Client, &came), Err(SteerError::InstanceMismatch));
 }
 
@@ -156,17 +173,17 @@ fn forged_garbled_and_old_tokens_are_refused() {
         other.b()
     };
     for user in [&forged, &stranger, &b[..b.len() - 1], &b[..20], "sip", &format!("{b}A")] {
-        let got = world.analyse(Side::Client, &from_phone("BYE", "sip:200@x", &route(user)));
+        let got = world.analyse(Side::Client, &in_dialog("BYE", "sip:200@x", &route(user)));
         assert!(matches!(got, Err(SteerError::Token(_))), "{user}: {got:?}");
     }
     // Even where the host is not ours any more, a damaged token is not taken for a stranger's route.
     let elsewhere = format!("Route: <sip:{forged}@nat.invalid;lr>\n");
     for side in [Side::Client, Side::Instance] {
-        let got = world.analyse(side, &from_phone("BYE", "sip:200@x", &elsewhere));
+        let got = world.analyse(side, &in_dialog("BYE", "sip:200@x", &elsewhere));
         assert!(matches!(got, Err(SteerError::Token(_))), "{got:?}");
     }
     world.now += 60 * 86_400;
-    let got = world.analyse(Side::Client, &from_phone("BYE", "sip:200@x", &route(&b)));
+    let got = world.analyse(Side::Client, &in_dialog("BYE", "sip:200@x", &route(&b)));
     assert!(matches!(got, Err(SteerError::Token(_))), "{got:?}");
 }
 
@@ -199,7 +216,7 @@ fn tokens_of_two_instances_do_not_mix() {
     let (b, c) = (world.b(), world.c());
     let refuse = |uri: &str, rows: String| {
         assert_eq!(
-            world.analyse(Side::Client, &from_phone("BYE", uri, &rows)),
+            world.analyse(Side::Client, &in_dialog("BYE", uri, &rows)),
             Err(SteerError::InstanceMismatch),
             "{uri} {rows}"
         );
@@ -244,7 +261,7 @@ fn a_strict_router_before_us_is_mended() {
     // F01
     let mut world = World::new();
     let (b, c) = (world.b(), world.c());
-    let came = from_phone(
+    let came = in_dialog(
         "BYE",
         &format!("sip:{b}@192.0.2.1:5060;lr"),
         &format!("Route: <sip:{c}@192.0.2.1:5060;lr>\nRoute: <sip:200@198.51.0.1:5060;x=1>\n"),
@@ -254,10 +271,10 @@ fn a_strict_router_before_us_is_mended() {
     let got = world.forward(Side::Client, &came).unwrap();
     assert!(got.starts_with("BYE sip:200@198.51.0.1:5060;x=1 SIP/2.0\n"), "{got}");
     assert!(!got.contains("Route:"), "{got}");
-    let came = from_phone("BYE", &format!("sip:{b}@192.0.2.1:5060;lr"), "Route: <sip:200@198.51.0.1>\n");
+    let came = in_dialog("BYE", &format!("sip:{b}@192.0.2.1:5060;lr"), "Route: <sip:200@198.51.0.1>\n");
     let got = world.forward(Side::Client, &came).unwrap();
     assert!(got.starts_with("BYE sip:200@198.51.0.1 SIP/2.0\n") && !got.contains("Route:"), "{got}");
-    let alone = from_phone("BYE", &format!("sip:{b}@192.0.2.1:5060;lr"), "");
+    let alone = in_dialog("BYE", &format!("sip:{b}@192.0.2.1:5060;lr"), "");
     assert!(matches!(world.analyse(Side::Client, &alone), Err(SteerError::Malformed(_))));
 }
 
@@ -271,7 +288,7 @@ fn a_strict_router_behind_us_is_served() {
     let rows = format!(
         "Route: <sip:{b}@192.0.2.1;lr>, <sip:{c}@192.0.2.1;lr>, <sip:{strict}@192.0.2.1;lr>\nRoute: <sip:{last}@192.0.2.1;lr>\n"
     );
-    let got = world.forward(Side::Client, &from_phone("BYE", "sip:200@acme", &rows)).unwrap();
+    let got = world.forward(Side::Client, &in_dialog("BYE", "sip:200@acme", &rows)).unwrap();
     assert!(got.starts_with("BYE sip:strict.internal:5080 SIP/2.0\n"), "{got}");
     assert!(got.contains("Route: <sip:last.internal;lr>\nRoute: <sip:200@acme>\n"), "{got}");
     assert_eq!(got.matches("Route:").count(), 2, "{got}");
@@ -286,7 +303,7 @@ fn what_was_hidden_is_shown_to_the_pbx_again() {
     let target = world.mask("sip:200@10.9.9.8:5061;ob");
     let rows = format!("Route: <sip:{b}@192.0.2.1;lr>, <sip:{c}@192.0.2.1;lr>, <sip:{hop}@192.0.2.1;lr>;p=1\n");
     let uri = format!("sip:200@192.0.2.1:5060;nt={target}");
-    let got = world.forward(Side::Client, &from_phone("BYE", &uri, &rows)).unwrap();
+    let got = world.forward(Side::Client, &in_dialog("BYE", &uri, &rows)).unwrap();
     assert!(got.starts_with("BYE sip:200@10.9.9.8:5061;ob SIP/2.0\n"), "{got}");
     assert!(got.contains("\nRoute: <sip:10.9.9.9:5080;lr;x=y>;p=1\n"), "{got}");
 }
@@ -328,9 +345,9 @@ fn a_spiral_through_the_pbx_keeps_both_pairs() {
     let rows = format!(
         "Route: <sip:{b}@192.0.2.1;lr>, <sip:{c}@192.0.2.1;lr>, <sip:{c2}@192.0.2.1;lr>, <sip:{b}@192.0.2.1;lr>\n"
     );
-    let inbound = world.analyse(Side::Client, &from_phone("BYE", "sip:200@x", &rows)).unwrap();
+    let inbound = world.analyse(Side::Client, &in_dialog("BYE", "sip:200@x", &rows)).unwrap();
     assert_eq!((inbound.way, inbound.pops), (Way::Backend(world.pbx), 2));
-    let got = world.forward(Side::Client, &from_phone("BYE", "sip:200@x", &rows)).unwrap();
+    let got = world.forward(Side::Client, &in_dialog("BYE", "sip:200@x", &rows)).unwrap();
     let left = format!("Route: <sip:{c2}@10.0.0.5:5070;lr>, <sip:{b}@192.0.2.1;lr>\n");
     assert!(got.contains(&left), "{got}");
     let inbound = world.analyse(Side::Instance, &from_pbx("BYE", "sip:200@x", &left)).unwrap();
