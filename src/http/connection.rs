@@ -65,8 +65,9 @@ const METHOD_AND_VERSION: u32 = 32;
 type Secured = (Wire, Option<Box<str>>, bool);
 
 async fn handshake(shared: &Arc<Shared>, acceptor: TlsAcceptor, tcp: TcpStream) -> Option<Secured> {
-    let _place = shared.admission.handshake()?;
+    let place = shared.admission.handshake()?;
     let accepted = timeout(shared.config.handshake, acceptor.accept(tcp).into_fallible()).await;
+    drop(place);
     let stats = &shared.stats;
     match accepted {
         Err(_) => {
@@ -118,17 +119,17 @@ async fn h1_connection(front: Arc<Front>, stream: Stream, stop: &CancellationTok
     let why = match end {
         End::Late(Late::Write) => return shared.stats.stalled.inc(),
         End::Late(Late::Head) => Some(HttpRefusal::RequestTimeout),
+        End::Unreadable(fault) => Some(refusal_of(fault)),
         End::Late(Late::Idle) | End::Done(Ok(())) => None,
         End::Done(Err(error)) => {
             tracing::debug!(%error, "http connection");
-            let why = refusal_of(&pulse, &error);
-            if let (Some(why), None) = (why, pulse.fault()) {
-                // hyper has answered that by itself.
-                shared.stats.refuse(why);
-                None
-            } else {
-                why
+            // hyper has answered that by itself.
+            if error.is_parse_too_large() {
+                shared.stats.refuse(HttpRefusal::FieldsTooLarge);
+            } else if error.is_parse() {
+                shared.stats.refuse(HttpRefusal::BadRequest);
             }
+            None
         }
     };
     // `None`: the stream went into a tunnel.
@@ -174,7 +175,7 @@ async fn h2_connection(front: Arc<Front>, stream: Stream, stop: &CancellationTok
             let _ = timeout(config.linger, connection).await;
         }
         End::Done(Err(error)) => tracing::debug!(%error, "h2 connection"),
-        End::Done(Ok(())) => {}
+        End::Done(Ok(())) | End::Unreadable(_) => {}
     }
 }
 
@@ -182,6 +183,8 @@ async fn h2_connection(front: Arc<Front>, stream: Stream, stop: &CancellationTok
 enum End {
     Done(hyper::Result<()>),
     Late(Late),
+    /// What follows cannot be read.
+    Unreadable(Fault),
 }
 
 /// Drives a connection until it ends or a deadline passes; asks it to end when `stop` says so.
@@ -198,6 +201,9 @@ async fn watched<C: Future<Output = hyper::Result<()>>>(
         loop {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(End::Done(result));
+            }
+            if let Some(fault) = pulse.fault() {
+                return Poll::Ready(End::Unreadable(fault));
             }
             if told || stopped.as_mut().poll(cx).is_pending() {
                 break;
@@ -242,15 +248,12 @@ impl<'a> Deadline<'a> {
     }
 }
 
-/// What a broken connection's client did wrong, if it did.
-fn refusal_of(pulse: &Pulse, error: &hyper::Error) -> Option<HttpRefusal> {
-    match pulse.fault() {
-        Some(Fault::TargetTooLong) => Some(HttpRefusal::TargetTooLong),
-        Some(Fault::FieldsTooLarge) => Some(HttpRefusal::FieldsTooLarge),
-        Some(Fault::Framing | Fault::Syntax) => Some(HttpRefusal::BadRequest),
-        None if error.is_parse_too_large() => Some(HttpRefusal::FieldsTooLarge),
-        None if error.is_parse() => Some(HttpRefusal::BadRequest),
-        None => None,
+/// The answer to what cannot be read.
+fn refusal_of(fault: Fault) -> HttpRefusal {
+    match fault {
+        Fault::TargetTooLong => HttpRefusal::TargetTooLong,
+        Fault::FieldsTooLarge => HttpRefusal::FieldsTooLarge,
+        Fault::Framing | Fault::Syntax => HttpRefusal::BadRequest,
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) async fn run(
     if let Some(upgrade) = &upgrade {
         upgrade.ask(&mut parts);
     }
-    let call = Call { front, upstream: &upstream, fresh: upgrade.is_some() };
+    let call = Call { front, upstream: &upstream, upgrade: upgrade.is_some() };
     let (mut lease, response, progress) = call.send(parts, upload).await.map_err(refuse)?;
 
     let outside = Outside {
@@ -76,14 +76,14 @@ pub(super) async fn run(
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(upgrade) = upgrade else { return Err(refuse(HttpRefusal::BadAnswer)) };
-        return tunnel::open(front, upgrade, response, lease, permit, &outside, &instance).map_err(refuse);
+        return tunnel::open(front, upgrade, response, permit, &outside, instance.id).map_err(refuse);
     }
     let (mut parts, incoming) = response.into_parts();
     outside.apply(&mut parts).map_err(refuse)?;
     if progress.as_ref().is_some_and(|p| !p.is_done()) {
         // The request is still going out while the answer comes in: both must be able to go on
         // when the client reads nothing for a while.
-        lease.detach(false);
+        lease.detach();
     }
     Ok(deliver(front, Response::from_parts(parts, incoming), lease, permit).await)
 }
@@ -131,8 +131,8 @@ async fn deliver(front: &Front, response: Response<Incoming>, lease: Lease, perm
 struct Call<'a> {
     front: &'a Front,
     upstream: &'a Arc<Upstream>,
-    /// Whether only a fresh connection will do.
-    fresh: bool,
+    /// Whether it may become a tunnel; then only a fresh connection will do.
+    upgrade: bool,
 }
 
 type Sent = (Lease, Response<Incoming>, Option<Arc<Progress>>);
@@ -146,7 +146,7 @@ impl Call<'_> {
             // hyper leaves out a body of unknown length where the method mostly has none.
             parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let mut again = (progress.is_none() && parts.method.is_idempotent() && !self.fresh).then(|| parts.clone());
+        let mut again = (progress.is_none() && parts.method.is_idempotent() && !self.upgrade).then(|| parts.clone());
         let mut request = request(parts, upload, word.as_ref());
         let mut first = true;
         loop {
@@ -181,7 +181,7 @@ impl Call<'_> {
     }
 
     async fn lease(&self) -> Result<Lease, ConnectError> {
-        if !self.fresh
+        if !self.upgrade
             && let Some(lease) = self.upstream.reuse(self.front.shared.clock).await
         {
             return Ok(lease);
@@ -191,7 +191,7 @@ impl Call<'_> {
 
     async fn open(&self) -> Result<Lease, ConnectError> {
         let shared = &self.front.shared;
-        self.upstream.open(shared.clock, shared.config.connect).await
+        self.upstream.open(shared.clock, shared.config.connect, self.upgrade).await
     }
 
     /// RFC 9110 §10.1.1: the expectation goes on, and the body waits for the instance's word.

@@ -79,11 +79,11 @@ impl Gates {
         }
     }
 
-    /// Drops kept connections that are closed or older than `oldest`.
-    pub(super) fn sweep(&self, oldest: Tick) {
+    /// Drops kept connections that are closed, or unused for `patience` milliseconds.
+    pub(super) fn sweep(&self, now: Tick, patience: u64) {
         for gate in self.all() {
             if let Some(upstream) = gate.upstream.load_full() {
-                upstream.sweep(oldest);
+                upstream.sweep(now, patience);
             }
         }
     }

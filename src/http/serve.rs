@@ -71,10 +71,8 @@ pub(super) async fn serve(front: Arc<Front>, request: Request<Incoming>) -> Resu
 /// After these the client may be in the middle of something we do not read to its end.
 fn ends_connection(why: HttpRefusal) -> bool {
     use HttpRefusal as Why;
-    matches!(
-        why,
-        Why::BadRequest | Why::RequestTimeout | Why::BodyTooLarge | Why::Method | Why::Protocol | Why::Misdirected
-    )
+    let in_the_middle = matches!(why, Why::RequestTimeout | Why::BodyTooLarge | Why::TargetTooLong);
+    in_the_middle || matches!(why, Why::BadRequest | Why::Method | Why::Protocol | Why::Misdirected)
 }
 
 async fn answer(front: &Arc<Front>, request: Request<Incoming>, taste: &Taste) -> Result<Response<Body>, Refused> {

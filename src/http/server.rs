@@ -6,7 +6,7 @@ use super::connection;
 use super::gate::Gates;
 use super::pulse::millis;
 use super::wire::tune;
-use crate::clock::{Clock, Tick};
+use crate::clock::Clock;
 use crate::ids::ListenerId;
 use crate::route::cell::Cell;
 use crate::route::snapshot::Snapshot;
@@ -184,8 +184,7 @@ impl Server {
             let mut rounds = interval(kept / 2);
             loop {
                 rounds.tick().await;
-                let now = shared.clock.now().tick;
-                shared.gates.sweep(Tick(now.0.saturating_sub(millis(kept))));
+                shared.gates.sweep(shared.clock.now().tick, millis(kept));
             }
         }));
     }

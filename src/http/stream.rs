@@ -9,7 +9,7 @@ use super::wire::Wire;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A client's connection.
@@ -36,6 +36,18 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    /// Whatever ended the connection, under TLS it ends with an alert (RFC 9112 §9.8), so that the
+    /// client can tell an end from a cut. There is nobody left to wait for the socket: as a rule it
+    /// takes a few bytes, and where it does not, the client is not reading anyway.
+    fn drop(&mut self) {
+        if let Wire::Tls(tls) = &mut self.wire {
+            let mut context = Context::from_waker(Waker::noop());
+            let _ = Pin::new(tls).poll_shutdown(&mut context);
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -48,9 +60,9 @@ impl AsyncRead for Stream {
         }
         if let Some(framing) = &mut this.framing {
             if let Err(fault) = framing.feed(fresh) {
+                // Nothing more is read here: whoever drives the connection sees the fault next.
                 this.pulse.fail(fault);
-                this.framing = None;
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "not HTTP")));
+                return Poll::Pending;
             }
             this.pulse.head(framing.in_head());
         }

@@ -10,9 +10,7 @@ use super::front::Front;
 use super::gate::{self, CloseCode, Entry, Permit};
 use super::relay::Relay;
 use super::response::Outside;
-use super::upstream::Lease;
 use crate::ids::InstanceId;
-use crate::route::snapshot::Instance;
 use crate::stats::HttpRefusal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -79,10 +77,9 @@ pub(super) fn open(
     front: &Arc<Front>,
     upgrade: Upgrade,
     mut response: Response<Incoming>,
-    mut lease: Lease,
     permit: Permit,
     outside: &Outside<'_>,
-    instance: &Arc<Instance>,
+    instance: InstanceId,
 ) -> Result<Response<Body>, HttpRefusal> {
     // HT13: the protocol that was asked for, and no other.
     let sound = lists(response.headers(), header::UPGRADE, "websocket")
@@ -92,7 +89,6 @@ pub(super) fn open(
         return Err(HttpRefusal::BadAnswer);
     }
     let instance_side = hyper::upgrade::on(&mut response);
-    lease.detach(true);
     let (mut parts, _) = response.into_parts();
     outside.apply(&mut parts)?;
     if upgrade.accept.is_some() {
@@ -103,7 +99,7 @@ pub(super) fn open(
         parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     let (entry, close) = permit.gate().add_tunnel();
-    let tunnel = Tunnel { front: Arc::clone(front), instance: instance.id, permit, entry, close };
+    let tunnel = Tunnel { front: Arc::clone(front), instance, permit, entry, close };
     front.shared.tunnels.spawn(tunnel.run(upgrade.client, instance_side));
     Ok(Response::from_parts(parts, Body::empty()))
 }

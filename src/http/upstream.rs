@@ -41,10 +41,12 @@ pub(super) struct Upstream {
     retired: AtomicBool,
 }
 
+type Http = Box<Connection<TokioIo<Wire>, Upload>>;
+
 /// A connection with hyper's two ends of it.
 struct Link {
     sender: SendRequest<Upload>,
-    connection: Connection<TokioIo<Wire>, Upload>,
+    connection: Http,
 }
 
 struct Kept {
@@ -56,10 +58,17 @@ struct Kept {
 pub(super) struct Lease {
     sender: SendRequest<Upload>,
     /// `None`: over, or driven by a task.
-    connection: Option<Connection<TokioIo<Wire>, Upload>>,
+    connection: Option<Driven>,
     upstream: Arc<Upstream>,
     clock: Clock,
     reused: bool,
+}
+
+/// What has to be polled for a connection to work.
+enum Driven {
+    Http(Http),
+    /// One that may become a tunnel; never kept.
+    Upgradable(Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>),
 }
 
 /// Why there is no connection.
@@ -119,13 +128,18 @@ impl Upstream {
             let open = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx).is_pending())).await;
             if open && sender.is_ready() {
                 self.stats.upstream_reused.inc();
-                return Some(self.lease(sender, connection, clock, true));
+                return Some(self.lease(sender, Driven::Http(connection), clock, true));
             }
         }
     }
 
-    /// A fresh connection.
-    pub(super) async fn open(self: &Arc<Self>, clock: Clock, patience: Duration) -> Result<Lease, ConnectError> {
+    /// A fresh connection; with `upgrade` one that may become a tunnel.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        clock: Clock,
+        patience: Duration,
+        upgrade: bool,
+    ) -> Result<Lease, ConnectError> {
         let wire = timeout(patience, self.connect()).await.map_err(|_| ConnectError::Slow)??;
         self.stats.upstream_opened.inc();
         let (sender, connection) = http1::Builder::new()
@@ -133,17 +147,16 @@ impl Upstream {
             .max_buf_size(BUFFER)
             .handshake(TokioIo::new(wire))
             .await?;
+        let connection = if upgrade {
+            Driven::Upgradable(Box::pin(connection.with_upgrades()))
+        } else {
+            Driven::Http(Box::new(connection))
+        };
         Ok(self.lease(sender, connection, clock, false))
     }
 
-    fn lease(
-        self: &Arc<Self>,
-        sender: SendRequest<Upload>,
-        connection: Connection<TokioIo<Wire>, Upload>,
-        clock: Clock,
-        reused: bool,
-    ) -> Lease {
-        Lease { sender, connection: Some(connection), upstream: Arc::clone(self), clock, reused }
+    fn lease(self: &Arc<Self>, sender: SendRequest<Upload>, driven: Driven, clock: Clock, reused: bool) -> Lease {
+        Lease { sender, connection: Some(driven), upstream: Arc::clone(self), clock, reused }
     }
 
     async fn connect(&self) -> Result<Wire, ConnectError> {
@@ -178,12 +191,14 @@ impl Upstream {
         self.stats.upstream_idle.inc();
     }
 
-    /// Drops connections that are closed, or were kept since before `oldest`.
-    pub(super) fn sweep(&self, oldest: Tick) {
+    /// Drops connections that are closed, or were kept for `patience` milliseconds.
+    pub(super) fn sweep(&self, now: Tick, patience: u64) {
         let mut context = Context::from_waker(Waker::noop());
         let mut kept = self.lock();
         let before = kept.len();
-        kept.retain_mut(|k| k.since > oldest && Pin::new(&mut k.link.connection).poll(&mut context).is_pending());
+        kept.retain_mut(|k| {
+            now.since(k.since) < patience && Pin::new(&mut k.link.connection).poll(&mut context).is_pending()
+        });
         self.forget(before - kept.len());
     }
 
@@ -243,12 +258,9 @@ impl Lease {
     }
 
     /// From now on a task drives the connection; it is not kept afterwards.
-    pub(super) fn detach(&mut self, upgrade: bool) {
-        let Some(connection) = self.connection.take() else { return };
-        // What goes wrong there is seen at the other end: the answer, or the tunnel, breaks off.
-        if upgrade {
-            drop(tokio::spawn(async move { drop(connection.with_upgrades().await) }));
-        } else {
+    pub(super) fn detach(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // What goes wrong there is seen at the other end: the answer breaks off.
             drop(tokio::spawn(async move { drop(connection.await) }));
         }
     }
@@ -256,7 +268,7 @@ impl Lease {
     /// The answer is complete: keeps the connection if it can serve another.
     pub(super) fn give_back(mut self, cx: &mut Context<'_>) {
         self.drive(cx);
-        if let Some(connection) = self.connection.take()
+        if let Some(Driven::Http(connection)) = self.connection.take()
             && self.sender.is_ready()
         {
             self.upstream.keep(Link { sender: self.sender, connection }, self.clock.now().tick);
@@ -264,7 +276,18 @@ impl Lease {
     }
 }
 
-fn drive(connection: &mut Option<Connection<TokioIo<Wire>, Upload>>, cx: &mut Context<'_>) {
+impl Future for Driven {
+    type Output = hyper::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        match self.get_mut() {
+            Self::Http(connection) => Pin::new(connection).poll(cx),
+            Self::Upgradable(connection) => connection.as_mut().poll(cx),
+        }
+    }
+}
+
+fn drive(connection: &mut Option<Driven>, cx: &mut Context<'_>) {
     // Its error also reaches the exchange, through the answer.
     if connection.as_mut().is_some_and(|c| Pin::new(c).poll(cx).is_ready()) {
         *connection = None;

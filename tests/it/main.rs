@@ -5,6 +5,7 @@
 
 mod api;
 mod cli;
+mod http;
 #[path = "../interop/mod.rs"]
 mod interop;
 #[path = "../support/mod.rs"]

@@ -1,0 +1,10 @@
+//! The HTTP front on real sockets, against small instances that behave, and some that do not.
+
+mod flow;
+mod h1;
+mod h2;
+mod peer;
+mod routes;
+mod tls;
+mod tunnels;
+mod world;
