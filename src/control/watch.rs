@@ -102,7 +102,7 @@ impl Watch {
         let source = match self.rows.refresh().await {
             Ok(_) => {
                 let (table, unreadable) = self.rows.table();
-                self.first(table, unreadable, Source::Store).await;
+                self.first(Arc::new(table), unreadable, Source::Store).await;
                 Source::Store
             }
             Err(store) => {
@@ -173,7 +173,7 @@ impl Watch {
             Ok(revision) => {
                 if revision != had.revision || had.source != Source::Store || news {
                     let (table, unreadable) = self.rows.table();
-                    self.serve(table, unreadable, Source::Store).await;
+                    self.serve(Arc::new(table), unreadable, Source::Store).await;
                     return true;
                 }
                 self.status.update(|served| served.fresh_at = self.clock.now().unix);
@@ -192,8 +192,8 @@ impl Watch {
     }
 
     /// Serves a table as soon as its host names are known, or are not answered for.
-    async fn first(&mut self, table: Table, problems: Vec<Problem>, source: Source) {
-        let (_, _) = self.compile(table.clone()).await;
+    async fn first(&mut self, table: Arc<Table>, problems: Vec<Problem>, source: Source) {
+        let (_, _) = self.compile(Arc::clone(&table)).await;
         let clock = self.clock;
         let answers = async {
             while self.names.is_asking() {
@@ -205,9 +205,9 @@ impl Watch {
         self.save();
     }
 
-    async fn serve(&mut self, table: Table, mut problems: Vec<Problem>, source: Source) {
+    async fn serve(&mut self, table: Arc<Table>, mut problems: Vec<Problem>, source: Source) {
         let began = self.clock.now();
-        let (snapshot, found) = self.compile(table.clone()).await;
+        let (snapshot, found) = self.compile(Arc::clone(&table)).await;
         let compile_ms = self.clock.now().tick.since(began.tick);
         problems.extend(found);
         if is_broken_whole(&table, &snapshot) {
@@ -253,7 +253,7 @@ impl Watch {
     }
 
     /// Compiles beside the runtime, and asks for the host names it finds.
-    async fn compile(&mut self, table: Table) -> (Snapshot, Vec<Problem>) {
+    async fn compile(&mut self, table: Arc<Table>) -> (Snapshot, Vec<Problem>) {
         let (handles, resolved, now) = (Arc::clone(&self.handles), self.names.resolved.clone(), self.clock.now());
         let compiled = tokio::task::spawn_blocking(move || {
             let (snapshot, problems) = compile(&table, &handles, &resolved, now.unix);

@@ -1,6 +1,6 @@
 //! One row of the table, as the snapshot holds it. Called by `compile`, which knows the other rows.
 
-use super::compile::{hashed, same};
+use super::compile::hashed;
 use super::domain::{self, fold};
 use super::endpoint::{self, Endpoint, HostPart};
 use super::handles::{BuiltInstance, KeptInstance};
@@ -14,22 +14,33 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Builds an instance, or finds it built already.
+/// Builds an instance, or finds it built already; also tells whether its names are others than before,
+/// or whether it can be loaded now and could not before, or the other way round.
 pub(super) fn instance<'a>(
     row: &Arc<model::Instance>,
     kept: &'a mut KeptInstance,
     resolved: &Resolved,
     defaults: model::Limits,
-) -> &'a BuiltInstance {
-    let old = kept.built.take();
-    let built = match old {
-        Some(known) if known.hosts.is_empty() && same(&known.source.row, row) => {
+) -> (&'a BuiltInstance, bool) {
+    let (built, renamed) = match kept.built.take() {
+        Some(known) if known.hosts.is_empty() && Arc::ptr_eq(&known.source.row, row) => (known, false),
+        Some(known) if known.hosts.is_empty() && known.source.row == *row => {
             // The newer of two equal rows is kept, so that the next look is a comparison of pointers.
-            BuiltInstance { source: super::handles::Hashed { row: Arc::clone(row), ..known.source }, ..known }
+            let source = super::handles::Hashed { row: Arc::clone(row), ..known.source };
+            (BuiltInstance { source, ..known }, false)
         }
-        old => rebuild(row, old.as_ref(), kept, resolved, defaults),
+        Some(old) => {
+            let built = rebuild(row, Some(&old), kept, resolved, defaults);
+            let (was, is) = (&old.source.row, &built.source.row);
+            let renamed = was.name != is.name
+                || was.aliases != is.aliases
+                || was.former_names != is.former_names
+                || old.instance.is_some() != built.instance.is_some();
+            (built, renamed)
+        }
+        None => (rebuild(row, None, kept, resolved, defaults), true),
     };
-    kept.built.insert(built)
+    (kept.built.insert(built), renamed)
 }
 
 fn rebuild(
@@ -246,7 +257,7 @@ pub(super) fn proxy(
         return None;
     }
     let id_of = |name: &str| {
-        let named = snapshot.by_label.get(fold(name).as_str()).filter(|named| named.until.is_none())?;
+        let named = snapshot.names.by_label.get(fold(name).as_str()).filter(|named| named.until.is_none())?;
         snapshot.instance(named.instance).map(|instance| instance.id)
     };
     let unknown = |name: &str| format!("there is no sound instance \"{}\"", name.escape_debug());

@@ -6,11 +6,11 @@
 
 use super::build;
 use super::certificate;
-use super::domain::{self, fold};
 use super::handles::{Handles, Hashed, Kept, KeptCertificate};
+use super::names::{self, Fronts};
 use super::problem::{Code, Problem};
 use super::resolved::Resolved;
-use super::snapshot::{Certificate, InstanceIndex, Map, Named, Snapshot};
+use super::snapshot::{Certificate, Snapshot};
 use crate::model::{self, Table};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -25,13 +25,12 @@ pub fn compile(table: &Table, handles: &Handles, resolved: &Resolved, now_unix: 
         now_unix,
         limits: handles.defaults,
         kept: &mut kept,
-        hash: Sha256::new(),
+        hash: Sum::default(),
         snapshot: Snapshot { revision: table.revision, ..Snapshot::default() },
         problems: Vec::new(),
     };
     compiler.certificates();
     compiler.instances();
-    compiler.names();
     compiler.proxies();
     compiler.finish()
 }
@@ -49,7 +48,7 @@ struct Compiler<'a> {
     now_unix: u64,
     limits: model::Limits,
     kept: &'a mut Kept,
-    hash: Sha256,
+    hash: Sum,
     snapshot: Snapshot,
     problems: Vec<Problem>,
 }
@@ -73,7 +72,7 @@ impl Compiler<'_> {
                     .map(Arc::new)
                     .map_err(|fault| Problem::new(place.clone(), fault.field, fault.code, fault.reason)),
             });
-            self.hash.update(known.source.hash);
+            self.hash.add(&known.source.hash);
             match &known.parsed {
                 Ok(parsed) => {
                     self.expiry(&place, parsed);
@@ -93,82 +92,44 @@ impl Compiler<'_> {
     }
 
     fn instances(&mut self) {
-        let fronts: BTreeSet<String> = self.table.proxies.iter().map(|row| fold(&row.name)).collect();
         let mut rows: Vec<_> = self.table.instances.iter().collect();
         rows.sort_by_key(|row| row.id);
-        let ids: BTreeSet<_> = rows.iter().map(|row| row.id).collect();
-        self.kept.instances.retain(|id, _| ids.contains(id));
         self.kept.hosts.clear();
-        self.snapshot.instances.reserve(rows.len());
-        self.snapshot.by_label.reserve(rows.len());
-        let mut last = None;
+        let mut ids = Vec::with_capacity(rows.len());
+        let mut built = Vec::with_capacity(rows.len());
+        let mut renamed = false;
         for row in rows {
-            let place = || format!("instance/{}", row.name);
-            if last.replace(row.id) == Some(row.id) || row.id.0 == 0 {
-                let reason = format!("{} is not an id of its own", row.id.0);
-                self.problems.push(Problem::new(place(), "id", Code::IdInvalid, reason));
-                self.hash.update(hashed(row).hash);
+            if row.id.0 == 0 || ids.last() == Some(&row.id) {
+                let (place, reason) =
+                    (format!("instance/{}", row.name), format!("{} is not an id of its own", row.id.0));
+                self.problems.push(Problem::new(place, "id", Code::IdInvalid, reason));
+                self.hash.add(&hashed(row).hash);
                 continue;
             }
             let kept = self.kept.instances.entry(row.id).or_default();
-            let built = build::instance(row, kept, self.resolved, self.limits);
-            self.hash.update(built.source.hash);
-            self.problems.extend_from_slice(&built.problems);
-            self.kept.hosts.extend(built.hosts.iter().cloned());
-            let Some(instance) = &built.instance else { continue };
-            if fronts.contains(&*built.label) || self.snapshot.by_label.contains_key(&built.label) {
-                self.problems.push(Problem::new(place(), "name", Code::NameTaken, "another row has this name"));
-                continue;
-            }
-            let index = InstanceIndex(u32::try_from(self.snapshot.instances.len()).unwrap_or(u32::MAX));
-            self.snapshot.by_label.insert(built.label.clone(), Named { instance: index, until: None });
-            self.snapshot.instances.push(Arc::clone(instance));
+            let (one, other_names) = build::instance(row, kept, self.resolved, self.limits);
+            renamed |= other_names;
+            self.hash.add(&one.source.hash);
+            self.problems.extend_from_slice(&one.problems);
+            self.kept.hosts.extend(one.hosts.iter().cloned());
+            ids.push(row.id);
+            built.push(one.instance.clone());
         }
-        self.snapshot.index();
-    }
-
-    /// Former names and aliases: they come after every name, so that none of them hides one.
-    fn names(&mut self) {
-        let fronts: BTreeSet<String> = self.table.proxies.iter().map(|row| fold(&row.name)).collect();
-        let bases: BTreeSet<String> = self.table.proxies.iter().map(|row| fold(&row.base_domain)).collect();
-        let hosts: BTreeSet<String> = self.table.proxies.iter().map(|row| fold(&row.fqdn)).collect();
-        let mut rows: Vec<_> = self.table.instances.iter().collect();
-        rows.retain(|row| !(row.former_names.is_empty() && row.aliases.is_empty()));
-        rows.sort_by_key(|row| row.id);
-        for row in rows {
-            let Some(instance) = self.snapshot.index_of(row.id) else { continue };
-            if self.snapshot.instance(instance).is_none_or(|sound| *sound.name != *row.name) {
-                continue;
-            }
-            let place = || format!("instance/{}", row.name);
-            for (former, n) in row.former_names.iter().zip(0..).filter(|(former, _)| former.until >= self.now_unix) {
-                let field = || format!("former_names[{n}].name");
-                let label: Box<str> = fold(&former.name).into();
-                if let Err(fault) = domain::check_name(&former.name) {
-                    self.problems.push(Problem::new(place(), field(), Code::NameInvalid, fault.to_string()));
-                } else if fronts.contains(&*label) || self.snapshot.by_label.contains_key(&label) {
-                    self.problems.push(Problem::new(place(), field(), Code::NameTaken, "another row has this name"));
-                } else {
-                    self.snapshot.by_label.insert(label, Named { instance, until: Some(former.until) });
-                }
-            }
-            for (alias, n) in row.aliases.iter().zip(0..) {
-                let field = || format!("aliases[{n}]");
-                let host: Box<str> = fold(alias).into();
-                if let Err(fault) = domain::check_host(alias) {
-                    self.problems.push(Problem::new(place(), field(), Code::NameInvalid, fault.to_string()));
-                } else if hosts.contains(&*host)
-                    || bases.contains(&*host)
-                    || self.snapshot.by_alias.contains_key(&host)
-                    || named_under(&bases, &self.snapshot.by_label, &host)
-                        .is_some_and(|named| named.instance != instance)
-                {
-                    self.problems.push(Problem::new(place(), field(), Code::NameTaken, "this host is another row's"));
-                } else {
-                    self.snapshot.by_alias.insert(host, Named { instance, until: None });
-                }
-            }
+        if self.kept.instances.len() != ids.len() {
+            let live: BTreeSet<_> = ids.iter().collect();
+            self.kept.instances.retain(|id, _| live.contains(id));
+            renamed = true;
         }
+        let fronts = Fronts::of(self.table);
+        let assigned = match self.kept.assigned.take() {
+            Some(known) if !renamed && known.holds(&fronts, self.now_unix) => known,
+            _ => names::assign(&ids, &self.kept.instances, fronts, self.now_unix),
+        };
+        let assigned = self.kept.assigned.insert(assigned);
+        self.problems.extend_from_slice(&assigned.problems);
+        self.snapshot.names = Arc::clone(&assigned.names);
+        let sound = built.into_iter().zip(&assigned.sound).filter(|(_, sound)| **sound);
+        self.snapshot.instances = sound.filter_map(|(instance, _)| instance).collect();
     }
 
     fn proxies(&mut self) {
@@ -183,7 +144,7 @@ impl Compiler<'_> {
                 Some(known) if same(&known.row, row) => known.clone(),
                 _ => hashed(row),
             };
-            self.hash.update(source.hash);
+            self.hash.add(&source.hash);
             self.kept.proxy_rows.insert(row.id, source);
             let Some(proxy) = build::proxy(row, &self.snapshot, &mut taken, &mut self.problems) else { continue };
             let proxy = match self.kept.proxies.get(&row.id) {
@@ -196,8 +157,8 @@ impl Compiler<'_> {
     }
 
     fn finish(mut self) -> (Snapshot, Vec<Problem>) {
-        self.snapshot.index();
-        self.snapshot.hash = self.hash.finalize().into();
+        self.snapshot.index_proxies();
+        self.snapshot.hash = self.hash.finish();
         let mut addresses = Sha256::new();
         for host in &self.kept.hosts {
             addresses.update(host.as_bytes());
@@ -212,10 +173,28 @@ impl Compiler<'_> {
     }
 }
 
-/// What a host stands for as `<name>.<base domain>`.
-fn named_under<'a>(bases: &BTreeSet<String>, labels: &'a Map<Box<str>, Named>, host: &str) -> Option<&'a Named> {
-    let (label, base) = host.split_once('.')?;
-    bases.contains(base).then(|| labels.get(label))?
+/// The hash of a set of rows: a sum of their hashes, so that neither order nor number of rows costs
+/// more than an addition each.
+#[derive(Default)]
+struct Sum {
+    lanes: [u64; 4],
+    rows: u64,
+}
+
+impl Sum {
+    fn add(&mut self, hash: &[u8; 32]) {
+        let (lanes, _) = hash.as_chunks::<8>();
+        for (sum, lane) in self.lanes.iter_mut().zip(lanes) {
+            *sum = sum.wrapping_add(u64::from_le_bytes(*lane));
+        }
+        self.rows += 1;
+    }
+
+    fn finish(&self) -> [u8; 32] {
+        let mut whole = Sha256::new();
+        self.lanes.iter().chain([&self.rows]).for_each(|number| whole.update(number.to_le_bytes()));
+        whole.finalize().into()
+    }
 }
 
 /// Whether two rows are one, or say the same.

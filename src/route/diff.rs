@@ -129,8 +129,10 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Diff {
             _ => {}
         }
     }
-    for (alias, before, after) in [(false, &old.by_label, &new.by_label), (true, &old.by_alias, &new.by_alias)] {
-        names((old, before), (new, after), alias, &mut diff.names);
+    if !Arc::ptr_eq(&old.names, &new.names) {
+        let (before, after) = (&old.names, &new.names);
+        names((old, &before.by_label), (new, &after.by_label), false, &mut diff.names);
+        names((old, &before.by_alias), (new, &after.by_alias), true, &mut diff.names);
     }
     diff
 }

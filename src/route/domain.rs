@@ -144,10 +144,10 @@ impl Snapshot {
             Some(label) => label,
             None => text,
         };
-        if let Some(found) = self.served(proxy, &self.by_label, label, now_unix) {
+        if let Some(found) = self.served(proxy, &self.names.by_label, label, now_unix) {
             return found;
         }
-        self.served(proxy, &self.by_alias, text, now_unix).unwrap_or(Host::Unknown)
+        self.served(proxy, &self.names.by_alias, text, now_unix).unwrap_or(Host::Unknown)
     }
 
     /// What a bare name stands for at `proxy`, as in the path `/<name>/…` (R5).
@@ -156,7 +156,7 @@ impl Snapshot {
             return Host::Unknown;
         }
         Folded::new(label)
-            .and_then(|folded| self.served(proxy, &self.by_label, folded.text(), now_unix))
+            .and_then(|folded| self.served(proxy, &self.names.by_label, folded.text(), now_unix))
             .unwrap_or(Host::Unknown)
     }
 

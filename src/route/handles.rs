@@ -4,6 +4,7 @@
 //! certificate twice and costs what changed, not what there is. Entries of deleted rows are dropped
 //! by the next compile; ids are never reused, so none can come back.
 
+use super::names::Assigned;
 use super::problem::Problem;
 use super::snapshot::{Certificate, Instance, Map, Proxy};
 use crate::ids::{InstanceId, ProxyId};
@@ -26,6 +27,7 @@ pub(super) struct Kept {
     pub(super) proxy_rows: Map<ProxyId, Hashed<model::Proxy>>,
     pub(super) certificates: Map<String, KeptCertificate>,
     pub(super) hosts: BTreeSet<Box<str>>,
+    pub(super) assigned: Option<Assigned>,
 }
 
 /// A row with its SHA-256.

@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The version of this file's shape.
 const FORMAT: u32 = 1;
@@ -21,7 +22,7 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LastGood {
     /// The rows, at their revision.
-    pub table: Table,
+    pub table: Arc<Table>,
     /// What their host names stood for.
     #[serde(default)]
     pub resolved: Resolved,
@@ -100,7 +101,6 @@ mod tests {
     use super::*;
     use crate::route::testing::{certificate, instance, proxy, table};
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::Arc;
 
     fn last() -> LastGood {
         let mut table = table([instance(1, "acme")], [proxy(1, "front")]);
@@ -108,7 +108,7 @@ mod tests {
         table.certificates.push(Arc::new(certificate("own", &["pbx.example"])));
         let mut resolved = Resolved::default();
         resolved.set("pbx.internal", vec!["192.0.2.1".parse().unwrap()]);
-        LastGood { table, resolved, fresh_at: 1_700_000_000 }
+        LastGood { table: Arc::new(table), resolved, fresh_at: 1_700_000_000 }
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         let mut last = last();
         save(&path, &last).unwrap();
         assert_eq!(load(&path).unwrap(), last);
-        last.table.revision = 43;
+        Arc::make_mut(&mut last.table).revision = 43;
         save(&path, &last).unwrap();
         assert_eq!(load(&path).unwrap().table.revision, 43);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -13,6 +13,7 @@ pub mod domain;
 pub mod endpoint;
 pub mod handles;
 pub mod lastgood;
+mod names;
 pub mod problem;
 pub mod resolved;
 mod same;

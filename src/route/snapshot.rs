@@ -1,9 +1,10 @@
 //! The table as the data plane reads it: immutable, dense, with every name lower-cased and every
 //! handle resolved. Built by `route::compile`, swapped by `route::cell`, read by engine and http.
 
+use super::domain::address;
+use super::names::Names;
 use crate::ids::{BackendId, InstanceId, ListenerId, ProxyId, Transport};
 use crate::model::{self, Language, Prefix, Profile, Service, State, Unknown, WebService};
-use crate::route::domain::address;
 use crate::stats::{InstanceStats, TargetHealth};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -36,12 +37,8 @@ pub struct Snapshot {
     pub proxies: Vec<Arc<Proxy>>,
     /// Certificates by name.
     pub certificates: Vec<Arc<Certificate>>,
-    pub(super) by_id: Map<InstanceId, InstanceIndex>,
     pub(super) by_proxy: Map<ProxyId, ProxyIndex>,
-    /// Bare labels (names and former names), lower case.
-    pub(super) by_label: Map<Box<str>, Named>,
-    /// Complete hosts (aliases), lower case.
-    pub(super) by_alias: Map<Box<str>, Named>,
+    pub(super) names: Arc<Names>,
 }
 
 impl Snapshot {
@@ -52,7 +49,7 @@ impl Snapshot {
 
     /// Where an instance is in this snapshot.
     pub fn index_of(&self, id: InstanceId) -> Option<InstanceIndex> {
-        self.by_id.get(&id).copied()
+        self.names.by_id.get(&id).copied()
     }
 
     /// The instance of an id, as a token names it.
@@ -80,9 +77,8 @@ impl Snapshot {
         self.certificates.iter().find(|certificate| certificate.name.eq_ignore_ascii_case(name))
     }
 
-    /// Fills the look-ups by id from the ordered lists.
-    pub(super) fn index(&mut self) {
-        self.by_id = self.instances.iter().zip(0..).map(|(row, n)| (row.id, InstanceIndex(n))).collect();
+    /// Fills the look-up of proxies from their list.
+    pub(super) fn index_proxies(&mut self) {
         self.by_proxy = self.proxies.iter().zip(0..).map(|(row, n)| (row.id, ProxyIndex(n))).collect();
     }
 }

@@ -49,7 +49,7 @@ fn a_broken_entry_is_left_out_and_the_rest_loads() {
     let ids: Vec<_> = snapshot.instances.iter().map(|instance| instance.id.0).collect();
     assert_eq!(ids, [1, 4]);
     assert_eq!(snapshot.by_id(InstanceId(4)).unwrap().backends.len(), 1);
-    assert_eq!(snapshot.by_alias.len(), 1);
+    assert_eq!(snapshot.names.by_alias.len(), 1);
     assert_eq!((snapshot.proxies.len(), snapshot.proxies[0].listeners.len()), (1, 2));
     assert_eq!(snapshot.certificates.len(), 1);
     assert!(!is_broken_whole(&rows, &snapshot));
@@ -93,9 +93,9 @@ fn no_name_hides_another() {
             ("instance/two", "aliases[0]", Code::NameTaken),
         ]
     );
-    assert_eq!(snapshot.instance(snapshot.by_label["two"].instance).unwrap().id, InstanceId(2));
-    assert_eq!(snapshot.by_label["mine"].until, Some(100));
-    assert!(!snapshot.by_label.contains_key("gone"));
+    assert_eq!(snapshot.instance(snapshot.names.by_label["two"].instance).unwrap().id, InstanceId(2));
+    assert_eq!(snapshot.names.by_label["mine"].until, Some(100));
+    assert!(!snapshot.names.by_label.contains_key("gone"));
 }
 
 #[test]
@@ -252,4 +252,36 @@ fn targets_are_in_order_of_priority() {
     let snapshot = compiled(&table([row], []));
     let ids: Vec<_> = snapshot.instances[0].backends.iter().map(|backend| backend.id.0).collect();
     assert_eq!(ids, [2, 1, 3]);
+}
+
+#[test]
+fn names_are_given_anew_only_when_one_changes() {
+    let handles = Handles::default();
+    let at = |rows: &Table, now| compile(rows, &handles, &Resolved::default(), now).0;
+    let mut one = instance(1, "one");
+    one.former_names = vec![FormerName { name: "once".into(), until: 100 }];
+    let mut rows = table([one, instance(2, "two")], [proxy(1, "front")]);
+    let first = at(&rows, 50);
+    Arc::make_mut(&mut rows.instances[1]).state = State::Off;
+    let switched = at(&rows, 100);
+    assert!(Arc::ptr_eq(&first.names, &switched.names));
+    let shares = |a: &Snapshot, b: &Snapshot| Arc::ptr_eq(&a.names, &b.names);
+    let expired = at(&rows, 101);
+    assert!(!shares(&switched, &expired) && !expired.names.by_label.contains_key("once"));
+    let mut before = expired;
+    let mut changed = |change: &dyn Fn(&mut Table)| {
+        change(&mut rows);
+        let after = at(&rows, 101);
+        assert!(!shares(&before, &after));
+        before = after;
+    };
+    changed(&|rows| Arc::make_mut(&mut rows.instances[1]).name = "zwei".into());
+    changed(&|rows| Arc::make_mut(&mut rows.instances[1]).aliases = vec!["x.example".into()]);
+    changed(&|rows| Arc::make_mut(&mut rows.instances[1]).schema = 9);
+    changed(&|rows| Arc::make_mut(&mut rows.proxies[0]).base_domain = "y.example".into());
+    changed(&|rows| rows.instances.truncate(1));
+    changed(&|rows| rows.instances.push(Arc::new(instance(3, "three"))));
+    changed(&|rows| rows.instances[1] = Arc::new(instance(4, "three")));
+    assert_eq!(before.index_of(InstanceId(4)), Some(crate::route::snapshot::InstanceIndex(1)));
+    assert_eq!(before.index_of(InstanceId(3)), None);
 }

@@ -3,6 +3,7 @@ use crate::ids::ProxyId;
 use crate::model::{self, FormerName, Service, Table};
 use crate::route::compile::compile;
 use crate::route::handles::Handles;
+use crate::route::names::Names;
 use crate::route::resolved::Resolved;
 use crate::route::snapshot::InstanceIndex;
 use crate::route::testing::{certificate, instance, proxy, table};
@@ -31,7 +32,9 @@ fn apply(old: &Snapshot, diff: &Diff) -> Snapshot {
         certificates: certificates.into_values().collect(),
         ..Snapshot::default()
     };
-    applied.index();
+    applied.index_proxies();
+    let by_id: Map<_, _> = applied.instances.iter().zip(0..).map(|(row, n)| (row.id, InstanceIndex(n))).collect();
+    let mut given = Names { by_id, ..Names::default() };
     for alias in [false, true] {
         let names = |snapshot: &Snapshot| meanings(snapshot, alias);
         let mut meanings: BTreeMap<_, _> = names(old);
@@ -41,16 +44,17 @@ fn apply(old: &Snapshot, diff: &Diff) -> Snapshot {
                 None => meanings.remove(&change.name),
             };
         }
-        let index = |id| applied.index_of(id).expect("a name stands for an instance that is there");
+        let index = |id| *given.by_id.get(&id).expect("a name stands for an instance that is there");
         let map =
             meanings.into_iter().map(|(name, (id, until))| (name, Named { instance: index(id), until })).collect();
-        *(if alias { &mut applied.by_alias } else { &mut applied.by_label }) = map;
+        *(if alias { &mut given.by_alias } else { &mut given.by_label }) = map;
     }
+    applied.names = Arc::new(given);
     applied
 }
 
 fn meanings(snapshot: &Snapshot, alias: bool) -> BTreeMap<Box<str>, (InstanceId, Option<u64>)> {
-    let names = if alias { &snapshot.by_alias } else { &snapshot.by_label };
+    let names = if alias { &snapshot.names.by_alias } else { &snapshot.names.by_label };
     let id = |index: InstanceIndex| snapshot.instance(index).unwrap().id;
     names.iter().map(|(name, named)| (name.clone(), (id(named.instance), named.until))).collect()
 }
