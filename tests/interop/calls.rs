@@ -3,8 +3,9 @@
 use super::baresip::Baresip;
 use super::pbx::Pbx;
 use super::sipp::{Over, Run};
-use crate::support::Net;
 use crate::support::node::Node;
+use crate::support::{Net, PATIENCE, until};
+use serde_json::json;
 
 /// A node with two instances, `harbor` and `lighthouse`, each on a Kamailio of its own.
 fn two_instances(net: Net) -> (Node, Pbx, Pbx) {
@@ -65,5 +66,110 @@ fn baresip_phones_call_hold_and_hang_up() {
         bob.wait_event("CALL_ESTABLISHED");
         bob.command("hangup", "");
         alice.wait_event("CALL_CLOSED");
+    }
+}
+
+// R75 F03
+#[test]
+fn calls_survive_a_killed_node() {
+    let net = Net::new();
+    let pbx = Pbx::start(net, 11, "harbor");
+    let mut node = Node::start(net);
+    node.add_instance("harbor", &pbx.address(), "udp");
+    let sip = node.sip();
+    Run::new("register", net.ip(30), 5080, Over::Udp).to(&sip).account("bob", "harbor", "").start().finish();
+    let answers = Run::new("answer", net.ip(30), 5080, Over::Udp).start();
+    let calls = Run::new("call", net.ip(31), 5080, Over::Udp)
+        .to(&sip)
+        .calls(1, 1, 4_000)
+        .account("alice", "harbor", "bob")
+        .start();
+    until("the call is up", PATIENCE, || {
+        node.metric("nantucket_instance_calls{instance=\"harbor\"}").is_some_and(|calls| calls >= 1.0)
+    });
+    // The re-INVITE and the BYE of this call meet another process.
+    node.restart("KILL");
+    calls.finish();
+    answers.finish();
+    // And the phone's binding still leads to it.
+    let answers = Run::new("answer", net.ip(30), 5080, Over::Udp).start();
+    Run::new("call", net.ip(32), 5080, Over::Tcp).to(&sip).account("alice", "harbor", "bob").start().finish();
+    answers.finish();
+}
+
+// T13 F15 X06
+#[test]
+fn a_dead_target_is_passed_over_at_once() {
+    let net = Net::new();
+    let pbx = Pbx::start(net, 12, "harbor");
+    let node = Node::start(net);
+    // Nobody listens at the first one: the kernel says so, and the second one is tried.
+    node.must(
+        "POST",
+        "/instances",
+        Some(json!({
+            "name": "harbor",
+            "state": "on",
+            "backends": [
+                {"address": format!("{}:5060", net.ip(11)), "priority": 0, "profile": "kamailio"},
+                {"address": pbx.address(), "priority": 1, "profile": "kamailio"},
+            ],
+        })),
+    );
+    node.wait_live();
+    let sip = node.sip();
+    Run::new("register", net.ip(30), 5080, Over::Udp).to(&sip).account("bob", "harbor", "").start().finish();
+    let answers = Run::new("answer", net.ip(30), 5080, Over::Udp).start();
+    Run::new("call", net.ip(31), 5080, Over::Udp).to(&sip).account("alice", "harbor", "bob").start().finish();
+    answers.finish();
+}
+
+/// A PBX that is given no Path reaches a phone by the Contact it was given.
+// P05 R8
+#[test]
+fn contact_mode_serves_a_pbx_without_path() {
+    let net = Net::new();
+    let pbx = Pbx::start_without_path(net, 11, "harbor");
+    let node = Node::start(net);
+    node.must(
+        "POST",
+        "/instances",
+        Some(json!({
+            "name": "harbor",
+            "state": "on",
+            "backends": [{"address": pbx.address(), "profile": "contact"}],
+        })),
+    );
+    node.wait_live();
+    let sip = node.sip();
+    for over in [Over::Udp, Over::Tcp] {
+        let mut bob = Baresip::start(net.ip(50), "bob", "harbor", &sip, "tcp");
+        Run::new("call-once", net.ip(31), 5080, over).to(&sip).account("alice", "harbor", "bob").start().finish();
+        bob.wait_event("CALL_ESTABLISHED");
+        bob.wait_event("CALL_CLOSED");
+    }
+}
+
+// X13
+#[test]
+fn phones_call_over_ipv6() {
+    let net = Net::new();
+    let pbx = Pbx::start(net, 11, "harbor");
+    let node = Node::start(net);
+    node.must(
+        "PATCH",
+        "/proxies/main",
+        Some(json!({"listeners": [
+            {"number": 1, "service": "sip-udp", "bind": "[::1]:5060"},
+            {"number": 2, "service": "sip-tcp", "bind": "[::1]:5060"},
+        ]})),
+    );
+    node.add_instance("harbor", &pbx.address(), "udp");
+    let sip = "[::1]:5060";
+    Run::v6("register", 5080, Over::Udp).to(sip).account("bob", "harbor", "").start().finish();
+    for (port, over) in [(5082, Over::Udp), (5084, Over::Tcp)] {
+        let answers = Run::v6("answer", 5080, Over::Udp).start();
+        Run::v6("call", port, over).to(sip).calls(1, 1, 100).account("alice", "harbor", "bob").start().finish();
+        answers.finish();
     }
 }

@@ -8,3 +8,4 @@ mod web;
 
 mod calls;
 mod reload;
+mod soak;

@@ -2,7 +2,7 @@
 
 use crate::support::program::Program;
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -17,7 +17,7 @@ pub enum Over {
 /// One run of a scenario.
 pub struct Run<'a> {
     scenario: &'a str,
-    ip: Ipv4Addr,
+    ip: IpAddr,
     port: u16,
     over: Over,
     to: Option<String>,
@@ -30,6 +30,15 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     /// A run of `sipp/<scenario>.xml` from `ip:port`.
     pub fn new(scenario: &'a str, ip: Ipv4Addr, port: u16, over: Over) -> Self {
+        Self::at(scenario, ip.into(), port, over)
+    }
+
+    /// As [`Self::new`], from the IPv6 loopback address.
+    pub fn v6(scenario: &'a str, port: u16, over: Over) -> Self {
+        Self::at(scenario, Ipv6Addr::LOCALHOST.into(), port, over)
+    }
+
+    fn at(scenario: &'a str, ip: IpAddr, port: u16, over: Over) -> Self {
         Self { scenario, ip, port, over, to: None, calls: 1, rate: 10, pause_ms: 0, rows: String::new() }
     }
 

@@ -138,6 +138,14 @@ fn a_websocket_echoes_through_nginx() {
     });
 }
 
+/// `count` requests by host over one connection after the other, with curl.
+#[track_caller]
+pub fn fetch_many(node: &Node, instance: &str, count: u32) {
+    let host = format!("{instance}.{}", node.base_domain());
+    let got = curl(node, &[&host], &[&format!("https://{host}/echo?n=[1-{count}]")]);
+    assert_eq!(got.lines().count(), count as usize);
+}
+
 /// A WebSocket to an instance's `/ws`, over TLS through the node.
 pub async fn connect(
     node: &Node,

@@ -75,7 +75,7 @@ listeners = [
         let program = Program::start(
             Command::new(env!("CARGO_BIN_EXE_nantucket")).args(["run", "--config"]).arg(dir.join("nantucket.toml")),
         );
-        program.wait_line("serving", PATIENCE);
+        program.wait_where("serving", PATIENCE, |line| line.ends_with(" serving"));
         program
     }
 

@@ -44,25 +44,20 @@ impl Program {
     /// Waits until a line holds `text` and returns that line.
     #[track_caller]
     pub fn wait_line(&self, text: &str, patience: Duration) -> String {
-        self.wait_nth_line(text, 1, patience)
+        self.wait_where(text, patience, |line| line.contains(text))
     }
 
-    /// Waits until `n` lines hold `text` and returns the `n`th.
+    /// Waits until a line is as `wanted` and returns it; `what` says so to people.
     #[track_caller]
-    pub fn wait_nth_line(&self, text: &str, n: usize, patience: Duration) -> String {
+    pub fn wait_where(&self, what: &str, patience: Duration, wanted: impl Fn(&str) -> bool) -> String {
         let end = now() + patience;
         let mut lines = self.output.lines.lock().unwrap();
         loop {
-            if let Some(line) = lines.iter().filter(|line| line.contains(text)).nth(n - 1) {
+            if let Some(line) = lines.iter().find(|line| wanted(line)) {
                 return line.clone();
             }
             let left = end.saturating_duration_since(now());
-            assert!(
-                !left.is_zero(),
-                "{} did not print {text:?} {n} times; it printed:\n{}",
-                self.name,
-                lines.join("\n")
-            );
+            assert!(!left.is_zero(), "{} did not print {what:?}; it printed:\n{}", self.name, lines.join("\n"));
             lines = self.output.more.wait_timeout(lines, left).unwrap().0;
         }
     }
