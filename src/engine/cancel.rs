@@ -1,12 +1,17 @@
 //! A CANCEL came (RFC 3261 §9.2, §16.10). It is answered here and stands for itself; the INVITE it ends is
 //! cancelled hop by hop.
 
+use super::contract::Dest;
 use super::core::{Engine, Moment};
-use super::transaction::Kind;
+use super::reply::{Tag, reply_to};
+use super::tables::{NewServer, ServerId, Topic};
 use super::transaction::key::Key;
+use super::transaction::{Kind, server};
 use crate::ids::Flow;
 use crate::reason::Refusal;
+use crate::sip::reply::{self, Reply};
 use crate::sip::view::View;
+use std::sync::Arc;
 
 impl Engine {
     /// C01, C06. One that matches nothing gets 481 (C02): our branches are drawn at random, so passed on it would
@@ -17,12 +22,47 @@ impl Engine {
         let Some((id, server)) = invite.filter(|(_, server)| server.machine.kind == Kind::Invite) else {
             return self.refuse(flow, view, key, Refusal::NoTransaction);
         };
-        let (invite_key, open) = (server.key, server.machine.is_open());
+        let open = server.machine.is_open();
         server.cancelled |= open;
-        // §9.2: the same To-tag as an answer of ours to the INVITE would have.
-        self.reply_stateless(flow, view, invite_key, 200, "OK", b"");
+        self.confirm_cancel(moment, flow, view, key, id);
         if open {
             self.cancel_branch(moment, id);
         }
+    }
+
+    /// Answers 200 in a transaction of the CANCEL's own, so that its repetition is answered the same when the
+    /// INVITE is over; without one where there is no room.
+    fn confirm_cancel(&mut self, moment: Moment<'_>, flow: Flow, view: &View<'_>, key: Key, invite: ServerId) {
+        let timing = self.config.timing;
+        let Some(server) = self.tables.server(invite) else { return };
+        // §9.2: the same To-tag as an answer of ours to the INVITE would have.
+        let tag = Tag::of(server.key);
+        let reply = Reply { status: 200, reason: "OK", to_tag: Some(tag.text()), peer: Some(flow.peer()), rows: b"" };
+        let mut text = std::mem::take(&mut self.room.text);
+        text.clear();
+        reply::write(view, &reply, &mut text);
+        let to = view.top_via().map_or(Dest::Flow(flow), |via| reply_to(flow, &via));
+        if self.tables.has_room(true) {
+            let stats = Arc::clone(&server.stats);
+            let new = NewServer {
+                machine: server::Machine::new(Kind::Other, flow.transport().is_reliable(), &timing),
+                key,
+                flow,
+                reply: to,
+                request: b"",
+                instance: server.instance,
+                stats: &stats,
+                way: server.way,
+                topic: Topic::Other,
+                client_end: server.client_end,
+                backend: server.backend,
+            };
+            stats.transactions.inc();
+            let id = self.tables.open_server(new);
+            self.send_answer(moment, id, 200, &text);
+        } else {
+            self.out.send(to, 0, |out| out.extend_from_slice(&text));
+        }
+        self.room.text = text;
     }
 }

@@ -40,6 +40,8 @@ pub mod wheel;
 pub use self::core::Engine;
 
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

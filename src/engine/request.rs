@@ -89,8 +89,8 @@ impl Engine {
         }
         match view.method() {
             Method::Ack => self.on_ack(moment, flow, view, key),
-            Method::Cancel => self.on_cancel(moment, flow, view, key),
             _ if self.absorb_repetition(key) => {}
+            Method::Cancel => self.on_cancel(moment, flow, view, key),
             _ => self.on_new_request(moment, flow, view, key),
         }
     }

@@ -25,10 +25,14 @@ fn a_cancel_is_answered_at_once_and_goes_on_with_the_invites_identity() {
 
     b.none(inside(PBX), &out.answered(200, ""));
     assert!(b.pass(10_000).is_empty(), "an answered CANCEL is not repeated");
-    let again = b.send(udp(PHONE), &cancel("i"));
-    assert_eq!(again.iter().map(|s| s.status()).collect::<Vec<_>>(), [200], "once");
+    assert_eq!(b.one(udp(PHONE), &cancel("i")), *ok, "once");
     let sent = b.send(inside(PBX), &invite.answered(487, ""));
-    assert_eq!(sent[1].status(), 487);
+    assert_eq!((sent[1].status(), sent[1].rows("To").len()), (487, 1));
+    b.none(udp(PHONE), &ack("i", &sent[1]));
+    b.pass(5_000);
+    assert_eq!(b.one(udp(PHONE), &cancel("i")), *ok, "also when the INVITE is over");
+    b.pass(32_000);
+    assert_eq!((b.engine.counts(), b.stats(1).transactions.read()), ((0, 0, 0), 0));
 }
 
 #[test]
