@@ -1,6 +1,7 @@
 //! What goes into the engine and what comes out: the whole of its interface with the driver.
 
 use crate::ids::{Flow, InstanceId, Transport};
+use crate::reason::{Drop, Refusal};
 use std::net::SocketAddr;
 
 /// Something that happened.
@@ -108,4 +109,18 @@ pub enum Dest {
         /// UDP or TCP.
         transport: Transport,
     },
+}
+
+/// What became of a message that went no further; for logs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// A request that we refused.
+    Refused {
+        /// Why.
+        why: Refusal,
+        /// On whose behalf, as far as that was known.
+        instance: Option<InstanceId>,
+    },
+    /// A message that nobody was answered.
+    Dropped(Drop),
 }

@@ -4,7 +4,7 @@
 //! response context of RFC 3261 §16.7 is in `context`. Called by the driver, and by the simulation in tests.
 
 use super::config::Config;
-use super::contract::{Input, Output};
+use super::contract::{Input, Output, Verdict};
 use super::learn::Contacts;
 use super::outbox::Outbox;
 use super::shared::Shared;
@@ -13,10 +13,11 @@ use super::tables::Tables;
 use super::transaction::key::Keyer;
 use crate::clock::{Now, Tick};
 use crate::ids::{ConnId, Flow, InstanceId};
-use crate::reason::Drop;
+use crate::reason::{Drop, Refusal};
 use crate::route::snapshot::{Map, Snapshot};
 use crate::sip::edit::Splices;
 use crate::sip::view::{Index, View};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// How often the registries are looked through for what has expired, in milliseconds.
@@ -37,6 +38,7 @@ pub struct Engine {
     pub(super) flows: Map<ConnId, Vec<InstanceId>>,
     sweep_at: Tick,
     followed: Option<u64>,
+    verdict: Cell<Option<Verdict>>,
     reported: [usize; 4],
 }
 
@@ -86,6 +88,7 @@ impl Engine {
             flows: Map::default(),
             sweep_at: Tick(0),
             followed: None,
+            verdict: Cell::new(None),
             reported: [0; 4],
             config,
         }
@@ -94,6 +97,7 @@ impl Engine {
     /// Takes in what happened. Drain [`Self::poll_output`] after it.
     pub fn handle(&mut self, now: Now, input: Input<'_>, snapshot: &Snapshot) {
         let moment = Moment { now, snapshot };
+        self.verdict.set(None);
         match input {
             Input::Message { flow, bytes } => self.on_message(moment, flow, bytes, false),
             Input::HandedOver { flow, bytes } => self.on_message(moment, flow, bytes, true),
@@ -107,6 +111,11 @@ impl Engine {
     /// The next thing to do. Its bytes are valid until the next call of any method.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
         self.out.pop()
+    }
+
+    /// What became of the message that [`Self::handle`] took last, if it went no further.
+    pub fn take_verdict(&self) -> Option<Verdict> {
+        self.verdict.take()
     }
 
     /// When [`Self::handle_timeout`] wants to be called; it may find nothing to do then.
@@ -166,8 +175,14 @@ impl Engine {
         }
     }
 
+    pub(super) fn note_refusal(&self, why: Refusal, instance: Option<InstanceId>) {
+        self.shared.stats.refuse(why);
+        self.verdict.set(Some(Verdict::Refused { why, instance }));
+    }
+
     pub(super) fn discard(&self, why: Drop) {
         self.shared.stats.discard(why);
+        self.verdict.set(Some(Verdict::Dropped(why)));
     }
 
     /// Brings the node's gauges up to date with this shard's tables.

@@ -72,7 +72,7 @@ impl Engine {
         if view.method() == Method::Ack {
             return self.discard(Drop::RefusedAck);
         }
-        self.shared.stats.refuse(why);
+        self.note_refusal(why, None);
         let mut rows = std::mem::take(&mut self.room.rows);
         rows.clear();
         self.write_rows(answer, code, &mut rows);
@@ -117,7 +117,7 @@ impl Engine {
         {
             let answer = self.answer_of(moment, id, why, view.method());
             status = answer.status;
-            self.shared.stats.refuse(why);
+            self.note_refusal(why, Some(server.instance));
             server.stats.refused.inc();
             self.write_rows(&answer, why.kind(), &mut rows);
             let tag = Tag::of(server.key);
