@@ -62,10 +62,10 @@ impl<M: Machine + 'static> Worker<M> {
         }
         if received.peer.port() == 0 {
             // Nobody can be answered there.
-            return stats.lose(Loss::Junk);
+            return self.lose(Loss::Junk, received.peer);
         }
         if !self.admits(socket, received) {
-            return stats.lose(Loss::NewFlows);
+            return self.lose(Loss::NewFlows, received.peer);
         }
         match kind {
             Datagram::Sip => {
@@ -78,12 +78,12 @@ impl<M: Machine + 'static> Worker<M> {
                     stats.keep_alives.inc();
                     let _ = socket.send(&answer, received.local, received.peer);
                 } else {
-                    stats.lose(Loss::Stun);
+                    self.lose(Loss::Stun, received.peer);
                 }
             }
-            Datagram::Junk(Junk::Rtp) => stats.lose(Loss::Rtp),
-            Datagram::Junk(Junk::Dtls) => stats.lose(Loss::Dtls),
-            Datagram::Junk(Junk::Other) => stats.lose(Loss::Junk),
+            Datagram::Junk(Junk::Rtp) => self.lose(Loss::Rtp, received.peer),
+            Datagram::Junk(Junk::Dtls) => self.lose(Loss::Dtls, received.peer),
+            Datagram::Junk(Junk::Other) => self.lose(Loss::Junk, received.peer),
             Datagram::KeepAlive => {}
         }
     }

@@ -76,6 +76,7 @@ impl Front {
             sources: Arc::new(Sources::new(options.limits.sources, options.limits.new_flows)),
             guests: Guests::new(options.limits.connections, options.limits.source_connections),
             post,
+            notes: Arc::default(),
         };
         let mut sites: Vec<_> = (0..workers).map(|shard| Seat::new(Shard(shard), common.boot)).collect();
         let (mut inside, mut told) = (Vec::new(), Vec::new());

@@ -2,7 +2,7 @@
 
 use crate::clock::{Now, Tick};
 use crate::engine::Engine;
-use crate::engine::contract::{Input, Output};
+use crate::engine::contract::{Input, Output, Verdict};
 use crate::route::snapshot::Snapshot;
 
 /// A pure machine that eats inputs and leaves outputs (DESIGN 1).
@@ -11,6 +11,8 @@ pub trait Machine {
     fn handle(&mut self, now: Now, input: Input<'_>, routes: &Snapshot);
     /// The next thing to do.
     fn poll_output(&mut self) -> Option<Output<'_>>;
+    /// What became of the last message, if it went no further.
+    fn take_verdict(&mut self) -> Option<Verdict>;
     /// When it wants [`Self::handle_timeout`] at the latest.
     fn poll_timeout(&mut self) -> Option<Tick>;
     /// Lets timers fire.
@@ -24,6 +26,10 @@ impl Machine for Engine {
 
     fn poll_output(&mut self) -> Option<Output<'_>> {
         Self::poll_output(self)
+    }
+
+    fn take_verdict(&mut self) -> Option<Verdict> {
+        Self::take_verdict(self)
     }
 
     fn poll_timeout(&mut self) -> Option<Tick> {

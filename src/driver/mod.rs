@@ -11,6 +11,7 @@ pub mod front;
 pub mod listeners;
 pub mod machine;
 mod mail;
+mod notes;
 pub mod options;
 mod service;
 mod streams;

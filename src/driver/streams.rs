@@ -98,7 +98,7 @@ impl<M: Machine + 'static> Worker<M> {
         let Ok(local) = stream.local_addr() else { return };
         let place = match self.place(listener, peer) {
             Ok(place) => place,
-            Err(why) => return self.common.stats.lose(why),
+            Err(why) => return self.lose(why, peer),
         };
         self.common.stats.accepted.inc();
         let connection = self.register(listener, local, peer, None, Some(stream));
@@ -130,15 +130,15 @@ impl<M: Machine + 'static> Worker<M> {
     }
 
     fn open(&self, key: PoolKey) -> Result<Rc<Connection>, SendError> {
-        if self.connections.borrow().pool.len() >= self.common.limits.load().pool {
-            self.common.stats.lose(Loss::PoolFull);
-            return Err(SendError::Connect);
-        }
         let (listener, peer) = match key {
             PoolKey::Instance { address, .. } if address.is_ipv4() => (ListenerId::INSIDE_V4, address),
             PoolKey::Instance { address, .. } => (ListenerId::INSIDE_V6, address),
             PoolKey::Reply { listener, address } => (listener, address),
         };
+        if self.connections.borrow().pool.len() >= self.common.limits.load().pool {
+            self.lose(Loss::PoolFull, peer);
+            return Err(SendError::Connect);
+        }
         let local = SocketAddr::new(self.source(peer), 0);
         let connection = self.register(listener, local, peer, Some(key), None);
         self.opening.borrow_mut().push((key, Rc::clone(&connection)));
@@ -217,7 +217,7 @@ impl<M: Machine + 'static> Worker<M> {
         self.connections.borrow_mut().remove(conn.serial(), key);
         self.common.stats.connections.dec();
         if let End::Lost(why) = end {
-            self.common.stats.lose(why);
+            self.lose(why, flow.peer());
         }
         self.deliver(Input::FlowClosed { flow });
         for shard in (0..64).filter(|bit| connection.senders() >> bit & 1 == 1) {

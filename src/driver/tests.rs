@@ -5,7 +5,7 @@ use super::listeners::Wanted;
 use super::machine::Machine;
 use super::options::{InsideOptions, Limits, Options, Site};
 use crate::clock::{Clock, Now, Tick};
-use crate::engine::contract::{Dest, Input, Output, SendError};
+use crate::engine::contract::{Dest, Input, Output, SendError, Verdict};
 use crate::ids::{ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
 use crate::net::admission::Rate;
 use crate::net::counters::{Loss, NetStats};
@@ -114,6 +114,10 @@ impl Machine for Puppet {
             Todo::HandOver(shard, flow) => Output::HandOver { shard, flow, bytes },
             Todo::Close(flow) => Output::Close { flow },
         })
+    }
+
+    fn take_verdict(&mut self) -> Option<Verdict> {
+        None
     }
 
     fn poll_timeout(&mut self) -> Option<Tick> {

@@ -7,6 +7,7 @@
 use super::effects::Failure;
 use super::machine::Machine;
 use super::mail::{Mail, Post};
+use super::notes::Notes;
 use super::options::{Limits, Site};
 use super::service::Ear;
 use super::streams::{Connections, PoolKey};
@@ -14,7 +15,7 @@ use crate::clock::{Clock, Tick};
 use crate::engine::contract::Input;
 use crate::ids::{Flow, ListenerId, Shard, Transport};
 use crate::net::admission::{Recent, Sources};
-use crate::net::counters::NetStats;
+use crate::net::counters::{Loss, NetStats};
 use crate::net::guests::Guests;
 use crate::net::stream::{Connection, Receiver};
 use crate::net::udp::UdpSocket;
@@ -22,6 +23,7 @@ use crate::route::cell::Reader;
 use crate::route::snapshot::Map;
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
@@ -39,6 +41,7 @@ pub(super) struct Common {
     pub(super) sources: Arc<Sources>,
     pub(super) guests: Arc<Guests>,
     pub(super) post: Post,
+    pub(super) notes: Arc<Notes>,
 }
 
 /// One worker, inside its thread.
@@ -104,6 +107,9 @@ impl<M: Machine + 'static> Worker<M> {
         let routes = routes.load();
         let mut machine = self.machine.borrow_mut();
         machine.handle(now, input, routes);
+        if let Some(verdict) = machine.take_verdict() {
+            self.common.notes.verdict(verdict, &input, now.tick);
+        }
         self.carry_out(&mut *machine);
         // A failed send makes the engine try the next target or give up: this ends.
         loop {
@@ -111,6 +117,12 @@ impl<M: Machine + 'static> Worker<M> {
             machine.handle(now, Input::SendFailed { ticket, why }, routes);
             self.carry_out(&mut *machine);
         }
+    }
+
+    /// Counts what went no further, and says so.
+    pub(super) fn lose(&self, why: Loss, peer: SocketAddr) {
+        self.common.stats.lose(why);
+        self.common.notes.loss(why, peer, self.common.clock.now().tick);
     }
 
     /// Lets due timers fire.
