@@ -168,7 +168,8 @@ fn by_default<'a>(snapshot: &'a Snapshot, proxy: &Proxy, host: &str, answer: &mu
 fn web(snapshot: &Snapshot, proxy: &Proxy, host: &str, path: &str, now_unix: u64, answer: &mut Answer) {
     let mut found = snapshot.resolve_host(proxy, host.as_bytes(), now_unix);
     let mut named = host;
-    if found == Host::Proxy {
+    let by_path = found == Host::Proxy;
+    if by_path {
         let label = path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
         if label.is_empty() {
             let status = if proxy.redirection_url.is_some() { 302 } else { 200 };
@@ -193,19 +194,20 @@ fn web(snapshot: &Snapshot, proxy: &Proxy, host: &str, path: &str, now_unix: u64
         answer.steps.push("the browser gets the maintenance page, 503".into());
         return;
     }
-    match &instance.web {
-        Some(web) if web.service != WebService::Off => {
-            let url = format!("{}://{}:{}", if web.tls { "https" } else { "http" }, web.host, web.port);
-            answer.steps.push(format!("it is forwarded to {url}"));
-            answer.web = Some(url);
-        }
-        _ => refuse(
-            answer,
-            Rule::NoWeb,
-            Some(404),
-            format!("{} has no web side that is switched on: 404", instance.name),
-        ),
+    let Some(web) = instance.web.as_ref().filter(|web| web.service != WebService::Off) else {
+        let name = &instance.name;
+        refuse(answer, Rule::WebOff, Some(404), format!("{name} has no web side that is switched on: 404"));
+        return;
+    };
+    let mut inside = path.trim_start_matches('/').split(['/', '?']).skip(usize::from(by_path));
+    if web.service == WebService::Rest && inside.next() != Some("services") {
+        let name = &instance.name;
+        refuse(answer, Rule::RestOnly, Some(403), format!("of {name} only …/services is served: 403"));
+        return;
     }
+    let url = format!("{}://{}:{}", if web.tls { "https" } else { "http" }, web.host, web.port);
+    answer.steps.push(format!("it is forwarded to {url}"));
+    answer.web = Some(url);
 }
 
 fn found_instance<'a>(
@@ -418,8 +420,22 @@ mod tests {
         }
         let answer = ask(&snapshot, &browse("front.pbx.example", "/"));
         assert_eq!((answer.rule, answer.status), (Rule::ProxyItself, Some(302)));
-        assert_eq!(ask(&snapshot, &browse("beta.pbx.example", "/")).rule, Rule::NoWeb);
+        assert_eq!(ask(&snapshot, &browse("beta.pbx.example", "/")).rule, Rule::WebOff);
         assert_eq!(ask(&snapshot, &browse("front.pbx.example", "/nobody")).rule, Rule::UnknownInstance);
+    }
+
+    // R82
+    #[test]
+    fn rest_only_is_what_lies_under_services() {
+        let snapshot = snapshot(|acme, _| acme.web.as_mut().unwrap().service = WebService::Rest);
+        for (host, path, rule) in [
+            ("acme.pbx.example", "/services/x", Rule::Forwarded),
+            ("acme.pbx.example", "/ui", Rule::RestOnly),
+            ("front.pbx.example", "/acme/services?x", Rule::Forwarded),
+            ("front.pbx.example", "/acme/", Rule::RestOnly),
+        ] {
+            assert_eq!(ask(&snapshot, &browse(host, path)).rule, rule, "{host}{path}");
+        }
     }
 
     // R7

@@ -203,5 +203,7 @@ pub enum Rule {
     /// The instance has no target that could serve.
     NoTarget,
     /// The instance has no web side, or it is switched off.
-    NoWeb,
+    WebOff,
+    /// Only `…/services` of the instance's web side is served.
+    RestOnly,
 }

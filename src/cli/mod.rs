@@ -90,6 +90,11 @@ pub struct With<A: clap::Args> {
 
 /// Start a node.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes:
+  0    ended by a signal, everything in time
+  64   the configuration is not valid
+  69   something it needs is missing: an address, the data directory, a file
+  130  ended by a second signal, at once")]
 pub struct Run {
     /// Bootstrap file; without it, built-in defaults
     #[arg(long, env = "NANTUCKET_CONFIG", hide_env_values = true, value_name = "FILE")]

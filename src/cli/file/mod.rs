@@ -102,7 +102,8 @@ impl Source {
         let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(usize::MAX);
         let mut text = String::new();
         match handler.render_report(&mut text, report.as_ref()) {
-            Ok(()) => text,
+            // The cross in front of the head is for programs that print no `error:` of their own.
+            Ok(()) => text.strip_prefix("  × ").map_or_else(|| text.clone(), str::to_owned),
             Err(_) => format!("{head}\n"),
         }
     }
