@@ -48,15 +48,15 @@ pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, pe
         },
     };
     let ends = (peer, local);
-    let front = Front::new(Arc::clone(&shared), door.id, door.tls.is_some(), sni, ends, Arc::clone(&pulse));
+    let held = (Arc::clone(&pulse), place);
+    let front = Arc::new(Front::new(Arc::clone(&shared), door.id, door.tls.is_some(), sni, ends, held));
     let stop = &door.stop;
     if h2 {
-        h2_connection(Arc::new(front), Stream::new(wire, None, pulse), stop).await;
+        h2_connection(front, Stream::new(wire, None, pulse), stop).await;
     } else {
         let framing = Framing::new(shared.config.target_bytes + METHOD_AND_VERSION, shared.config.field_bytes);
-        h1_connection(Arc::new(front), Stream::new(wire, Some(framing), pulse), stop).await;
+        h1_connection(front, Stream::new(wire, Some(framing), pulse), stop).await;
     }
-    drop(place);
 }
 
 /// Room in a request line beside the target.
@@ -107,7 +107,7 @@ async fn plain_on_tls(error: &io::Error, mut tcp: TcpStream, patience: Duration)
 async fn h1_connection(front: Arc<Front>, stream: Stream, stop: &CancellationToken) {
     let shared = Arc::clone(&front.shared);
     let pulse = Arc::clone(&front.pulse);
-    let service = service_fn(move |request| serve(Arc::clone(&front), request));
+    let service = service_fn(|request| serve(Arc::clone(&front), request));
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(H1_BUFFER)
@@ -135,7 +135,6 @@ async fn h1_connection(front: Arc<Front>, stream: Stream, stop: &CancellationTok
     // `None`: the stream went into a tunnel.
     let Some(parts) = connection.into_parts() else { return };
     let mut stream = parts.io.into_inner();
-    drop(parts.service);
     stream.stop_watching();
     let goodbye = async {
         if let Some(why) = why {

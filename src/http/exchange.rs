@@ -64,7 +64,8 @@ pub(super) async fn run(
         upgrade.ask(&mut parts);
     }
     let call = Call { front, upstream: &upstream, upgrade: upgrade.is_some() };
-    let (mut lease, response, progress) = call.send(parts, upload).await.map_err(refuse)?;
+    let Sent { mut lease, response, uploading } = call.send(parts, upload).await.map_err(refuse)?;
+    tracing::debug!(instance = &*instance.name, status = response.status().as_u16(), "http");
 
     let outside = Outside {
         scheme: way.scheme,
@@ -80,7 +81,7 @@ pub(super) async fn run(
     }
     let (mut parts, incoming) = response.into_parts();
     outside.apply(&mut parts).map_err(refuse)?;
-    if progress.as_ref().is_some_and(|p| !p.is_done()) {
+    if uploading {
         // The request is still going out while the answer comes in: both must be able to go on
         // when the client reads nothing for a while.
         lease.detach();
@@ -135,7 +136,13 @@ struct Call<'a> {
     upgrade: bool,
 }
 
-type Sent = (Lease, Response<Incoming>, Option<Arc<Progress>>);
+/// A request that was answered.
+struct Sent {
+    lease: Lease,
+    response: Response<Incoming>,
+    /// Whether its body is still going out.
+    uploading: bool,
+}
 
 impl Call<'_> {
     async fn send(&self, mut parts: Parts, mut upload: Upload) -> Result<Sent, HttpRefusal> {
@@ -146,37 +153,36 @@ impl Call<'_> {
             // hyper leaves out a body of unknown length where the method mostly has none.
             parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let mut again = (progress.is_none() && parts.method.is_idempotent() && !self.upgrade).then(|| parts.clone());
+        let mut lease = self.lease().await.map_err(|error| refusal_of(&error))?;
+        let repeatable = lease.is_reused() && progress.is_none() && parts.method.is_idempotent();
+        let mut again = repeatable.then(|| parts.clone());
         let mut request = request(parts, upload, word.as_ref());
         let mut first = true;
         loop {
-            let lease = if first { self.lease().await } else { self.open().await };
-            let mut lease = lease.map_err(|error| refusal_of(&error))?;
-            match lease.send(request, config.answer, progress.as_deref()).await {
-                None => return Err(fault(progress.as_ref()).unwrap_or(HttpRefusal::InstanceTimeout)),
+            let mut failed = match lease.send(request, config.answer, progress.as_deref()).await {
                 Some(Ok(response)) => {
-                    if let Some(word) = &word {
-                        word.say(false);
-                    }
-                    return Ok((lease, response, progress));
+                    let unwanted = word.is_some_and(|word| word.hold());
+                    let upload = progress.filter(|progress| !unwanted && !progress.is_done());
+                    return Ok(Sent { lease, response, uploading: upload.is_some() });
                 }
-                Some(Err(mut failed)) => {
-                    if let Some(why) = fault(progress.as_ref()) {
-                        return Err(why);
-                    }
-                    // HT09: again only where no byte was sent, or once where it is idempotent, and
-                    // only if it was a kept connection that let us down.
-                    let unsent = failed.take_message();
-                    let lost = lease.is_reused() && lost_connection(failed.error());
-                    request = match (unsent, again.take()) {
-                        (Some(message), _) if first => message,
-                        (None, Some(parts)) if first && lost => self::request(parts, Upload::none(), None),
-                        _ => return Err(bad_answer(failed.error())),
-                    };
-                    first = false;
-                    self.front.shared.stats.retries.inc();
-                }
+                Some(Err(failed)) => failed,
+                None => return Err(fault(progress.as_ref()).unwrap_or(HttpRefusal::InstanceTimeout)),
+            };
+            if let Some(why) = fault(progress.as_ref()) {
+                return Err(why);
             }
+            // HT09: again only where no byte was sent, or once where it is idempotent and it was a
+            // kept connection that let us down.
+            request = match (failed.take_message(), again.take()) {
+                (Some(message), _) if first => message,
+                (None, Some(parts)) if first && lost_connection(failed.error()) => {
+                    self::request(parts, Upload::none(), None)
+                }
+                _ => return Err(bad_answer(failed.error())),
+            };
+            first = false;
+            self.front.shared.stats.retries.inc();
+            lease = self.open().await.map_err(|error| refusal_of(&error))?;
         }
     }
 
@@ -214,7 +220,7 @@ fn request(parts: Parts, upload: Upload, word: Option<&Word>) -> Request<Upload>
         let word = word.clone();
         hyper::ext::on_informational(&mut request, move |response| {
             if response.status() == StatusCode::CONTINUE {
-                word.say(true);
+                word.go_on();
             }
         });
     }

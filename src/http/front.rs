@@ -1,5 +1,6 @@
 //! What is known of a client's connection, made once and read by every request on it.
 
+use super::admission::Place;
 use super::pulse::Pulse;
 use super::request::put_value;
 use super::server::Shared;
@@ -22,6 +23,8 @@ pub(super) struct Front {
     /// The address it came to.
     pub local: IpAddr,
     pub pulse: Arc<Pulse>,
+    /// Its place among the connections: a tunnel takes it along.
+    _place: Place,
     forwarded_for: HeaderValue,
     /// `for=…`
     forwarded_element: Box<str>,
@@ -34,7 +37,7 @@ impl Front {
         secure: bool,
         sni: Option<Box<str>>,
         (peer, local): (SocketAddr, SocketAddr),
-        pulse: Arc<Pulse>,
+        (pulse, place): (Arc<Pulse>, Place),
     ) -> Self {
         let (peer, local) = (peer.ip().to_canonical(), local.ip().to_canonical());
         let text = peer.to_string();
@@ -55,6 +58,7 @@ impl Front {
             peer,
             local,
             pulse,
+            _place: place,
             forwarded_for: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
             forwarded_element: String::from_utf8_lossy(&element).into(),
         }

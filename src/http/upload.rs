@@ -49,14 +49,13 @@ pub(super) enum Stopped {
     Slow,
     #[error("the client's body broke off: {0}")]
     Broken(hyper::Error),
-    #[error("the instance does not want the body")]
-    Unwanted,
 }
 
 /// The instance's word on `Expect: 100-continue`.
 struct Consent {
     word: oneshot::Receiver<bool>,
     patience: Pin<Box<Sleep>>,
+    refused: bool,
 }
 
 /// The other end of a [`Consent`].
@@ -86,12 +85,21 @@ impl Progress {
 }
 
 impl Word {
-    /// Tells the waiting body to go on, or that it is not wanted.
-    pub(super) fn say(&self, go_on: bool) {
-        if let Some(sender) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    /// Tells the waiting body to go on. Without effect if it went on by itself.
+    pub(super) fn go_on(&self) {
+        if let Some(sender) = self.take() {
             // The body may be gone already.
-            let _ = sender.send(go_on);
+            let _ = sender.send(true);
         }
+    }
+
+    /// Tells the body that it is not wanted; true if it had not begun.
+    pub(super) fn hold(&self) -> bool {
+        self.take().is_some_and(|sender| sender.send(false).is_ok())
+    }
+
+    fn take(&self) -> Option<oneshot::Sender<bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -117,7 +125,7 @@ impl Upload {
     pub(super) fn expect(&mut self, patience: Duration) -> Option<Word> {
         let flow = self.0.as_mut()?;
         let (sender, word) = oneshot::channel();
-        flow.consent = Some(Consent { word, patience: Box::pin(sleep(patience)) });
+        flow.consent = Some(Consent { word, patience: Box::pin(sleep(patience)), refused: false });
         Some(Word(Arc::new(Mutex::new(Some(sender)))))
     }
 
@@ -150,11 +158,18 @@ impl Body for Upload {
 impl Flow {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Stopped>>> {
         if let Some(consent) = &mut self.consent {
-            match (Pin::new(&mut consent.word).poll(cx), consent.patience.as_mut().poll(cx)) {
-                (Poll::Ready(Ok(true)), _) | (Poll::Pending, Poll::Ready(())) => self.consent = None,
-                (Poll::Ready(_), _) => return Poll::Ready(Some(Err(Stopped::Unwanted))),
-                (Poll::Pending, Poll::Pending) => return Poll::Pending,
+            if !consent.refused {
+                match (Pin::new(&mut consent.word).poll(cx), consent.patience.as_mut().poll(cx)) {
+                    (Poll::Ready(Ok(true)), _) | (Poll::Pending, Poll::Ready(())) => {}
+                    (Poll::Ready(_), _) => consent.refused = true,
+                    (Poll::Pending, Poll::Pending) => return Poll::Pending,
+                }
             }
+            if consent.refused {
+                // The answer is on its way back; the connection ends with it.
+                return Poll::Pending;
+            }
+            self.consent = None;
         }
         let next = match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(next) => next,

@@ -100,6 +100,51 @@ async fn refusals_are_answers_of_their_stream_only() {
     assert_eq!(client.send_request(trace).await.unwrap().status(), 405);
 }
 
+#[tokio::test]
+async fn fields_have_a_limit() {
+    // HT12
+    let upstream = Upstream::echo().await;
+    let world = World::new([instance(1, "acme", upstream.address)]);
+    let mut client = client::<Empty<Bytes>>(&world).await;
+    let request = |length: usize| {
+        let request = Request::get("https://acme.pbx.example/").header("x-long", "a".repeat(length));
+        request.body(Empty::<Bytes>::new()).unwrap()
+    };
+    assert_eq!(client.send_request(request(40_000)).await.unwrap().status(), 200);
+    assert_eq!(client.send_request(request(60_000)).await.unwrap().status(), 431);
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn the_end_of_the_server_is_announced() {
+    let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let slow = Upstream::new(move |mut peer| {
+        let (started, mut wait) = (started.clone(), wait.clone());
+        async move {
+            peer.head().await.unwrap();
+            started.send(()).unwrap();
+            wait.wait_for(|go| *go).await.unwrap();
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            peer.ended().await;
+        }
+    })
+    .await;
+    let world = World::new([instance(1, "acme", slow.address)]);
+    let mut raw = Raw::new(&world).await;
+    raw.send(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(GET))).await;
+    starts.recv().await.unwrap();
+    let server = world.server.clone();
+    let end = tokio::spawn(async move { server.drain(std::time::Duration::from_secs(30)).await });
+    assert_eq!(raw.next().await.0, GOAWAY);
+    go.send(true).unwrap();
+    let mut kinds = vec![raw.next().await.0, raw.next().await.0];
+    kinds.sort_unstable();
+    assert_eq!(kinds, [HEADERS, GOAWAY], "the answer, and the last stream's number");
+    end.await.unwrap();
+    raw.0.read_to_end(&mut Vec::new()).await.unwrap();
+}
+
 /// Fields as literals without indexing and without Huffman codes: whatever they are.
 fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut block = Vec::new();
@@ -122,11 +167,18 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+type Fields<'a> = &'a [(&'a [u8], &'a [u8])];
+
+const GET: Fields<'static> =
+    &[(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/"), (b":authority", b"acme.pbx.example")];
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -153,6 +205,9 @@ impl Raw {
             self.0.read_exact(&mut head).await.unwrap();
             let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
             self.0.read_exact(&mut payload).await.unwrap();
+            if head[3] == PING && head[4] & ACK == 0 {
+                self.send(&frame(PING, ACK, 0, &payload)).await;
+            }
             if matches!(head[3], HEADERS | RST_STREAM | GOAWAY) {
                 return (head[3], payload);
             }
@@ -165,9 +220,7 @@ async fn malformed_streams_are_reset_and_go_nowhere() {
     // HT11
     let upstream = Upstream::echo().await;
     let world = World::new([instance(1, "acme", upstream.address)]);
-    type Fields<'a> = &'a [(&'a [u8], &'a [u8])];
-    let good: Fields =
-        &[(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/"), (b":authority", b"acme.pbx.example")];
+    let good = GET;
     let malformed: &[Fields] = &[
         &[(b"Upper", b"x")],
         &[(b"nul", b"a\0b")],

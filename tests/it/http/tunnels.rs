@@ -257,6 +257,25 @@ async fn tunnels_end_with_their_own_instance_only() {
 }
 
 #[tokio::test]
+async fn a_tunnel_is_a_connection_and_ends_with_the_server() {
+    // HT18
+    let upstream = echoing().await;
+    let config = Config { per_source: 2, ..Config::default() };
+    let world = World::with(config, [instance(1, "acme", upstream.address)], |_| {});
+    let (mut one, mut two) = (tunnel(&world).await, tunnel(&world).await);
+    Peer::connect(world.plain).await.ended().await;
+    assert_eq!((world.stats.connections.read(), world.stats.refused_source.read()), (2, 1));
+    let server = world.server.clone();
+    let end = tokio::spawn(async move { server.drain(Duration::from_secs(30)).await });
+    for client in [&mut one, &mut two] {
+        assert_eq!(client.rest().await, [0x88, 2, 0x03, 0xf4]);
+    }
+    drop((one, two));
+    end.await.unwrap();
+    assert_eq!((world.stats.connections.read(), world.stats.tunnels_closed.read()), (0, 2));
+}
+
+#[tokio::test]
 async fn too_many_tunnels_for_a_smaller_limit_are_told_to_come_back() {
     // HT18
     let upstream = echoing().await;
