@@ -9,7 +9,10 @@ mod common;
 use common::line::Line;
 use common::{Hop, NOW, in_dialog, invite, register, to_phone};
 use nantucket::engine::token::{Keyring, Token};
-use nantucket::ids::{Flow, InstanceId};
+use nantucket::ids::{Flow, InstanceId, ProxyId};
+use nantucket::route::cell::Cell;
+use nantucket::route::select::{self, Targets};
+use nantucket::route::snapshot::Host;
 use nantucket::sip::check;
 use nantucket::sip::limits::Limits;
 use nantucket::sip::view::{Index, View};
@@ -60,6 +63,24 @@ fn reading_and_judging_a_message_allocates_nothing() {
         }
     });
     assert_eq!(counted, 0);
+}
+
+#[test]
+fn finding_an_instance_and_its_target_allocates_nothing() {
+    let cell = Cell::new(common::snapshot(1_000));
+    let mut reader = cell.reader();
+    let found = count(|| {
+        let snapshot = reader.load();
+        let proxy = snapshot.proxy_by_id(ProxyId(1)).unwrap();
+        for host in [&b"T500"[..], b"t500.PBX.example.", b"pbx.example", b"192.0.2.1", b"nobody", &[b'x'; 300]] {
+            let Host::Instance { index, .. } = snapshot.resolve_host(proxy, host, NOW) else { continue };
+            let mut order = Targets::default();
+            select::targets(snapshot.instance(index).unwrap(), 7, &mut order);
+            assert_eq!(order.len(), 1);
+        }
+        assert!(matches!(snapshot.resolve_label(proxy, b"t7", NOW), Host::Instance { .. }));
+    });
+    assert_eq!(found, 0);
 }
 
 #[test]

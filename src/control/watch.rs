@@ -75,6 +75,8 @@ pub struct Watch {
     saved_at: Tick,
     /// The problems logged last.
     logged: Vec<Problem>,
+    /// The revision of the store compiled last, served or not.
+    tried: Option<u64>,
 }
 
 /// Neither store nor last good table.
@@ -92,8 +94,8 @@ impl Watch {
     pub fn new(wiring: Wiring) -> Self {
         let Wiring { rows, cell, handles, status, clock, lookup, last_good, on_change } = wiring;
         let (names, path) = (Names::new(lookup), last_good);
-        let (unsaved, saving, saved_at, logged) = (None, None, Tick(0), Vec::new());
-        Self { rows, cell, handles, status, clock, names, path, on_change, unsaved, saving, saved_at, logged }
+        let (unsaved, saving, saved_at, logged, tried) = (None, None, Tick(0), Vec::new(), None);
+        Self { rows, cell, handles, status, clock, names, path, on_change, unsaved, saving, saved_at, logged, tried }
     }
 
     /// Serves the first table: the store's, or the last good one when the store is away (R76). When it
@@ -171,12 +173,14 @@ impl Watch {
                 Some(Problem::new(STORE, "", Code::TableOlder, reason))
             }
             Ok(revision) => {
-                if revision != had.revision || had.source != Source::Store || news {
+                if self.tried != Some(revision) || news {
                     let (table, unreadable) = self.rows.table();
                     self.serve(Arc::new(table), unreadable, Source::Store).await;
                     return true;
                 }
-                self.status.update(|served| served.fresh_at = self.clock.now().unix);
+                if had.source == Source::Store && had.revision == revision {
+                    self.status.update(|served| served.fresh_at = self.clock.now().unix);
+                }
                 None
             }
             Err(error) => Some(away(&error)),
@@ -207,6 +211,9 @@ impl Watch {
 
     async fn serve(&mut self, table: Arc<Table>, mut problems: Vec<Problem>, source: Source) {
         let began = self.clock.now();
+        if source == Source::Store {
+            self.tried = Some(table.revision);
+        }
         let (snapshot, found) = self.compile(Arc::clone(&table)).await;
         let compile_ms = self.clock.now().tick.since(began.tick);
         problems.extend(found);

@@ -221,6 +221,28 @@ async fn without_its_store_a_node_serves_the_last_good_table() {
     assert!(error.contains("gone") && error.contains("damaged"), "{error}");
 }
 
+#[tokio::test]
+async fn nothing_is_compiled_twice() {
+    // R74
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::sqlite(folder.path());
+    world.make(vec![create("one")]).await;
+    let mut watch = world.watch.take().unwrap();
+    watch.start().await.unwrap();
+    assert!(!watch.follow(false).await, "the start served it");
+    world.make(vec![create("two")]).await;
+    assert!(watch.follow(false).await);
+    assert!(!watch.follow(false).await);
+    let broken = serde_json::json!({ "row": testing::instance(1, "a_b"), "next": 2 }).to_string();
+    let mut commit = write("instance/0000000001", Some(&broken));
+    commit.write.push(("instance/0000000002".into(), None));
+    world.store.commit(commit).await.unwrap();
+    assert!(watch.follow(false).await);
+    assert!(!watch.follow(false).await, "a refused table is not tried again and again");
+    assert_eq!(world.cell.load().instances.len(), 2);
+    assert!(watch.follow(true).await, "unless a host name stands for something else now");
+}
+
 /// A store that can be taken away and given back, or rolled back.
 struct Moody {
     inner: Sqlite,
