@@ -79,7 +79,7 @@ impl Engine {
     pub fn new(config: Config, shared: Arc<Shared>) -> Self {
         let mut rng = fastrand::Rng::with_seed(config.seed);
         Self {
-            keyer: Keyer::new(&mut rng),
+            keyer: Keyer::new(&mut rng, shared.registry.dialogs.clone()),
             tables: Tables::new(config.transactions),
             rng,
             shared,

@@ -26,6 +26,8 @@ pub struct Overflow;
 #[derive(Default)]
 pub struct Registry {
     rooms: DashMap<InstanceId, Arc<Room>, RandomState>,
+    /// What every shard makes a [`DialogKey`] with.
+    pub dialogs: foldhash::quality::RandomState,
 }
 
 /// What is known of one instance.

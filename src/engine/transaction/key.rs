@@ -6,7 +6,7 @@
 use crate::engine::registry::DialogKey;
 use crate::sip::method::Method;
 use crate::sip::view::View;
-use foldhash::quality::FixedState;
+use foldhash::quality::{FixedState, RandomState};
 use std::hash::{BuildHasher, Hasher};
 
 /// Identifies a server transaction.
@@ -24,12 +24,14 @@ impl Key {
 pub struct Keyer {
     high: FixedState,
     low: FixedState,
+    dialogs: RandomState,
 }
 
 impl Keyer {
-    /// A keyer with seeds drawn from `rng`.
-    pub fn new(rng: &mut fastrand::Rng) -> Self {
-        Self { high: FixedState::with_seed(rng.u64(..)), low: FixedState::with_seed(rng.u64(..)) }
+    /// A keyer with seeds drawn from `rng`. Transactions are a shard's own; the two ends of a dialog may
+    /// meet different shards, so `dialogs` is the same for all of them.
+    pub fn new(rng: &mut fastrand::Rng, dialogs: RandomState) -> Self {
+        Self { high: FixedState::with_seed(rng.u64(..)), low: FixedState::with_seed(rng.u64(..)), dialogs }
     }
 
     /// The transaction of a request. An ACK has the key of its INVITE; a CANCEL has one of its own. `None`
@@ -73,19 +75,17 @@ impl Keyer {
     /// The dialog of a message with both tags, the same in both directions.
     pub fn dialog(&self, message: &View<'_>) -> Option<DialogKey> {
         let (from, to) = (message.from().ok()?, message.to().ok()?);
-        let (one, other) = (self.hash(from.tag()?), self.hash(to.tag()?));
-        let mut hash = self.high.build_hasher();
+        let tag = |tag: &[u8]| {
+            let mut hash = self.dialogs.build_hasher();
+            hash.write(tag);
+            hash.finish()
+        };
+        let (one, other) = (tag(from.tag()?), tag(to.tag()?));
+        let mut hash = self.dialogs.build_hasher();
         part(&mut hash, message.call_id());
         hash.write_u64(one.min(other));
         hash.write_u64(one.max(other));
         Some(DialogKey(hash.finish()))
-    }
-
-    /// A hash of some bytes, of use in this process only.
-    pub fn hash(&self, bytes: &[u8]) -> u64 {
-        let mut hash = self.high.build_hasher();
-        hash.write(bytes);
-        hash.finish()
     }
 
     /// A hash of a sent-by: host in any case, and port.
@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn keyer() -> Keyer {
-        Keyer::new(&mut fastrand::Rng::with_seed(1))
+        Keyer::new(&mut fastrand::Rng::with_seed(1), RandomState::default())
     }
 
     #[test]
@@ -185,5 +185,17 @@ mod tests {
         assert_eq!(dialog("tag=1", ";tag=2"), dialog("tag=2", ";tag=1"));
         assert_ne!(dialog("tag=1", ";tag=2"), dialog("tag=1", ";tag=3"));
         assert_eq!(dialog("tag=1", ""), None);
+    }
+
+    #[test]
+    fn a_dialog_is_the_same_at_every_shard() {
+        let dialogs = RandomState::default();
+        let text = message("BYE", "SIP/2.0/UDP h;branch=z9hG4bK1", "").replace("To: <sip:b@c>", "To: <sip:b@c>;tag=2");
+        let [one, other] = [1, 2].map(|seed| {
+            let keyer = Keyer::new(&mut fastrand::Rng::with_seed(seed), dialogs.clone());
+            with(&text, |view| (keyer.of(view), keyer.dialog(view)))
+        });
+        assert_ne!(one.0, other.0, "the seeds differ");
+        assert!(one.1.is_some() && one.1 == other.1);
     }
 }
