@@ -9,7 +9,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => nantucket::app::run(run.config, run.data_dir),
-        Command::Demo(_) => ExitCode::FAILURE,
+        Command::Demo(args) => nantucket::demo::run(&args),
         Command::Client(client) => match client.execute() {
             Ok(shown) => print(&shown),
             Err(failure) => {

@@ -78,6 +78,7 @@ impl Node {
     async fn phone(&self, user: &str, domain: &str, transport: Transport) -> Phone {
         let address = self.address(if transport == Transport::Udp { "sip-udp" } else { "sip-tcp" });
         let setup = phone::Setup {
+            name: user.into(),
             account: Account { user: user.into(), domain: domain.into(), password: format!("secret of {user}") },
             ip: address.ip(),
             proxy: Peer { transport, address },

@@ -58,6 +58,7 @@ impl Stage {
     async fn phone(&self, user: &str, transport: Transport) -> Phone {
         let bound = self.plane.front.bound().iter().find(|bound| bound.wanted.transport == transport).unwrap();
         let setup = phone::Setup {
+            name: user.into(),
             account: Account { user: user.into(), domain: NAME.into(), password: format!("secret of {user}") },
             ip: bound.address.ip(),
             proxy: Peer { transport, address: bound.address },

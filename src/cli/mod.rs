@@ -39,7 +39,7 @@ pub enum Command {
     /// Start a node: front and control plane in one process
     Run(Run),
     /// Show everything at work: two instances with built-in PBXs, phones that call, changes while they do
-    Demo(Demo),
+    Demo(crate::demo::Args),
     /// Everything else.
     #[command(flatten)]
     Client(Box<Client>),
@@ -102,17 +102,6 @@ pub struct Run {
     /// Where table, keys, certificate and token are kept
     #[arg(long, env = "NANTUCKET_DATA_DIR", hide_env_values = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-}
-
-/// Show everything at work.
-#[derive(Debug, clap::Args)]
-pub struct Demo {
-    /// Stop after the first round: exit code 0 if everything worked, else 1
-    #[arg(long)]
-    pub once: bool,
-    /// Print lines even on a terminal
-    #[arg(long)]
-    pub plain: bool,
 }
 
 impl Client {

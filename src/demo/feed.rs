@@ -26,8 +26,6 @@ pub enum Outcome {
     Passed(u64),
     /// Not as it should be.
     Failed(String),
-    /// Could not be tried, because one before it failed.
-    Skipped,
 }
 
 /// One assertion.
@@ -61,7 +59,7 @@ pub struct Rung {
 pub struct Verdict {
     /// Steps that passed.
     pub passed: usize,
-    /// Steps that failed or could not be tried.
+    /// Steps that did not.
     pub failed: usize,
 }
 
@@ -89,6 +87,14 @@ pub struct Story {
     pub gentle: (u64, u64),
     /// Private addresses that a phone was shown (R8).
     pub leaks: Vec<String>,
+}
+
+impl Story {
+    /// What went wrong, and the verdict: what stays on the screen after the view is gone.
+    pub fn lines(&self) -> Vec<String> {
+        let failed = self.steps.iter().filter(|step| !matches!(step.outcome, Outcome::Passed(_)));
+        failed.map(plain_line).chain(self.verdict.map(verdict_line)).collect()
+    }
 }
 
 /// The feed.
@@ -176,8 +182,7 @@ impl Feed {
             story.verdict = Some(verdict);
             verdict
         };
-        let word = if verdict.good() { "PASS" } else { "FAIL" };
-        self.say(&format!("{word}  {} ok, {} failed", verdict.passed, verdict.failed));
+        self.say(&verdict_line(verdict));
         verdict
     }
 
@@ -227,13 +232,17 @@ impl Feed {
     }
 }
 
+fn verdict_line(verdict: Verdict) -> String {
+    let word = if verdict.good() { "PASS" } else { "FAIL" };
+    format!("{word}  {} ok, {} failed", verdict.passed, verdict.failed)
+}
+
 /// A step as a line for logs and pipes.
 fn plain_line(step: &Step) -> String {
     match &step.outcome {
         Outcome::Running => format!("....  {:<4} {}", step.rule, step.what),
         Outcome::Passed(ms) => format!("ok    {:<4} {} ({ms} ms)", step.rule, step.what),
         Outcome::Failed(why) => format!("FAIL  {:<4} {}: {why}", step.rule, step.what),
-        Outcome::Skipped => format!("skip  {:<4} {}", step.rule, step.what),
     }
 }
 
@@ -260,7 +269,7 @@ mod tests {
         let feed = feed();
         feed.begin();
         assert!(!feed.end().good(), "nothing tried is not good");
-        for outcome in [Outcome::Passed(1), Outcome::Skipped, Outcome::Failed("no".into()), Outcome::Passed(2)] {
+        for outcome in [Outcome::Passed(1), Outcome::Running, Outcome::Failed("no".into()), Outcome::Passed(2)] {
             feed.step("R1", "x");
             feed.done(outcome);
         }

@@ -116,6 +116,16 @@ impl Socket {
         }
         Err("closed".into())
     }
+
+    /// Waits for the other side to close, and gives its code (RFC 6455 §7.4).
+    pub async fn closed(&mut self) -> Result<u16, String> {
+        while let Some(message) = self.stream.next().await {
+            if let Message::Close(frame) = message.map_err(|error| error.to_string())? {
+                return frame.map(|frame| frame.code.into()).ok_or_else(|| "closed without a code".into());
+            }
+        }
+        Err("ended without a close".into())
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ async fn pbx_at(ip: &str) -> Pbx {
 
 async fn phone(pbx: &Pbx, user: &str, transport: Transport, algorithms: &[Algorithm]) -> Phone {
     let setup = phone::Setup {
+        name: "phone".into(),
         account: Account { user: user.into(), domain: "harbor".into(), password: format!("secret of {user}") },
         ip: pbx.address().ip(),
         proxy: Peer { transport, address: pbx.address() },
@@ -65,6 +66,7 @@ async fn phones_register_with_the_first_hash_they_know() {
 async fn a_wrong_password_is_challenged_once_more_and_refused() {
     let pbx = pbx().await;
     let setup = phone::Setup {
+        name: "phone".into(),
         account: Account { user: "alice".into(), domain: "harbor".into(), password: "guess".into() },
         ip: "127.0.0.1".parse().unwrap(),
         proxy: Peer { transport: Transport::Udp, address: pbx.address() },

@@ -28,6 +28,8 @@ const QUEUE: usize = 16;
 
 /// What a phone is made from.
 pub struct Setup {
+    /// Its name in the tap.
+    pub name: String,
     /// Whose it is.
     pub account: Account,
     /// The address it uses.
@@ -76,8 +78,8 @@ impl Phone {
     pub async fn start(setup: Setup) -> io::Result<Self> {
         let streams = setup.proxy.transport.is_reliable();
         let bind = Bind { address: SocketAddr::new(setup.ip, 0), udp: !streams, tcp: streams };
-        let name = setup.account.user.clone();
-        let (endpoint, inbox) = Endpoint::open(Config { name, bind, seed: setup.seed, tap: setup.tap }).await?;
+        let (endpoint, inbox) =
+            Endpoint::open(Config { name: setup.name, bind, seed: setup.seed, tap: setup.tap }).await?;
         let (arrived, calls) = mpsc::channel(QUEUE);
         let line = Arc::new(Line {
             account: setup.account,
@@ -114,20 +116,29 @@ impl Phone {
         self.line.proxy
     }
 
+    /// Its contact, as it registers it.
+    pub fn contact(&self) -> String {
+        self.line.contact()
+    }
+
     /// Whether the last REGISTER bound it.
     pub fn registered(&self) -> bool {
         self.registered.load(Relaxed)
     }
 
-    /// Its calls, as (other side's user, our direction, theirs).
-    pub fn calls(&self) -> Vec<(String, Direction, Direction)> {
+    /// Its calls.
+    pub fn calls(&self) -> Vec<Call> {
         let legs = lock(&self.line.legs);
-        legs.iter()
-            .map(|leg| {
-                let state = *leg.state.borrow();
-                (lock(&leg.dialog).remote_user().to_owned(), state.local, state.remote)
-            })
-            .collect()
+        legs.iter().map(|leg| Call::new(Arc::clone(&self.line), Arc::clone(leg))).collect()
+    }
+
+    /// Ends its calls, forgets those that wait for the owner, and answers again.
+    pub async fn reset(&self) {
+        self.answering(Answering::Answer);
+        for call in self.calls() {
+            let _ = call.hang_up().await;
+        }
+        while self.calls.lock().await.try_recv().is_ok() {}
     }
 
     /// Connections that others opened to it. A phone behind NAT could have none.

@@ -65,8 +65,8 @@ pub struct Scene {
     pub instances: Vec<InstanceRow>,
     /// Phones.
     pub phones: Vec<PhoneRow>,
-    /// What to open: a name and an address.
-    pub links: Vec<(String, String)>,
+    /// What to open in a browser, line by line.
+    pub links: Vec<String>,
 }
 
 /// What lasts from one picture to the next.
@@ -101,7 +101,7 @@ impl View {
             Constraint::Length(1),
         ])
         .areas(frame.area());
-        let [left, right] = Layout::horizontal([Constraint::Length(34), Constraint::Min(20)]).areas(body);
+        let [left, right] = Layout::horizontal([Constraint::Length(33), Constraint::Min(20)]).areas(body);
         let instances = u16::try_from(scene.instances.len()).unwrap_or(0).saturating_add(2);
         let [top, bottom] = Layout::vertical([Constraint::Length(instances), Constraint::Min(2)]).areas(left);
         let [steps, ladder] = Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(right);
@@ -115,7 +115,7 @@ impl View {
     }
 
     fn draw_head(&self, frame: &mut Frame<'_>, area: Rect, story: &Story, now: Tick) {
-        let [left, right] = Layout::horizontal([Constraint::Length(34), Constraint::Min(10)]).areas(area);
+        let [left, right] = Layout::horizontal([Constraint::Length(33), Constraint::Min(10)]).areas(area);
         let verdict = match story.verdict {
             Some(verdict) if verdict.good() => Span::styled(format!(" ✓ {}", verdict.passed), good()),
             Some(verdict) => Span::styled(format!(" ✗ {}", verdict.failed), bad()),
@@ -197,7 +197,6 @@ fn step_line(step: &Step) -> Line<'_> {
         Outcome::Running => ("…", Style::new().fg(Color::Yellow)),
         Outcome::Passed(_) => ("✓", good()),
         Outcome::Failed(_) => ("✗", bad()),
-        Outcome::Skipped => ("–", Style::new().dim()),
     };
     let mut spans = vec![
         Span::styled(sign, style),
@@ -233,24 +232,19 @@ fn rung_line(rung: &Rung) -> Line<'_> {
     let spans = if rung.pbx {
         vec![
             Span::raw(at).dim(),
-            Span::raw(format!("{:<11}", "")),
+            Span::raw(format!("{:<12}", "")),
             what,
             Span::raw(format!(" {arrow} ")),
             who.magenta(),
         ]
     } else {
-        vec![Span::raw(at).dim(), Span::raw(format!("{:<6} ", rung.who)).cyan(), Span::raw(format!("{arrow} ")), what]
+        vec![Span::raw(at).dim(), Span::raw(format!("{:<7} ", rung.who)).cyan(), Span::raw(format!("{arrow} ")), what]
     };
     Line::from(spans)
 }
 
-fn draw_links(frame: &mut Frame<'_>, area: Rect, links: &[(String, String)]) {
-    let lines: Vec<Line<'_>> = links
-        .iter()
-        .map(|(name, url)| {
-            Line::from(vec![Span::raw(format!(" {name:<10} ")).dim(), Span::raw(url.as_str()).underlined()])
-        })
-        .collect();
+fn draw_links(frame: &mut Frame<'_>, area: Rect, links: &[String]) {
+    let lines: Vec<Line<'_>> = links.iter().map(|link| Line::from(format!(" {link}"))).collect();
     frame.render_widget(Paragraph::new(lines), area);
 }
 
@@ -291,7 +285,7 @@ mod tests {
         Scene {
             instances: vec![instance],
             phones: vec![phone(Doing::Talking("bob".into())), phone(Doing::Held("bob".into())), phone(Doing::Off)],
-            links: vec![("harbor".into(), "https://demo.localhost:8443/harbor/".into())],
+            links: vec!["https://127.0.0.1:8443/harbor/".into()],
         }
     }
 
@@ -321,9 +315,9 @@ mod tests {
             "○",
             "✗ R9  REGISTER sip:nobody 404 it was 200",
             "step 39",
-            "alice  ──▶ INVITE",
+            "alice   ──▶ INVITE",
             "486 INVITE   ◀── harbor",
-            "https://demo.localhost:8443/harbor/",
+            "https://127.0.0.1:8443/harbor/",
         ] {
             assert!(picture.contains(part), "{part} is missing in\n{picture}");
         }

@@ -1,7 +1,7 @@
 //! The web side of a small PBX: a page, what it heard of a request, and a WebSocket that echoes.
 //!
 //! `/` is the page, `/ws` the WebSocket, everything below `/services` tells as JSON how the request
-//! arrived. Called by the demo's round and by tests.
+//! arrived. A path may begin with the instance's name, for a proxy that keeps that prefix. Called by the demo's round and by tests.
 
 use crate::stats::{Counter, Gauge};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -104,10 +104,11 @@ async fn connection(stream: TcpStream, site: Arc<Site>) {
 fn answer(site: &Arc<Site>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     site.requests.inc();
     let path = request.uri().path();
+    let path = path.strip_prefix('/').and_then(|rest| rest.strip_prefix(&site.name)).unwrap_or(path);
     if path == "/ws" {
         return upgrade(site, request);
     }
-    let (status, kind, body) = if path == "/" {
+    let (status, kind, body) = if matches!(path, "" | "/") {
         let page = PAGE.replace("@NAME@", &site.name).replace("@BUILD@", &site.build);
         (StatusCode::OK, "text/html; charset=utf-8", page)
     } else if path == "/services" || path.starts_with("/services/") {
@@ -196,9 +197,10 @@ mod tests {
         assert!(page.starts_with("HTTP/1.1 200") && page.contains("<h1>harbor</h1>"), "{page}");
         let heard = get(&web, "/services/a?b").await;
         assert!(heard.contains(r#""target":"/services/a?b""#) && heard.contains("harbor.example"), "{heard}");
+        assert!(get(&web, "/harbor/").await.contains("<h1>harbor</h1>"));
         assert!(get(&web, "/other").await.starts_with("HTTP/1.1 404"));
         assert!(get(&web, "/ws").await.starts_with("HTTP/1.1 426"));
-        assert_eq!(web.requests(), 4);
+        assert_eq!(web.requests(), 5);
     }
 
     #[tokio::test]

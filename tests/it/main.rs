@@ -5,6 +5,7 @@
 
 mod api;
 mod cli;
+mod demo;
 mod http;
 #[path = "../interop/mod.rs"]
 mod interop;
