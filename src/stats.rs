@@ -331,6 +331,23 @@ impl HttpRefusal {
     }
 }
 
+/// What the management API did.
+#[derive(Default, Debug)]
+pub struct ApiStats {
+    /// Requests answered.
+    pub requests: Counter,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Times a connection had to wait because all places were taken.
+    pub full: Counter,
+    /// Requests without the right token.
+    pub sign_ins_failed: Counter,
+    /// Those of them that were told to wait.
+    pub sign_ins_limited: Counter,
+    /// Sources of such requests that were forgotten early because too many were known.
+    pub sources_evicted: Counter,
+}
+
 /// What the HTTP front of the node did.
 #[derive(Default, Debug)]
 pub struct HttpStats {

@@ -29,6 +29,7 @@ pub const ADMIN: &str = "admin-token";
 
 /// Lets a request with the right token pass, and notes who it is.
 pub async fn layer(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+    api.stats.requests.inc();
     let token = bearer(&request);
     if token.is_some_and(|token| api.token.admits(token)) {
         request.extensions_mut().insert(Actor(Arc::from(ADMIN)));

@@ -26,13 +26,13 @@ pub mod view;
 pub use auth::ADMIN;
 pub use routes::router;
 pub use serve::serve;
-pub use signin::SignIns;
 
 use crate::clock::{Clock, Tick};
 use crate::control::service::Service;
 use crate::route::cell::Cell;
-use crate::stats::Counter;
+use crate::stats::ApiStats;
 use live::Live;
+use signin::SignIns;
 use std::sync::Arc;
 
 /// What the handlers work with.
@@ -43,10 +43,8 @@ pub struct Api {
     clock: Clock,
     started: Tick,
     token: token::Digest,
-    /// Failed sign-ins.
-    pub sign_ins: SignIns,
-    /// Times a connection had to wait because all places were taken.
-    pub connections_full: Counter,
+    sign_ins: SignIns,
+    stats: Arc<ApiStats>,
 }
 
 impl Api {
@@ -59,7 +57,13 @@ impl Api {
         token: token::Digest,
     ) -> Arc<Self> {
         let started = clock.now().tick;
-        let (sign_ins, connections_full) = (SignIns::default(), Counter::default());
-        Arc::new(Self { service, cell, live, clock, started, token, sign_ins, connections_full })
+        let stats = Arc::<ApiStats>::default();
+        let sign_ins = SignIns::new(Arc::clone(&stats));
+        Arc::new(Self { service, cell, live, clock, started, token, sign_ins, stats })
+    }
+
+    /// What it counts.
+    pub fn stats(&self) -> &Arc<ApiStats> {
+        &self.stats
     }
 }

@@ -73,7 +73,7 @@ impl Door {
     async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
             if self.places.available_permits() == 0 {
-                self.api.connections_full.inc();
+                self.api.stats.full.inc();
             }
             let next = async {
                 let place = Arc::clone(&self.places).acquire_owned().await;
@@ -94,7 +94,9 @@ impl Door {
             let door = Arc::clone(&self);
             self.tasks.spawn(async move {
                 let _place = place;
+                door.api.stats.connections.inc();
                 door.converse(stream, peer).await;
+                door.api.stats.connections.dec();
             });
         }
     }

@@ -5,11 +5,11 @@
 //! an address with a misbehaving script must not be locked out.
 
 use crate::clock::Tick;
-use crate::stats::Counter;
-use std::collections::HashMap;
+use crate::route::snapshot::Map;
+use crate::stats::ApiStats;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Failures that one source may have in a [`WINDOW_MS`].
 pub const FAILURES: u32 = 10;
@@ -21,13 +21,8 @@ pub const SOURCES: usize = 1024;
 /// The sources that failed lately.
 #[derive(Default)]
 pub struct SignIns {
-    sources: Mutex<HashMap<IpAddr, Source, foldhash::fast::RandomState>>,
-    /// Sign-ins that failed.
-    pub failed: Counter,
-    /// Sign-ins that were answered with 429.
-    pub limited: Counter,
-    /// Sources forgotten before their time because [`SOURCES`] were known.
-    pub evicted: Counter,
+    sources: Mutex<Map<IpAddr, Source>>,
+    stats: Arc<ApiStats>,
 }
 
 #[derive(Clone, Copy)]
@@ -37,9 +32,14 @@ struct Source {
 }
 
 impl SignIns {
+    /// None yet.
+    pub fn new(stats: Arc<ApiStats>) -> Self {
+        Self { sources: Mutex::default(), stats }
+    }
+
     /// Notes a failure. `Err` names the seconds after which the source may try again.
     pub fn fail(&self, source: IpAddr, now: Tick) -> Result<(), u64> {
-        self.failed.inc();
+        self.stats.sign_ins_failed.inc();
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let key = group(source);
         if sources.len() >= SOURCES && !sources.contains_key(&key) {
@@ -56,11 +56,11 @@ impl SignIns {
         if known.failures <= FAILURES {
             return Ok(());
         }
-        self.limited.inc();
+        self.stats.sign_ins_limited.inc();
         Err((WINDOW_MS - now.since(known.since)).div_ceil(1000))
     }
 
-    fn make_room(&self, sources: &mut HashMap<IpAddr, Source, foldhash::fast::RandomState>, now: Tick) {
+    fn make_room(&self, sources: &mut Map<IpAddr, Source>, now: Tick) {
         sources.retain(|_, source| now.since(source.since) < WINDOW_MS);
         if sources.len() < SOURCES {
             return;
@@ -68,7 +68,7 @@ impl SignIns {
         let oldest = sources.iter().min_by_key(|(_, source)| source.since).map(|(key, _)| *key);
         if let Some(key) = oldest {
             sources.remove(&key);
-            self.evicted.inc();
+            self.stats.sources_evicted.inc();
         }
     }
 }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_last_allowed_failure_passes_and_the_next_is_limited() {
-        let signins = SignIns::default();
+        let signins = SignIns::new(Arc::default());
         for _ in 0..FAILURES {
             assert_eq!(signins.fail(SOURCE, Tick(5)), Ok(()));
         }
@@ -98,12 +98,15 @@ mod tests {
         assert_eq!(signins.fail(SOURCE, Tick(5 + WINDOW_MS - 1)), Err(1));
         assert_eq!(signins.fail(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), Tick(5)), Ok(()));
         assert_eq!(signins.fail(SOURCE, Tick(5 + WINDOW_MS)), Ok(()));
-        assert_eq!((signins.failed.read(), signins.limited.read()), (u64::from(FAILURES) + 4, 2));
+        assert_eq!(
+            (signins.stats.sign_ins_failed.read(), signins.stats.sign_ins_limited.read()),
+            (u64::from(FAILURES) + 4, 2)
+        );
     }
 
     #[test]
     fn one_ipv6_subscriber_is_one_source() {
-        let signins = SignIns::default();
+        let signins = SignIns::new(Arc::default());
         for host in 0..u128::from(FAILURES) {
             assert_eq!(signins.fail(IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8 << 96) | host)), Tick(0)), Ok(()));
         }
@@ -117,14 +120,14 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_forgets_the_oldest() {
-        let signins = SignIns::default();
+        let signins = SignIns::new(Arc::default());
         let source = |n: usize| IpAddr::V4(Ipv4Addr::from_bits(n as u32));
         for n in 0..SOURCES {
             signins.fail(source(n), Tick(n as u64)).unwrap();
         }
-        assert_eq!(signins.evicted.read(), 0);
+        assert_eq!(signins.stats.sources_evicted.read(), 0);
         signins.fail(source(SOURCES), Tick(SOURCES as u64)).unwrap();
-        assert_eq!(signins.evicted.read(), 1);
+        assert_eq!(signins.stats.sources_evicted.read(), 1);
         let known = signins.sources.lock().unwrap();
         assert_eq!(known.len(), SOURCES);
         assert!(!known.contains_key(&source(0)) && known.contains_key(&source(1)));
@@ -132,12 +135,12 @@ mod tests {
 
     #[test]
     fn what_has_run_out_makes_room_first() {
-        let signins = SignIns::default();
+        let signins = SignIns::new(Arc::default());
         for n in 0..SOURCES {
             signins.fail(IpAddr::V4(Ipv4Addr::from_bits(n as u32)), Tick(0)).unwrap();
         }
         signins.fail(IpAddr::V4(Ipv4Addr::BROADCAST), Tick(WINDOW_MS)).unwrap();
-        assert_eq!(signins.evicted.read(), 0);
+        assert_eq!(signins.stats.sources_evicted.read(), 0);
         assert_eq!(signins.sources.lock().unwrap().len(), 1);
     }
 }

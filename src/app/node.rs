@@ -156,6 +156,7 @@ impl Node {
         }
         let live = Arc::clone(&state);
         let api = Api::new(Arc::clone(&service), Arc::clone(&cell), live, clock, opened.digest);
+        let api_stats = Arc::clone(api.stats());
         let tls = certificates.server_config(None, &[b"h2", b"http/1.1"])?;
         let sockets = api_listeners.into_iter().map(|(socket, _)| socket).collect();
         tasks.push(tokio::spawn(admin::serve(sockets, tls, api, stop.clone())));
@@ -175,6 +176,7 @@ impl Node {
             node: Arc::clone(&shared.stats),
             net: Arc::clone(&plane.net),
             http: http_stats,
+            api: api_stats,
             probes: Arc::clone(&plane.probes),
             facts: Box::new(move || facts.facts()),
             instances: config.metrics.instances,

@@ -131,6 +131,7 @@ mod tests {
             node: Arc::default(),
             net: Arc::default(),
             http: Arc::default(),
+            api: Arc::default(),
             probes: Arc::default(),
             facts: Box::new(facts),
             instances: 1,

@@ -3,6 +3,7 @@
 //! Nothing is registered for an instance: its series are written while it is in the table and are gone
 //! with it. With more instances than the bound, one series shows the sum of all.
 
+mod api;
 mod http;
 mod instances;
 mod net;
@@ -15,7 +16,7 @@ use super::process;
 use crate::health::probe::ProbeStats;
 use crate::net::counters::NetStats;
 use crate::route::cell::Cell;
-use crate::stats::{HttpStats, NodeStats};
+use crate::stats::{ApiStats, HttpStats, NodeStats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text;
@@ -37,6 +38,8 @@ pub struct Sources {
     pub net: Arc<NetStats>,
     /// The HTTP side.
     pub http: Arc<HttpStats>,
+    /// The management API.
+    pub api: Arc<ApiStats>,
     /// The prober.
     pub probes: Arc<ProbeStats>,
     /// What no counter knows.
@@ -80,12 +83,13 @@ struct Scrape(Arc<Sources>);
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut sheet = Sheet::new(encoder);
-        let Sources { cell, node, net, http, probes, facts, instances } = &*self.0;
+        let Sources { cell, node, net, http, api, probes, facts, instances } = &*self.0;
         let snapshot = cell.load();
         node::write(&mut sheet, &facts(), &snapshot, cell.revision(), &process::read())?;
         sip::write(&mut sheet, node, probes)?;
         net::write(&mut sheet, net)?;
         http::write(&mut sheet, http)?;
+        api::write(&mut sheet, api)?;
         instances::write(&mut sheet, &snapshot, *instances)
     }
 }

@@ -19,6 +19,7 @@ fn metrics(instances: usize, bound: usize) -> Metrics {
         node: Arc::default(),
         net: Arc::default(),
         http: Arc::default(),
+        api: Arc::default(),
         probes: Arc::default(),
         facts: Box::new(facts),
         instances: bound,
