@@ -2,6 +2,7 @@
 
 use super::peer::{Peer, Upstream};
 use super::world::{PLAIN, World, instance};
+use crate::support::PATIENCE;
 use nantucket::http::{Config, Protocol};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,13 +19,17 @@ fn piece() -> Vec<u8> {
     (0..64 * 1024u32).map(|n| (n % 251) as u8).collect()
 }
 
-/// Writes until the other side takes nothing any more, and says how much it took.
+/// Writes until the other side takes nothing for a while, and says how much it took.
 async fn fill(stream: &mut (impl AsyncWriteExt + Unpin), whole: u64) -> u64 {
+    fill_within(stream, whole, Duration::from_millis(400)).await
+}
+
+async fn fill_within(stream: &mut (impl AsyncWriteExt + Unpin), whole: u64, pause: Duration) -> u64 {
     let piece = piece();
     let mut sent = 0;
     while sent < whole {
         let most = usize::try_from(whole - sent).unwrap().min(piece.len());
-        match timeout(Duration::from_millis(400), stream.write(&piece[..most])).await {
+        match timeout(pause, stream.write(&piece[..most])).await {
             Ok(written) => sent += written.unwrap() as u64,
             Err(_) => return sent,
         }
@@ -66,7 +71,7 @@ async fn an_instance_that_stops_reading_stops_the_client() {
     let through = world.instance_stats(1).http_bytes_in.read();
     assert!(sent < UNDER_WAY && through <= sent, "{sent} sent, {through} through us");
     go.send(true).unwrap();
-    assert_eq!(sent + fill(&mut client.stream, WHOLE - sent).await, WHOLE);
+    assert_eq!(sent + fill_within(&mut client.stream, WHOLE - sent, PATIENCE).await, WHOLE);
     assert_eq!(reads.recv().await, Some(WHOLE));
     assert_eq!(client.answer().await.status(), 200);
     assert_eq!(world.instance_stats(1).http_bytes_in.read(), WHOLE);

@@ -460,7 +460,7 @@ async fn sizes_have_answers_of_their_own() {
 async fn who_is_slow_is_told_so() {
     // HT12
     let upstream = Upstream::echo().await;
-    let soon = Duration::from_millis(60);
+    let soon = Duration::from_millis(300);
     let config = Config { head: soon, idle: soon, body: soon, ..Config::default() };
     let world = World::with(config, [instance(1, "acme", upstream.address)], |_| {});
     for part in ["GET", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: acme\r\nX: y"] {

@@ -88,7 +88,7 @@ async fn one_connection_serves_the_names_of_its_certificate() {
 async fn tls_ends_with_a_closure_alert() {
     // HT14
     let upstream = Upstream::echo().await;
-    let soon = Duration::from_millis(50);
+    let soon = Duration::from_millis(300);
     let world = World::with(
         Config { idle: soon, head: soon, linger: soon, ..Config::default() },
         [instance(1, "acme", upstream.address)],
@@ -115,7 +115,7 @@ async fn tls_ends_with_a_closure_alert() {
 
 #[tokio::test]
 async fn tls_handshakes_are_bounded_in_time_and_number() {
-    let config = Config { handshake: Duration::from_millis(60), handshakes: 1, ..Config::default() };
+    let config = Config { handshake: Duration::from_millis(500), handshakes: 1, ..Config::default() };
     let world = World::with(config, [], |_| {});
     let mut silent = TcpStream::connect(world.secure).await.unwrap();
     silent.write_all(b"\x16\x03\x01").await.unwrap();
