@@ -1,5 +1,6 @@
 //! The SIP side of a node: workers with their engines, and the prober of targets.
 
+use super::node::is_without_ipv6;
 use super::settings;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -9,9 +10,10 @@ use crate::engine::shared::Shared;
 use crate::health::probe::{ProbeStats, Prober};
 use crate::health::state::Probes;
 use crate::net::counters::NetStats;
+use crate::net::udp;
 use crate::route::cell::Cell;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +32,8 @@ impl Plane {
     /// clients yet.
     pub(super) fn start(config: &Config, cell: &Arc<Cell>, shared: &Arc<Shared>, clock: Clock) -> io::Result<Self> {
         let net = Arc::new(NetStats::default());
-        let options = settings::driver(config, fastrand::u32(..));
+        let mut options = settings::driver(config, fastrand::u32(..));
+        options.inside.retain(|family| !is_without(family.bind));
         let build = {
             let (config, shared) = (config.clone(), Arc::clone(shared));
             move |site| Engine::new(settings::engine(&config, site), Arc::clone(&shared))
@@ -58,6 +61,15 @@ impl Plane {
         self.front.stop().await;
         let _ = tokio::task::spawn_blocking(|| self.prober.join()).await;
     }
+}
+
+/// Whether this machine does not speak the address family at all.
+fn is_without(address: SocketAddr) -> bool {
+    let without = address.is_ipv6() && udp::probe(address).is_err_and(|error| is_without_ipv6(&error));
+    if without {
+        tracing::warn!(%address, "not used: this machine has no IPv6");
+    }
+    without
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! `nantucket run`: configuration, logs, a node, signals.
 
 use super::node::Node;
+use super::settings;
 use crate::config::{Config, file};
 use crate::observe::log;
 use crate::observe::log::Filter;
+use crate::observe::process;
 use sd_notify::NotifyState;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -29,10 +31,21 @@ pub fn run(config: Option<PathBuf>, data_dir: Option<PathBuf>) -> ExitCode {
         Ok(loaded) => loaded,
         Err(message) => return fail(BAD_USE, &message),
     };
+    check_descriptors(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(live(source, config, filter)),
         Err(error) => fail(UNAVAILABLE, &error.to_string()),
+    }
+}
+
+/// Takes as many file descriptors as the process may have, and says if they are too few for the limits.
+fn check_descriptors(config: &Config) {
+    let has = process::raise_descriptors();
+    let sockets = u64::from(config.limits.connections) + config.http.connections as u64;
+    let wants = sockets + config.limits.pool_connections as u64 * u64::from(settings::workers(config));
+    if has < wants {
+        tracing::warn!(has, wants, "fewer file descriptors than the limits on connections would allow");
     }
 }
 

@@ -9,5 +9,8 @@ mod demo;
 mod http;
 #[path = "../interop/mod.rs"]
 mod interop;
+mod process;
+mod sip_tcp;
+mod sip_udp;
 #[path = "../support/mod.rs"]
 mod support;

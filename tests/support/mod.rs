@@ -4,6 +4,7 @@
 pub mod node;
 pub mod office;
 pub mod program;
+pub mod sip;
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -111,6 +111,11 @@ listeners = [
         self.dir.path().join("data/tls/self-signed.pem")
     }
 
+    /// Its bootstrap file.
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("nantucket.toml")
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.program.pid()
