@@ -7,6 +7,7 @@ use super::config::Config;
 use super::contract::{Input, Output, Verdict};
 use super::learn::Contacts;
 use super::outbox::Outbox;
+use super::request::channel;
 use super::shared::Shared;
 use super::steer;
 use super::tables::Tables;
@@ -15,6 +16,7 @@ use crate::clock::{Now, Tick};
 use crate::ids::{ConnId, Flow, InstanceId};
 use crate::reason::{Drop, Refusal};
 use crate::route::snapshot::{Map, Snapshot};
+use crate::sip::check::Channel;
 use crate::sip::edit::Splices;
 use crate::sip::view::{Index, View};
 use std::cell::Cell;
@@ -148,9 +150,18 @@ impl Engine {
             Ok(view) if view.is_request() && handed_over => self.discard(Drop::WrongShard),
             Ok(view) if view.is_request() => self.on_request(moment, flow, &view),
             Ok(view) => self.on_response(moment, flow, &view, handed_over),
-            Err(_) => self.discard(Drop::Unreadable),
+            Err(_) => self.discard_unreadable(flow),
         }
         self.room.index = index;
+    }
+
+    /// What is no message at all. On a stream it also tells that the peer's idea of where messages end is
+    /// another than ours (V10).
+    fn discard_unreadable(&mut self, flow: Flow) {
+        self.discard(Drop::Unreadable);
+        if channel(flow.transport()) == Channel::Stream {
+            self.out.close(flow);
+        }
     }
 
     /// Remembers that a connection carries bindings of an instance.

@@ -282,7 +282,7 @@ fn route_from_outside<'s>(
     }
 }
 
-const fn channel(transport: Transport) -> Channel {
+pub(super) const fn channel(transport: Transport) -> Channel {
     match transport {
         Transport::Udp | Transport::Ws | Transport::Wss => Channel::Whole,
         Transport::Tcp | Transport::Tls => Channel::Stream,

@@ -91,6 +91,17 @@ fn a_stream_that_lost_its_frame_is_answered_and_closed() {
 }
 
 #[test]
+fn a_stream_of_something_else_is_closed() {
+    // V10
+    let mut b = Bench::new();
+    let text = "GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
+    b.none(udp(PHONE), text);
+    assert!(b.closed.is_empty());
+    b.none(tcp(PHONE, 1), text);
+    assert_eq!(b.closed, [tcp(PHONE, 1)]);
+}
+
+#[test]
 fn ipv6_on_both_sides() {
     // X13 F10
     let mut acme = crate::route::testing::instance(1, "acme");
