@@ -14,3 +14,4 @@ mod sip_tcp;
 mod sip_udp;
 #[path = "../support/mod.rs"]
 mod support;
+mod torture;

@@ -1,0 +1,123 @@
+//! A client that sends any bytes and hears what comes back, up to a fence: an ordinary request
+//! behind them, whose answer says that nothing more will come.
+
+use crate::support::PATIENCE;
+use nantucket::sip::frame::{Frame, Framer};
+use nantucket::sip::limits::Limits;
+use nantucket::sip::view::{Index, View};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What a client heard.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// Messages in order, without the fence's.
+    pub messages: Vec<Vec<u8>>,
+    /// Whether the connection was closed.
+    pub closed: bool,
+    /// The status of the fence's answer; 0 where none came.
+    pub fence: u16,
+}
+
+impl Heard {
+    /// The statuses of the responses, provisional ones left out.
+    pub fn statuses(&self) -> Vec<u16> {
+        let mut index = Index::new();
+        let status = |bytes: &Vec<u8>| View::read(bytes, &mut index, &Limits::DEFAULT).unwrap().status();
+        self.messages.iter().map(status).filter(|status| *status >= 200).collect()
+    }
+}
+
+/// The number of the next fence, or of anything else that must be its own.
+pub fn number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// An ordinary request of its own to the instance.
+pub fn ordinary(domain: &str, via: &str, more: &str) -> (String, Vec<u8>) {
+    let call_id = format!("fence-{}", number());
+    let request = format!(
+        "MESSAGE sip:fence@{domain} SIP/2.0\r\nVia: SIP/2.0/{via};rport;branch=z9hG4bK{call_id}\r\n\
+         From: <sip:client@{domain}>;tag=1\r\nTo: <sip:fence@{domain}>\r\nCall-ID: {call_id}\r\nCSeq: 1 MESSAGE\r\n\
+         Max-Forwards: 70\r\n{more}Content-Length: 0\r\n\r\n"
+    );
+    (call_id, request.into_bytes())
+}
+
+fn is_of(bytes: &[u8], call_id: &str) -> bool {
+    let mut index = Index::new();
+    View::read(bytes, &mut index, &Limits::DEFAULT).is_ok_and(|view| view.call_id() == call_id.as_bytes())
+}
+
+/// Sends datagrams from `from`, then a fence.
+pub fn over_udp(node: SocketAddr, from: (Ipv4Addr, u16), domain: &str, datagrams: &[Vec<u8>]) -> Heard {
+    let socket = UdpSocket::bind(from).unwrap_or_else(|error| panic!("{from:?}: {error}"));
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    for datagram in datagrams {
+        socket.send_to(datagram, node).unwrap();
+    }
+    let (call_id, fence) = ordinary(domain, &format!("UDP {}:{}", from.0, from.1), "");
+    socket.send_to(&fence, node).unwrap();
+    let (mut heard, mut room) = (Heard::default(), vec![0; 65_536]);
+    loop {
+        let (length, _) =
+            socket.recv_from(&mut room).unwrap_or_else(|error| panic!("no answer to the fence: {error}; {heard:?}"));
+        let bytes = room[..length].to_vec();
+        if is_of(&bytes, &call_id) {
+            heard.fence = status(&bytes);
+            return heard;
+        }
+        heard.messages.push(bytes);
+    }
+}
+
+fn status(bytes: &[u8]) -> u16 {
+    let mut index = Index::new();
+    View::read(bytes, &mut index, &Limits::DEFAULT).map_or(0, |view| view.status())
+}
+
+/// Sends bytes on a connection of their own, then a fence, which may go on another connection where
+/// this one is closed. With `wait`, no fence follows: it waits for the node to close.
+pub fn over_tcp(node: SocketAddr, domain: &str, bytes: &[u8], wait: bool) -> Heard {
+    let mut stream = TcpStream::connect(node).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (call_id, fence) = ordinary(domain, &format!("TCP {}", stream.local_addr().unwrap()), "");
+    let _ = stream.write_all(bytes);
+    if !wait {
+        let _ = stream.write_all(&fence);
+    }
+    let mut heard = Heard::default();
+    let (mut framer, mut buffer, mut room) = (Framer::new(Limits::DEFAULT), Vec::new(), vec![0; 65_536]);
+    loop {
+        match stream.read(&mut room) {
+            Ok(length @ 1..) => buffer.extend_from_slice(&room[..length]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                panic!("no answer to the fence, not closed: {heard:?}")
+            }
+            Ok(0) | Err(_) => {
+                heard.closed = true;
+                return heard;
+            }
+        }
+        loop {
+            let taken = match framer.next(&buffer) {
+                Frame::Partial => break,
+                Frame::Message(taken) => taken,
+                Frame::Ping(taken) | Frame::Blank(taken) => {
+                    buffer.drain(..taken);
+                    continue;
+                }
+                odd => panic!("the client got a stream it cannot frame: {odd:?}: {}", buffer.escape_ascii()),
+            };
+            let message: Vec<u8> = buffer.drain(..taken).collect();
+            if is_of(&message, &call_id) {
+                heard.fence = status(&message);
+                return heard;
+            }
+            heard.messages.push(message);
+        }
+    }
+}
