@@ -108,6 +108,7 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Service;
     use std::collections::BTreeSet;
 
     const SHIPPED: &str = include_str!("../../config/nantucket.toml");
@@ -124,6 +125,17 @@ mod tests {
         let shipped: toml::Table = SHIPPED.parse().unwrap();
         let defaults = toml::Table::try_from(Config::default()).unwrap();
         assert_eq!(keys(&shipped), keys(&defaults));
+    }
+
+    #[test]
+    fn sip_is_spoken_over_udp_and_tcp_on_every_address_by_default() {
+        // X01 R78
+        let proxy = Config::default().first_proxy;
+        let of = |wanted| -> BTreeSet<_> {
+            proxy.listeners.iter().filter(|l| l.service == wanted).map(|l| l.bind).collect()
+        };
+        assert_eq!(of(Service::SipUdp), of(Service::SipTcp));
+        assert_eq!(of(Service::SipUdp).len(), 2, "IPv4 and IPv6");
     }
 
     #[test]

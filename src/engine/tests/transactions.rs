@@ -288,3 +288,16 @@ fn a_request_of_rfc_2543_is_matched_and_served() {
         assert!(repeats.is_empty(), "the ACK was not matched: {repeats:?}");
     }
 }
+
+#[test]
+fn a_request_that_comes_over_two_paths_goes_on_twice() {
+    // V07
+    let mut b = Bench::new();
+    let first = b.one(udp(PHONE), &request("OPTIONS", "a", ""));
+    let second = b.one(udp(PHONE), &request("OPTIONS", "b", ""));
+    assert_eq!((first.method(), second.method()), ("OPTIONS", "OPTIONS"), "merged requests are no error of ours");
+    for row in ["Call-ID", "CSeq", "From"] {
+        assert_eq!(first.row(row), second.row(row));
+    }
+    assert_ne!(first.branch(), second.branch());
+}
