@@ -18,6 +18,12 @@ pub struct Node {
     token: String,
 }
 
+/// The program under test: the debug build, unless `NANTUCKET_BIN` names another (the long proofs
+/// run the release build).
+pub fn binary() -> PathBuf {
+    std::env::var_os("NANTUCKET_BIN").map_or_else(|| env!("CARGO_BIN_EXE_nantucket").into(), PathBuf::from)
+}
+
 impl Node {
     /// Starts it on a fresh data directory and waits until it serves.
     pub fn start(net: Net) -> Self {
@@ -72,9 +78,7 @@ listeners = [
     }
 
     fn launch(dir: &Path) -> Program {
-        let program = Program::start(
-            Command::new(env!("CARGO_BIN_EXE_nantucket")).args(["run", "--config"]).arg(dir.join("nantucket.toml")),
-        );
+        let program = Program::start(Command::new(binary()).args(["run", "--config"]).arg(dir.join("nantucket.toml")));
         program.wait_where("serving", PATIENCE, |line| line.ends_with(" serving"));
         program
     }
@@ -201,7 +205,7 @@ listeners = [
 
     /// The command line client, pointed at this node.
     pub fn cli(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_nantucket"))
+        Command::new(binary())
             .args(args)
             .env("NANTUCKET_DATA_DIR", self.dir.path().join("data"))
             .env("NANTUCKET_URL", format!("https://{}:8443", self.ip()))
