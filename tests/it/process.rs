@@ -59,6 +59,7 @@ fn a_second_signal_does_not_wait_for_calls() {
     let pbx = runtime.block_on(Pbx::start(setup)).unwrap();
     node.add_instance("acme", &pbx.address().to_string(), "udp");
     let setup = phone::Setup {
+        name: "phone".into(),
         account: Account { user: "6001".into(), domain: "acme".into(), password: "secret".into() },
         ip: net.ip(20).into(),
         proxy: Peer { transport: Transport::Udp, address: node.sip().parse().unwrap() },
