@@ -122,10 +122,11 @@ impl Office {
             self.register(&request, from).await;
         } else if let Some(extension) = self.extension(&request) {
             self.serve_extension(extension, request, from).await;
+        } else if self.is_ours(&request.uri) && request.fields.first(Field::Route).is_none() {
+            // The ACK of a refusal is one of these: it goes where its INVITE went.
+            self.route(request, from).await;
         } else if !request.fields.to_tag().is_empty() || request.method == Method::Ack {
             self.forward(request, from).await;
-        } else if self.is_ours(&request.uri) {
-            self.route(request, from).await;
         } else {
             self.refuse(&request, from, 404).await;
         }
@@ -188,14 +189,15 @@ impl Office {
         self.endpoint.respond(request, from, response).await;
     }
 
-    /// A request of one account for another, outside any dialog.
+    /// A request of one account for another that has no route of its own.
     async fn route(&self, mut request: Request, from: Peer) {
         let called = Uri::read(&request.uri).map_or("", |uri| uri.user).to_owned();
         if called.is_empty() {
             let status = if request.method == Method::Options { 200 } else { 404 };
             return self.refuse(&request, from, status).await;
         }
-        if request.method != Method::Cancel && !self.admit(&mut request, from).await {
+        let follows = matches!(request.method, Method::Cancel | Method::Ack);
+        if !follows && !self.admit(&mut request, from).await {
             return;
         }
         let (known, binding) = {

@@ -29,8 +29,12 @@ async fn pbx_at(ip: &str) -> Pbx {
 }
 
 async fn phone(pbx: &Pbx, user: &str, transport: Transport, algorithms: &[Algorithm]) -> Phone {
-    let setup = phone::Setup {
-        name: "phone".into(),
+    Phone::start(setup(pbx, user, transport, algorithms)).await.unwrap()
+}
+
+fn setup(pbx: &Pbx, user: &str, transport: Transport, algorithms: &[Algorithm]) -> phone::Setup {
+    phone::Setup {
+        name: user.into(),
         account: Account { user: user.into(), domain: "harbor".into(), password: format!("secret of {user}") },
         ip: pbx.address().ip(),
         proxy: Peer { transport, address: pbx.address() },
@@ -39,8 +43,7 @@ async fn phone(pbx: &Pbx, user: &str, transport: Transport, algorithms: &[Algori
         patience: Duration::from_secs(5),
         seed: user.len() as u64,
         tap: Arc::new(|_| {}),
-    };
-    Phone::start(setup).await.unwrap()
+    }
 }
 
 async fn registered(pbx: &Pbx, user: &str, transport: Transport) -> Phone {
@@ -65,17 +68,9 @@ async fn phones_register_with_the_first_hash_they_know() {
 #[tokio::test]
 async fn a_wrong_password_is_challenged_once_more_and_refused() {
     let pbx = pbx().await;
-    let setup = phone::Setup {
-        name: "phone".into(),
-        account: Account { user: "alice".into(), domain: "harbor".into(), password: "guess".into() },
-        ip: "127.0.0.1".parse().unwrap(),
-        proxy: Peer { transport: Transport::Udp, address: pbx.address() },
-        preload: true,
-        algorithms: BOTH.to_vec(),
-        patience: Duration::from_secs(5),
-        seed: 3,
-        tap: Arc::new(|_| {}),
-    };
+    let mut setup = setup(&pbx, "alice", Transport::Udp, BOTH);
+    setup.account.password = "guess".into();
+    setup.preload = true;
     let stranger = Phone::start(setup).await.unwrap();
     assert_eq!(stranger.register().await.unwrap_err().status(), 401);
     assert!(!stranger.registered());
@@ -161,6 +156,26 @@ async fn ringing_is_given_up_and_busy_is_said() {
     assert_eq!(alice.call("carol").await.map(drop).unwrap_err().status(), 480);
     assert_eq!(alice.call("nobody").await.map(drop).unwrap_err().status(), 404);
     assert_eq!(alice.call("sip:bob@lighthouse").await.map(drop).unwrap_err().status(), 404);
+}
+
+#[tokio::test]
+async fn a_refusal_is_confirmed_all_the_way_to_who_refused() {
+    // C05
+    let pbx = pbx().await;
+    let alice = registered(&pbx, "alice", Transport::Udp).await;
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let mut setup = setup(&pbx, "bob", Transport::Udp, BOTH);
+    setup.tap = Arc::new(move |glance| {
+        if !glance.sent {
+            let _ = sender.send(glance.message.summary());
+        }
+    });
+    let bob = Phone::start(setup).await.unwrap();
+    bob.register().await.unwrap();
+    bob.answering(Answering::Refuse);
+    assert_eq!(alice.call("bob").await.map(drop).unwrap_err().status(), 486);
+    let confirmed = async { while heard.recv().await.unwrap() != "ACK" {} };
+    tokio::time::timeout(Duration::from_secs(5), confirmed).await.unwrap();
 }
 
 #[tokio::test]
