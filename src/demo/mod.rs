@@ -17,6 +17,7 @@ pub mod line;
 pub mod message;
 pub mod pbx;
 pub mod phone;
+mod ports;
 mod recent;
 mod registrar;
 mod round;

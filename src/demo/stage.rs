@@ -11,6 +11,7 @@ use super::fetch::Site;
 use super::line::Account;
 use super::pbx::{self, Pbx};
 use super::phone::{self, Phone};
+use super::ports::Ports;
 use super::view::{Doing, InstanceRow, PhoneRow, Scene};
 use super::wire::Peer;
 use super::{Args, sdp::Direction, web::Web};
@@ -25,7 +26,7 @@ use anyhow::{Context as _, bail, ensure};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,29 +105,12 @@ pub struct Stage {
     _dir: tempfile::TempDir,
 }
 
-struct Ports {
-    sip: u16,
-    http: u16,
-    https: u16,
-    api: u16,
-    metrics: u16,
-    inside: u16,
-}
-
 impl Stage {
     /// Builds it.
     pub async fn build(feed: Arc<Feed>, args: &Args, seed: u64) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir().context("a temporary directory")?;
-        let v6 = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
-        let ports = Ports {
-            sip: port(args.sip_port, v6)?,
-            http: port(args.http_port, v6)?,
-            https: port(args.https_port, v6)?,
-            api: port(args.api_port, v6)?,
-            metrics: port(args.metrics_port, v6)?,
-            inside: port(0, v6)?,
-        };
-        let node = app::Node::start(config(dir.path(), &ports, v6)).await.context("the node")?;
+        let ports = Ports::keep(args).context("free ports")?;
+        let node = app::Node::start(config(dir.path(), &ports)).await.context("the node")?;
         let reach = Reach {
             url: format!("https://127.0.0.1:{}", ports.api).parse()?,
             token_file: Some(dir.path().join(crate::admin::token::FILE)),
@@ -150,7 +134,7 @@ impl Stage {
             harbor_new: houses.house(HARBOR, "2", 12).await?,
             lighthouse: houses.house(LIGHTHOUSE, "1", 21).await?,
             breakwater: houses.house(BREAKWATER, "1", 31).await?,
-            cast: phones.cast(v6).await?,
+            cast: phones.cast(ports.v6).await?,
             http: Site { address: loopback, tls: None },
             https: Site {
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, ports.https)),
@@ -162,7 +146,7 @@ impl Stage {
             feed,
             _dir: dir,
         };
-        stage.open_front(&ports, v6).await?;
+        stage.open_front(&ports).await?;
         Ok(stage)
     }
 
@@ -250,7 +234,7 @@ impl Stage {
     }
 
     /// Makes the proxy's row, and waits until it listens.
-    async fn open_front(&self, ports: &Ports, v6: bool) -> anyhow::Result<()> {
+    async fn open_front(&self, ports: &Ports) -> anyhow::Result<()> {
         let services = [
             (model::Service::SipUdp, ports.sip),
             (model::Service::SipTcp, ports.sip),
@@ -258,11 +242,9 @@ impl Stage {
             (model::Service::Https, ports.https),
         ];
         let mut listeners = Vec::new();
-        for ip in loopbacks(v6) {
-            for (service, port) in services {
-                let bind = SocketAddr::new(ip, port);
-                listeners.push(model::Listener { number: 0, service, bind, advertise: None });
-            }
+        for (service, port) in services {
+            let binds = ports.everywhere(port);
+            listeners.extend(binds.map(|bind| model::Listener { number: 0, service, bind, advertise: None }));
         }
         let wanted = listeners.len();
         let row = model::Proxy {
@@ -340,14 +322,9 @@ pub fn said(failure: crate::cli::exit::Failure) -> anyhow::Error {
     anyhow::anyhow!("{failure}")
 }
 
-fn loopbacks(v6: bool) -> impl Iterator<Item = IpAddr> {
-    let second: Option<IpAddr> = v6.then(|| Ipv6Addr::LOCALHOST.into());
-    std::iter::once(IpAddr::from(Ipv4Addr::LOCALHOST)).chain(second)
-}
-
-fn config(dir: &std::path::Path, ports: &Ports, v6: bool) -> Config {
+fn config(dir: &std::path::Path, ports: &Ports) -> Config {
     let mut config = Config { data_dir: dir.to_owned(), ..Config::default() };
-    config.inside.bind = loopbacks(v6).map(|ip| SocketAddr::new(ip, ports.inside)).collect();
+    config.inside.bind = ports.everywhere(ports.inside).collect();
     config.admin.listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, ports.api))];
     config.metrics.listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, ports.metrics))];
     config.first_proxy.name = String::new();
@@ -357,27 +334,9 @@ fn config(dir: &std::path::Path, ports: &Ports, v6: bool) -> Config {
 fn links(ports: &Ports) -> Vec<String> {
     let sites = [HARBOR, LIGHTHOUSE, BREAKWATER]
         .map(|name| format!("https://127.0.0.1:{}/{name}/  http://127.0.0.1:{}/{name}/", ports.https, ports.http));
-    let node = format!("https://127.0.0.1:{}/api/v1/  http://127.0.0.1:{}/metrics", ports.api, ports.metrics);
+    let node =
+        format!("https://127.0.0.1:{}/api/v1/openapi.json  http://127.0.0.1:{}/metrics", ports.api, ports.metrics);
     sites.into_iter().chain([node]).collect()
-}
-
-/// The port asked for, or one that is free for UDP and TCP on every loopback.
-fn port(asked: u16, v6: bool) -> anyhow::Result<u16> {
-    if asked != 0 {
-        return Ok(asked);
-    }
-    for _ in 0..64 {
-        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = first.local_addr()?.port();
-        let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
-            && (!v6
-                || TcpListener::bind((Ipv6Addr::LOCALHOST, port)).is_ok()
-                    && UdpSocket::bind((Ipv6Addr::LOCALHOST, port)).is_ok());
-        if free {
-            return Ok(port);
-        }
-    }
-    bail!("no port is free for UDP and TCP")
 }
 
 /// A TLS client that trusts this certificate and no other.

@@ -3,6 +3,9 @@
 use super::register::register;
 use super::web::{get, socket};
 use super::{Stop, connect, refused, step, table};
+use crate::admin::view::{InstanceHealth, Wanted};
+use crate::control::change::Change;
+use crate::control::plan::Plan;
 use crate::control::store::AuditPage;
 use crate::demo::call::Call;
 use crate::demo::digest::Algorithm;
@@ -27,6 +30,7 @@ pub(super) async fn play(stage: &Stage) -> Result<(), Stop> {
     let (feed, cast) = (&stage.feed, &stage.cast);
     let (old, new) = (&stage.harbor.pbx, &stage.harbor_new.pbx);
     let mut running = step(feed, "R73", "3 × INVITE, 2 × WS", begin(stage)).await?;
+    step(feed, "R35", "POST /plan −harbor: 2 calls", plan(stage)).await?;
     step(feed, "R73", "PUT /instances/harbor ⇒ 127.0.0.12", retarget(stage)).await?;
     step(feed, "R73", "POST /instances breakwater 201", async {
         table::create(stage, BREAKWATER).await?;
@@ -105,6 +109,7 @@ pub(super) async fn play(stage: &Stage) -> Result<(), Stop> {
         register(&cast.bob_lighthouse, Algorithm::Sha256).await
     })
     .await?;
+    step(feed, "R75", "GET /health 0 calls", quiet(stage)).await?;
     step(feed, "R77", "GET /audit", async {
         let page: AuditPage = stage.api(|node| node.get(&["audit"], &[])).await.map_err(said)?.value;
         let of = |name: &str| page.entries.iter().any(|entry| entry.object.contains(name) && !entry.who.is_empty());
@@ -126,6 +131,25 @@ async fn begin(stage: &Stage) -> anyhow::Result<Running> {
         socket.echo().await.map_err(|error| anyhow!(error))?;
     }
     Ok(Running { harbor, echo, lighthouse, socket: stays, moved })
+}
+
+/// What would become of harbor's calls and bindings if it went away; nothing does.
+async fn plan(stage: &Stage) -> anyhow::Result<()> {
+    let wanted = Wanted { changes: vec![Change::DeleteInstance { name: HARBOR.into() }], ..Wanted::default() };
+    let plan: Plan = stage.api(move |node| node.post(&["plan"], &wanted)).await.map_err(said)?;
+    let registered = stage.cast.all().filter(|it| it.registered() && it.account().domain == HARBOR).count();
+    ensure!(plan.problems.is_empty() && plan.removed.len() == 1, "{plan:?}");
+    ensure!(plan.calls == 2, "{} calls", plan.calls);
+    ensure!(usize::try_from(plan.bindings)? == registered, "{} bindings", plan.bindings);
+    Ok(())
+}
+
+/// Every call that was hung up is over for the node too.
+async fn quiet(stage: &Stage) -> anyhow::Result<()> {
+    let rows: Vec<InstanceHealth> = stage.api(|node| node.all(&["health"], &[])).await.map_err(said)?;
+    let calls: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.calls)).collect();
+    ensure!(!calls.is_empty() && calls.iter().all(|(_, calls)| *calls == 0), "{calls:?}");
+    Ok(())
 }
 
 /// Moves harbor to its second PBX, if nobody else changed it meanwhile.
