@@ -36,7 +36,8 @@ pub struct Engine {
     pub(super) tables: Tables,
     pub(super) out: Outbox,
     pub(super) room: Room,
-    /// At which instances a connection has registered, so that its end is told to them alone (P07).
+    /// The live connections over which REGISTERs came, and the instances they are bound at: their end is told to
+    /// those alone (P07).
     pub(super) flows: Map<ConnId, Vec<InstanceId>>,
     sweep_at: Tick,
     followed: Option<u64>,
@@ -164,13 +165,27 @@ impl Engine {
         }
     }
 
-    /// Remembers that a connection carries bindings of an instance.
-    pub(super) fn note_flow(&mut self, flow: Flow, instance: InstanceId) {
-        let Flow::Stream { conn, .. } = flow else { return };
-        let list = self.flows.entry(conn).or_default();
+    /// Notes a connection over which a REGISTER came; its end forgets it.
+    pub(super) fn watch_flow(&mut self, flow: Flow) {
+        if let Flow::Stream { conn, .. } = flow {
+            self.flows.entry(conn).or_default();
+        }
+    }
+
+    /// Remembers that a connection carries bindings of an instance; false if it has ended meanwhile.
+    pub(super) fn note_flow(&mut self, flow: Flow, instance: InstanceId) -> bool {
+        let Flow::Stream { conn, .. } = flow else { return true };
+        let Some(list) = self.flows.get_mut(&conn) else { return false };
         if list.len() < INSTANCES_PER_FLOW && !list.contains(&instance) {
             list.push(instance);
         }
+        true
+    }
+
+    /// Connections that are remembered.
+    #[cfg(test)]
+    pub(super) fn watched_flows(&self) -> usize {
+        self.flows.len()
     }
 
     /// One shard looks after what all share.

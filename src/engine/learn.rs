@@ -5,6 +5,7 @@ use super::core::{Engine, Moment};
 use super::registry::{Call, Granted, Registration};
 use super::steer::{self, Side};
 use super::tables::{ServerId, Topic};
+use crate::ids::Flow;
 use crate::sip::uri::Uri;
 use crate::sip::view::{Name, View, delta_seconds};
 use std::ops::Range;
@@ -69,8 +70,13 @@ impl Engine {
         }
         self.room.own_index = index;
         self.room.contacts = contacts;
-        let (flow, instance) = (server.flow, server.instance);
-        self.note_flow(flow, instance);
+        let (flow, id) = (server.flow, server.instance);
+        if !self.note_flow(flow, id)
+            && let Flow::Stream { conn, .. } = flow
+            && let Some(room) = self.shared.registry.find(id)
+        {
+            room.with(|live| live.bindings.drop_stream(conn));
+        }
     }
 
     fn learn_call(&mut self, moment: Moment<'_>, id: ServerId, view: &View<'_>) {

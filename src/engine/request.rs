@@ -220,6 +220,10 @@ impl Engine {
         instance.stats.requests.inc();
         let timing = self.config.timing;
         let kind = if view.method() == Method::Invite { Kind::Invite } else { Kind::Other };
+        let topic = self.topic(view);
+        if topic == Topic::Register {
+            self.watch_flow(flow);
+        }
         let machine = server::Machine::new(kind, flow.transport().is_reliable(), &timing);
         let plan = machine.start(&timing);
         let reply = view.top_via().map_or(Dest::Flow(flow), |via| reply_to(flow, &via));
@@ -233,7 +237,7 @@ impl Engine {
             instance: instance.id,
             stats: &instance.stats,
             way: decision.way,
-            topic: self.topic(view),
+            topic,
             client_end: decision.client_end,
             backend: decision.backend.unwrap_or(unknown),
         });

@@ -6,6 +6,7 @@ mod end_to_end;
 mod inside;
 mod limits;
 mod names;
+mod refusals;
 mod register;
 mod targets;
 mod transactions;

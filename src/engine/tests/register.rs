@@ -88,6 +88,19 @@ fn a_connection_that_closes_takes_its_bindings() {
 }
 
 #[test]
+fn an_answer_after_the_connection_ended_binds_nothing() {
+    // P07 T19
+    let mut b = Bench::new();
+    for serial in 0..3 {
+        let out = b.one(tcp(PHONE, serial), &request("REGISTER", &format!("r{serial}"), ""));
+        b.input(Input::FlowClosed { flow: tcp(PHONE, serial) });
+        b.one(inside(PBX), &out.answered(200, "Contact: <sip:bob@10.0.0.5:5060>;expires=600\r\n"));
+        assert!(bindings(&b).is_empty());
+    }
+    assert_eq!(b.engine.watched_flows(), 0);
+}
+
+#[test]
 fn a_port_that_is_closed_takes_its_bindings() {
     // P07 X06
     let mut b = Bench::new();
