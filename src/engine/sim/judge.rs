@@ -4,9 +4,11 @@ use super::msg::Msg;
 use crate::engine::contract::Dest;
 use crate::ids::Flow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
-/// Identifies a request at the one who sent it: top branch, method and number.
-type Asked = (String, String, u32);
+/// Identifies a request: where it came from, top branch, method and number. From another address it may meet
+/// another shard, and is another request.
+type Asked = (SocketAddr, String, String, u32);
 
 /// The judge.
 #[derive(Default)]
@@ -30,10 +32,10 @@ impl Judge {
     }
 
     /// A message goes into an engine.
-    pub fn came(&mut self, _flow: &Flow, text: &str) {
+    pub fn came(&mut self, flow: &Flow, text: &str) {
         let msg = Msg::read(text);
         if msg.status() == 0 {
-            self.asked.entry(name(&msg)).or_default();
+            self.asked.entry(name(flow.peer(), &msg)).or_default();
         }
     }
 
@@ -41,16 +43,16 @@ impl Judge {
     pub fn goes(&mut self, to: &Dest, text: &str) {
         self.judged += 1;
         let msg = Msg::read(text);
-        let outside = match to {
-            Dest::Backend { .. } => false,
-            Dest::Flow(flow) | Dest::Reply { flow, .. } => !flow.listener().is_inside(),
+        let (outside, peer) = match to {
+            Dest::Backend { address, .. } => (false, *address),
+            Dest::Flow(flow) | Dest::Reply { flow, .. } => (!flow.listener().is_inside(), flow.peer()),
         };
         // R8
         assert!(!(outside && text.contains("198.51.")), "an inside address is told: {text}");
         if msg.status() == 0 {
             self.request(&msg, to, text);
         } else {
-            self.response(&msg, text);
+            self.response(peer, &msg, text);
         }
     }
 
@@ -66,8 +68,8 @@ impl Judge {
         assert!(msg.find("route").is_none_or(|route| !route.contains("198.51.100.1")), "our Route goes on: {text}");
     }
 
-    fn response(&mut self, msg: &Msg, text: &str) {
-        let (status, key) = (msg.status(), name(msg));
+    fn response(&mut self, peer: SocketAddr, msg: &Msg, text: &str) {
+        let (status, key) = (msg.status(), name(peer, msg));
         let Some(answer) = self.asked.get_mut(&key) else { panic!("a response without its request: {text}") };
         if msg.method() != "INVITE" {
             // RFC 4320
@@ -89,6 +91,6 @@ impl Judge {
     }
 }
 
-fn name(msg: &Msg) -> Asked {
-    (msg.branch().to_owned(), msg.method().to_owned(), msg.cseq())
+fn name(peer: SocketAddr, msg: &Msg) -> Asked {
+    (peer, msg.branch().to_owned(), msg.method().to_owned(), msg.cseq())
 }

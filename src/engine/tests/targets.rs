@@ -115,6 +115,18 @@ fn silence_moves_on_and_a_late_answer_is_cancelled() {
 }
 
 #[test]
+fn a_late_refusal_of_one_that_was_given_up_goes_no_further() {
+    // T05 F15
+    for status in [404, 486, 503, 603] {
+        let mut b = bench();
+        let first = b.invite(udp(PHONE), &request("INVITE", "i", ""));
+        let second = b.pass(6_000).pop().unwrap().1;
+        assert_eq!(b.one(inside(FIRST), &first.answered(status, "")).method(), "ACK");
+        assert_eq!(b.one(inside(SECOND), &second.answered(200, "")).status(), 200);
+    }
+}
+
+#[test]
 fn a_refusal_is_not_tried_elsewhere() {
     // F15
     for status in [404, 486, 500, 603] {

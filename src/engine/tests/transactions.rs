@@ -176,6 +176,19 @@ fn the_last_answer_is_repeated_and_the_backend_asked_once() {
 }
 
 #[test]
+fn an_acked_failure_lingers_for_timer_i() {
+    // T15 C05
+    let mut b = Bench::new();
+    let invite = b.invite(udp(PHONE), &request("INVITE", "i", ""));
+    let busy = b.send(inside(PBX), &invite.answered(486, "")).remove(1);
+    b.none(udp(PHONE), &ack("i", &busy));
+    b.pass(4_999);
+    assert_eq!(b.engine.counts().0, 1);
+    b.pass(1);
+    assert_eq!(b.engine.counts().0, 0);
+}
+
+#[test]
 fn a_failure_without_its_ack_ends_with_timer_h() {
     // T15
     let mut b = Bench::new();
