@@ -82,6 +82,7 @@ impl Steward {
             tracing::error!(%error, "certificates");
         }
         self.web.server.apply(&snapshot);
+        self.plane.front.prune().await;
         // What leaves an address goes before what may come to it.
         let closed = self.web.close(&snapshot);
         self.listeners.apply(&mut self.plane.front, &snapshot).await;

@@ -9,6 +9,7 @@ use crate::net::demux::{Datagram, Junk, classify};
 use crate::net::stun;
 use crate::net::udp::{Received, UdpSocket};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use tokio_util::sync::CancellationToken;
 
@@ -17,10 +18,11 @@ const BATCH: usize = 64;
 
 /// Reads `socket` until `stop`.
 pub(super) async fn serve<M: Machine + 'static>(worker: Rc<Worker<M>>, socket: Rc<UdpSocket>, stop: CancellationToken) {
+    let mut stopped = pin!(stop.cancelled());
     loop {
         let ready = tokio::select! {
             ready = socket.ready() => ready,
-            () = stop.cancelled() => return,
+            () = stopped.as_mut() => return,
         };
         let Ok(ready) = ready else { return };
         if ready.is_error() {

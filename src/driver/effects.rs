@@ -76,7 +76,8 @@ impl<M: Machine + 'static> Worker<M> {
             Dest::Reply { flow, fallback } => match (self.send_over(&flow, bytes, ticket), fallback) {
                 // RFC 3261 §18.2.2: the connection is gone, so a new one is tried.
                 (Err(SendError::FlowGone), Some(address)) if flow.transport() == Transport::Tcp => {
-                    self.send_pooled(PoolKey::Reply { listener: flow.listener(), address }, bytes, ticket)
+                    let (listener, local) = (flow.listener(), flow.local().ip());
+                    self.send_pooled(PoolKey::Reply { listener, local, address }, bytes, ticket)
                 }
                 (result, _) => result,
             },

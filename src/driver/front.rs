@@ -157,6 +157,13 @@ impl Front {
         self.limits.store(Arc::new(limits));
     }
 
+    /// Takes note of a table in which instances left or were switched off.
+    pub async fn prune(&self) {
+        for worker in &self.workers {
+            let _ = worker.orders.send(Command::Prune).await;
+        }
+    }
+
     /// Waits for a worker to die, which it never should.
     pub async fn failed(&mut self) -> Shard {
         match self.fatal.recv().await {

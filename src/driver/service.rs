@@ -6,6 +6,7 @@ use super::mail::Mail;
 use super::worker::Worker;
 use super::{datagrams, streams};
 use crate::ids::{ListenerId, Transport};
+use crate::model::State;
 use crate::net::udp::UdpSocket;
 use std::rc::Rc;
 use std::time::Duration;
@@ -55,6 +56,7 @@ impl<M: Machine + 'static> Worker<M> {
             match order {
                 Command::Listen { listener, socket, done } => finish(self.listen(listener, socket), done),
                 Command::Unlisten { listener, transport, done } => finish(self.unlisten(listener, transport), done),
+                Command::Prune => self.prune(),
                 Command::Stop => break,
             }
         }
@@ -87,6 +89,15 @@ impl<M: Machine + 'static> Worker<M> {
             }
         }
         self.ears.borrow_mut().remove(&(listener, transport))
+    }
+
+    /// Closes connections towards instances that are gone or switched off: nobody will use them.
+    fn prune(&self) {
+        let snapshot = self.routes();
+        let lives = |id| snapshot.by_id(id).is_some_and(|it| !matches!(it.state, State::Off | State::Failed));
+        for connection in self.connections.borrow().towards_others(lives) {
+            connection.close();
+        }
     }
 
     async fn say_farewell(&self) {

@@ -16,6 +16,7 @@ use crate::net::tcp;
 use crate::route::snapshot::Map;
 use crate::sip::frame::Framer;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub(super) enum PoolKey {
     /// Towards an instance.
     Instance { instance: InstanceId, address: SocketAddr },
-    /// For responses whose own connection is gone.
-    Reply { listener: ListenerId, address: SocketAddr },
+    /// For responses whose own connection is gone: opened from the address that one had reached.
+    Reply { listener: ListenerId, local: IpAddr, address: SocketAddr },
 }
 
 /// The connections of one worker.
@@ -66,6 +67,15 @@ impl Connections {
         }
     }
 
+    /// Those towards instances that are not `kept`.
+    pub(super) fn towards_others(&self, kept: impl Fn(InstanceId) -> bool) -> Vec<Rc<Connection>> {
+        let others = self.pool.iter().filter(|(key, _)| match key {
+            PoolKey::Instance { instance, .. } => !kept(*instance),
+            PoolKey::Reply { .. } => false,
+        });
+        others.filter_map(|(_, serial)| self.by_serial.get(serial).map(Rc::clone)).collect()
+    }
+
     /// Those of one listener, or all.
     pub(super) fn of(&self, listener: Option<ListenerId>) -> Vec<Rc<Connection>> {
         let wanted = |connection: &&Rc<Connection>| listener.is_none_or(|id| connection.flow().listener() == id);
@@ -80,10 +90,11 @@ pub(super) async fn accept<M: Machine + 'static>(
     socket: TcpListener,
     stop: CancellationToken,
 ) {
+    let mut stopped = pin!(stop.cancelled());
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
-            () = stop.cancelled() => return,
+            () = stopped.as_mut() => return,
         };
         match accepted {
             Ok((stream, peer)) => worker.welcome(listener, stream, peer),
@@ -130,17 +141,18 @@ impl<M: Machine + 'static> Worker<M> {
     }
 
     fn open(&self, key: PoolKey) -> Result<Rc<Connection>, SendError> {
-        let (listener, peer) = match key {
-            PoolKey::Instance { address, .. } if address.is_ipv4() => (ListenerId::INSIDE_V4, address),
-            PoolKey::Instance { address, .. } => (ListenerId::INSIDE_V6, address),
-            PoolKey::Reply { listener, address } => (listener, address),
+        let (listener, local, peer) = match key {
+            PoolKey::Instance { address, .. } if address.is_ipv4() => {
+                (ListenerId::INSIDE_V4, self.source(address), address)
+            }
+            PoolKey::Instance { address, .. } => (ListenerId::INSIDE_V6, self.source(address), address),
+            PoolKey::Reply { listener, local, address } => (listener, local, address),
         };
         if self.connections.borrow().pool.len() >= self.common.limits.load().pool {
             self.lose(Loss::PoolFull, peer);
             return Err(SendError::Connect);
         }
-        let local = SocketAddr::new(self.source(peer), 0);
-        let connection = self.register(listener, local, peer, Some(key), None);
+        let connection = self.register(listener, SocketAddr::new(local, 0), peer, Some(key), None);
         self.opening.borrow_mut().push((key, Rc::clone(&connection)));
         self.rouse.notify_one();
         Ok(connection)

@@ -20,7 +20,7 @@ use crate::net::guests::Guests;
 use crate::net::stream::{Connection, Receiver};
 use crate::net::udp::UdpSocket;
 use crate::route::cell::Reader;
-use crate::route::snapshot::Map;
+use crate::route::snapshot::{Map, Snapshot};
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -117,6 +117,11 @@ impl<M: Machine + 'static> Worker<M> {
             machine.handle(now, Input::SendFailed { ticket, why }, routes);
             self.carry_out(&mut *machine);
         }
+    }
+
+    /// The current table.
+    pub(super) fn routes(&self) -> Arc<Snapshot> {
+        Arc::clone(self.routes.borrow_mut().load())
     }
 
     /// Counts what went no further, and says so.

@@ -116,6 +116,12 @@ fn one_instance_never_speaks_over_the_connection_of_another() {
     one.send(response(&asked, "200 Fine"));
     let answer = phone.next().unwrap();
     assert_eq!((status(&answer), value(&answer, "CSeq")), (200, "1 OPTIONS"));
+
+    // An instance that leaves takes its own connection with it.
+    stage.node.must("DELETE", "/instances/two", None);
+    assert_eq!(two.next(), None);
+    phone.send(options(&phone, "sip:6003@one", 4));
+    assert!(one.next().unwrap().starts_with("OPTIONS sip:6003@one "));
 }
 
 #[test]
