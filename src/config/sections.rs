@@ -314,9 +314,9 @@ impl Default for Limits {
         Self {
             message_bytes: 65_535,
             header_bytes: 49_152,
-            transactions: 20_000,
-            instance_transactions: 2_000,
-            transaction_bytes: 268_435_456,
+            transactions: 100_000,
+            instance_transactions: 20_000,
+            transaction_bytes: 536_870_912,
             instance_bindings: 20_000,
             instance_calls: 20_000,
             attempts: 4,
