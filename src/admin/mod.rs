@@ -24,7 +24,7 @@ pub mod token;
 pub mod view;
 
 pub use auth::ADMIN;
-pub use routes::router;
+pub use routes::{Pages, router};
 pub use serve::serve;
 
 use crate::clock::{Clock, Tick};

@@ -4,7 +4,7 @@
 //! shutdown no new connection is taken, and requests at work are finished.
 
 use super::auth::Peer;
-use super::{Api, router};
+use super::{Api, Pages, router};
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -34,11 +34,17 @@ const GRACE: Duration = Duration::from_secs(5);
 const BREATH: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown`, then finishes what is at work.
-pub async fn serve(listeners: Vec<TcpListener>, tls: Arc<ServerConfig>, api: Arc<Api>, shutdown: CancellationToken) {
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    tls: Arc<ServerConfig>,
+    api: Arc<Api>,
+    pages: Pages,
+    shutdown: CancellationToken,
+) {
     let tasks = TaskTracker::new();
     let door = Arc::new(Door {
         acceptor: with_alpn(&tls),
-        app: router(Arc::clone(&api)),
+        app: router(Arc::clone(&api), pages),
         places: Arc::new(Semaphore::new(CONNECTIONS)),
         tasks: tasks.clone(),
         api,

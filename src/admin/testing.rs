@@ -2,7 +2,7 @@
 
 use super::live::{Binding, BoundListener, Live, Phase};
 use super::problem::Problem;
-use super::{Api, router, token};
+use super::{Api, Pages, router, token};
 use crate::clock::Clock;
 use crate::control::rows::Rows;
 use crate::control::service::Service;
@@ -75,7 +75,7 @@ impl World {
         let service = Arc::new(Service::new(Arc::clone(&rows), status, Arc::new(Fixed), clock));
         let cell = Arc::new(Cell::new(Snapshot::default()));
         let api = Api::new(service, Arc::clone(&cell), Arc::new(Fixed), clock, token::Digest::of(TOKEN));
-        Self { rows, cell, router: router(Arc::clone(&api)), api, _dir: dir }
+        Self { rows, cell, router: router(Arc::clone(&api), Pages::default()), api, _dir: dir }
     }
 
     /// Lets the node serve what is in the store.

@@ -8,6 +8,7 @@ mod first;
 mod keys;
 mod listeners;
 mod node;
+mod office;
 mod plane;
 mod ports;
 mod run;

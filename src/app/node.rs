@@ -3,14 +3,14 @@
 use super::data::DataDir;
 use super::first::{self, FirstError};
 use super::keys::KeyFile;
-use super::listeners::own;
+use super::office::{self, Office};
 use super::plane::Plane;
 use super::settings;
 use super::state::State;
 use super::steward::{Order, Steward};
 use super::web::Web;
 use crate::admin::live::{BoundListener, Live as _, Phase};
-use crate::admin::{self, Api, token};
+use crate::admin::token;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control;
@@ -25,9 +25,6 @@ use crate::control::watch::{Watch, Wiring};
 use crate::engine::shared::Shared;
 use crate::http;
 use crate::model;
-use crate::net::tcp;
-use crate::observe::metrics::{Metrics, Sources};
-use crate::observe::serve;
 use crate::route::cell::Cell;
 use crate::route::handles::Handles;
 use crate::route::snapshot::Snapshot;
@@ -38,7 +35,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -146,21 +142,6 @@ impl Node {
         certificates.apply(&cell.load(), clock.now().unix)?;
 
         let stop = CancellationToken::new();
-        let mut own_listeners = Vec::new();
-        let mut tasks = Vec::new();
-        let api_listeners = listen("admin.listen", &config.admin.listen)?;
-        own_listeners.extend(api_listeners.iter().map(|(_, address)| own("api", "https", *address)));
-        let opened = token::open(data.path())?;
-        if opened.origin == token::Origin::Made {
-            tracing::info!(file = %opened.path.display(), "made the API's token");
-        }
-        let live = Arc::clone(&state);
-        let api = Api::new(Arc::clone(&service), Arc::clone(&cell), live, clock, opened.digest);
-        let api_stats = Arc::clone(api.stats());
-        let tls = certificates.server_config(None, &[b"h2", b"http/1.1"])?;
-        let sockets = api_listeners.into_iter().map(|(socket, _)| socket).collect();
-        tasks.push(tokio::spawn(admin::serve(sockets, tls, api, stop.clone())));
-
         let http_stats = Arc::new(HttpStats::default());
         let web = http::Server::new(
             settings::http(&config),
@@ -170,22 +151,19 @@ impl Node {
             clock,
             Handle::current(),
         )?;
-        let facts = Arc::clone(&state);
-        let metrics = Arc::new(Metrics::new(Sources {
-            cell: Arc::clone(&cell),
-            node: Arc::clone(&shared.stats),
-            net: Arc::clone(&plane.net),
+        let Office { listeners: own_listeners, mut tasks } = office::open(office::Wiring {
+            config: &config,
+            data: data.path(),
+            clock,
+            service: &service,
+            cell: &cell,
+            state: &state,
+            shared: &shared,
+            plane: &plane,
             http: http_stats,
-            api: api_stats,
-            probes: Arc::clone(&plane.probes),
-            facts: Box::new(move || facts.facts()),
-            instances: config.metrics.instances,
-        }));
-        for (socket, address) in listen("metrics.listen", &config.metrics.listen)? {
-            own_listeners.push(own("metrics", "http", address));
-            tasks.push(tokio::spawn(serve::serve(socket, Arc::clone(&metrics), stop.clone())));
-        }
-
+            certificates: &certificates,
+            stop: &stop,
+        })?;
         tasks.push(tokio::spawn(table.run(stop.clone())));
         let (orders, received) = mpsc::channel(ORDERS);
         let mut steward = Steward {
@@ -254,28 +232,6 @@ fn open_store(dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
             Err(error)
         }
     }
-}
-
-/// Binds the addresses of one key. IPv6 on a machine without it is no error.
-fn listen(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<(TcpListener, SocketAddr)>, StartError> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let bound = tcp::probe(*address).and_then(|()| tcp::bind(*address));
-        match bound.and_then(|socket| Ok((socket.local_addr()?, TcpListener::from_std(socket)?))) {
-            Ok((bound, socket)) => listeners.push((socket, bound)),
-            Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
-                tracing::warn!(%address, "not listened on: this machine has no IPv6");
-            }
-            Err(source) => return Err(StartError::Listen { key, address: *address, source }),
-        }
-    }
-    Ok(listeners)
-}
-
-/// Whether an error says that the machine does not speak IPv6.
-pub(super) fn is_without_ipv6(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(nix::errno::Errno::from_raw);
-    matches!(errno, Some(nix::errno::Errno::EAFNOSUPPORT | nix::errno::Errno::EADDRNOTAVAIL))
 }
 
 /// What a limit of 0 in an instance's row stands for.

@@ -1,6 +1,6 @@
 //! The SIP side of a node: workers with their engines, and the prober of targets.
 
-use super::node::is_without_ipv6;
+use super::office::is_without_ipv6;
 use super::settings;
 use crate::clock::Clock;
 use crate::config::Config;

@@ -1,8 +1,10 @@
 //! `/metrics`, `/healthz` and `/readyz` over plain HTTP, for machines next to the node.
 
 use super::metrics::{MEDIA_TYPE, Metrics};
+use axum::Router;
+use axum::routing::any;
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -59,7 +61,24 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, stop: Cancellat
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+/// Health pages as routes, for a server that has others too.
+pub fn health(metrics: Arc<Metrics>) -> Router {
+    routes(metrics, &["/healthz", "/readyz"])
+}
+
+/// The metrics page as a route.
+pub fn metrics(metrics: Arc<Metrics>) -> Router {
+    routes(metrics, &["/metrics"])
+}
+
+fn routes(metrics: Arc<Metrics>, paths: &[&str]) -> Router {
+    paths.iter().fold(Router::new(), |router, path| {
+        let metrics = Arc::clone(&metrics);
+        router.route(path, any(move |request: axum::extract::Request| async move { answer(&request, &metrics) }))
+    })
+}
+
+fn answer<B>(request: &Request<B>, metrics: &Metrics) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET only\n".into());
     }

@@ -154,3 +154,14 @@ fn the_service_manager_is_told() {
     told("STOPPING=1");
     assert!(program.wait(PATIENCE).success());
 }
+
+#[test]
+fn health_is_for_everybody_and_metrics_are_not() {
+    // R9
+    let node = Node::start(Net::new());
+    assert_eq!(node.page("/healthz", false), (200, "alive\n".into()));
+    assert_eq!(node.page("/readyz", false), (200, "serving\n".into()));
+    assert_eq!(node.page("/metrics", false).0, 401);
+    let (status, text) = node.page("/metrics", true);
+    assert!(status == 200 && text.contains("nantucket_ready 1\n"), "{status} {text}");
+}

@@ -164,6 +164,14 @@ listeners = [
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
+    /// A page beside the API, with or without the token: status and text.
+    pub fn page(&self, path: &str, token: bool) -> (u16, String) {
+        let request = self.agent.get(format!("https://{}:8443{path}", self.ip()));
+        let request = if token { request.header("authorization", format!("Bearer {}", self.token)) } else { request };
+        let mut answer = request.call().unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    }
+
     /// A call of the API that must succeed.
     #[track_caller]
     pub fn must(&self, method: &str, path: &str, body: Option<Value>) -> Value {

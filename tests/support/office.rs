@@ -48,7 +48,7 @@ impl Office {
                 let address = listener.local_addr().unwrap();
                 let (api, tls) = build(&data);
                 tell.send(address).unwrap();
-                admin::serve(vec![listener], tls, api, stop).await;
+                admin::serve(vec![listener], tls, api, admin::Pages::default(), stop).await;
             });
         });
         let address = told.recv().unwrap();

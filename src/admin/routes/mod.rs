@@ -24,16 +24,26 @@ use utoipa_axum::routes;
 /// Where the API begins.
 pub const BASE: &str = "/api/v1";
 
-/// The whole API.
-pub fn router(api: Arc<Api>) -> Router {
+/// Pages that are not of the API but served with it: metrics and health.
+#[derive(Default)]
+pub struct Pages {
+    /// For everybody.
+    pub open: Router,
+    /// For those with a token.
+    pub guarded: Router,
+}
+
+/// The whole API, with pages of the node beside it.
+pub fn router(api: Arc<Api>, pages: Pages) -> Router {
     let (routes, document) = described().split_for_parts();
     let guarded = routes
+        .merge(pages.guarded.with_state(()))
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::layer))
         .with_state(api);
-    openapi::route(document).fallback_service(guarded).layer(middleware::from_fn(request_id::layer))
+    openapi::route(document).merge(pages.open).fallback_service(guarded).layer(middleware::from_fn(request_id::layer))
 }
 
 /// The routes with their description.
