@@ -1,6 +1,6 @@
 //! P04, P05, R8: requests from an instance.
 
-use crate::engine::contract::{Dest, SendError};
+use crate::engine::contract::{Dest, Input, SendError};
 use crate::engine::testing::*;
 use crate::ids::InstanceId;
 use crate::model::Profile;
@@ -96,6 +96,35 @@ fn a_flow_that_is_gone_is_told_as_the_profile_wants_it() {
         let options = b.one(inside(PBX), &from_pbx("OPTIONS", "o", &path));
         assert_eq!(b.fail(&options, SendError::FlowGone)[0].status(), status);
     }
+}
+
+#[test]
+fn a_connection_that_ends_fails_what_was_sent_over_it_at_once() {
+    // X06 P07
+    let mut b = Bench::new();
+    let path = b.register(tcp(PHONE, 5));
+    b.pass(5_000);
+    let out = b.invite(inside(PBX), &from_pbx("INVITE", "p", &path));
+    b.one(inside(PBX), &from_pbx("OPTIONS", "o", &path));
+    b.one(tcp(PHONE, 5), &out.answered(180, ""));
+    let sent = b.input(Input::FlowClosed { flow: tcp(PHONE, 5) });
+    assert_eq!(sent.iter().map(Sent::status).collect::<Vec<_>>(), [430, 430]);
+    assert_eq!(b.engine.counts().1, 0);
+    b.pass(32_000);
+    assert_eq!(b.engine.counts(), (0, 0, 0));
+}
+
+#[test]
+fn a_connection_that_ends_leaves_an_accepted_call_alone() {
+    // T07 X05
+    let mut b = Bench::new();
+    let text = request("INVITE", "i", "").replace("UDP 10.0.0.5:5060", "TCP 10.0.0.5:5060");
+    let invite = b.invite(tcp(PHONE, 5), &text);
+    let ok = b.one(inside(PBX), &invite.answered(200, ""));
+    b.input(Input::FlowClosed { flow: tcp(PHONE, 5) });
+    let again = b.one(inside(PBX), &invite.answered(200, ""));
+    assert_eq!(again, ok, "the repetition goes out, over a new connection if need be");
+    assert!(matches!(again.to, Dest::Reply { fallback: Some(_), .. }));
 }
 
 #[test]
