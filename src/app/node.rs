@@ -235,7 +235,7 @@ fn open_store(dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
 }
 
 /// What a limit of 0 in an instance's row stands for.
-const fn defaults(config: &Config) -> model::Limits {
+pub(super) const fn defaults(config: &Config) -> model::Limits {
     model::Limits {
         transactions: config.limits.instance_transactions,
         http_requests: config.http.instance_requests,

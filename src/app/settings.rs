@@ -116,3 +116,62 @@ pub(super) fn schedule(config: &Config) -> Schedule {
         rise: health.rise,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::reload::flatten;
+    use crate::engine::config::Inside;
+    use crate::ids::Shard;
+
+    /// Keys that `app` reads itself.
+    const ELSEWHERE: [&str; 10] = [
+        "data_dir",
+        "admin.listen",
+        "metrics.listen",
+        "metrics.instances",
+        "health.targets",
+        "drain.deadline",
+        "first_proxy.name",
+        "first_proxy.fqdn",
+        "first_proxy.base_domain",
+        "first_proxy.listeners",
+    ];
+    const LOG: [&str; 2] = ["log.format", "log.level"];
+
+    /// Everything that is made of a configuration.
+    fn made(config: &Config) -> String {
+        let site = Site { shard: Shard(0), boot: 0, inside: Inside::default() };
+        let engine = engine::config::Config { seed: 0, ..engine(config, site) };
+        let mut http = http(config);
+        http.pseudonym.clear();
+        let defaults = super::super::node::defaults(config);
+        format!("{:?} {engine:?} {:?} {http:?} {defaults:?}", driver(config, 0), schedule(config))
+    }
+
+    #[test]
+    fn every_key_has_an_effect() {
+        // PROTOCOLS 4, trap 9
+        let table = toml::Table::try_from(Config::default()).unwrap();
+        let before = made(&Config::default());
+        for (key, value) in flatten(&table) {
+            if ELSEWHERE.contains(&key.as_str()) || LOG.contains(&key.as_str()) {
+                continue;
+            }
+            let other = match value {
+                toml::Value::Integer(n) => (n + 61).to_string(),
+                toml::Value::Boolean(on) => (!on).to_string(),
+                toml::Value::String(_) => "\"123456ms\"".into(),
+                toml::Value::Array(_) if key == "inside.bind" => "[\"127.0.0.1:1\"]".into(),
+                toml::Value::Array(_) => "[\"192.0.2.1\"]".into(),
+                other => panic!("{key} is {other}"),
+            };
+            let text = match key.split_once('.') {
+                Some((section, name)) => format!("[{section}]\n{name} = {other}\n"),
+                None => format!("{key} = {other}\n"),
+            };
+            let config: Config = toml::from_str(&text).unwrap_or_else(|error| panic!("{key}: {error}"));
+            assert_ne!(made(&config), before, "{key} has no effect");
+        }
+    }
+}

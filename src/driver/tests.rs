@@ -340,6 +340,21 @@ async fn a_connection_that_cannot_be_opened_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_worker_opens_so_many_connections() {
+    let mut stage = Stage::open(1, Limits { pool: 1, ..Limits::default() }).await;
+    let pbx = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let phone = stage.udp().await;
+    for instance in [1, 2] {
+        phone.send(format!("BACKEND {instance} {} tcp", pbx.local_addr().unwrap()).as_bytes()).await.unwrap();
+    }
+    let failed = |seen| if let Seen::Failed(ticket, why) = seen { Some((ticket, why)) } else { None };
+    assert_eq!(stage.until(failed).await, (7, SendError::Connect));
+    assert_eq!(stage.stats.lost(Loss::PoolFull), 1);
+    let (mut first, _) = pbx.accept().await.unwrap();
+    assert!(read(&mut first).await.starts_with("BACKEND 1"));
+}
+
+#[tokio::test]
 async fn a_response_whose_connection_is_gone_goes_over_a_new_one() {
     // X05
     let stage = Stage::open(1, Limits::default()).await;

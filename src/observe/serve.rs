@@ -2,9 +2,9 @@
 
 use super::metrics::{MEDIA_TYPE, Metrics};
 use axum::Router;
-use axum::routing::any;
+use axum::routing::get;
 use http_body_util::Full;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -25,6 +25,7 @@ const AGE: Duration = Duration::from_secs(300);
 const BREATH: Duration = Duration::from_millis(100);
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const ALIVE: &str = "alive\n";
 
 /// Serves until `stop`.
 pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, stop: CancellationToken) {
@@ -61,41 +62,43 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, stop: Cancellat
     }
 }
 
-/// Health pages as routes, for a server that has others too.
+/// Health pages as routes, for a server that strangers reach: whether, not why not.
 pub fn health(metrics: Arc<Metrics>) -> Router {
-    routes(metrics, &["/healthz", "/readyz"])
+    let ready = move || async move {
+        let facts = metrics.facts();
+        page(readiness_status(facts.ready), TEXT, format!("{}\n", facts.phase))
+    };
+    let alive = || async { page(StatusCode::OK, TEXT, ALIVE.into()) };
+    Router::new().route("/readyz", get(ready)).route("/healthz", get(alive))
 }
 
 /// The metrics page as a route.
 pub fn metrics(metrics: Arc<Metrics>) -> Router {
-    routes(metrics, &["/metrics"])
+    Router::new().route("/metrics", get(move || async move { page(StatusCode::OK, MEDIA_TYPE, metrics.text()) }))
 }
 
-fn routes(metrics: Arc<Metrics>, paths: &[&str]) -> Router {
-    paths.iter().fold(Router::new(), |router, path| {
-        let metrics = Arc::clone(&metrics);
-        router.route(path, any(move |request: axum::extract::Request| async move { answer(&request, &metrics) }))
-    })
-}
-
-fn answer<B>(request: &Request<B>, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET only\n".into());
     }
     match request.uri().path() {
         "/metrics" => page(StatusCode::OK, MEDIA_TYPE, metrics.text()),
         // Whoever can answer is alive.
-        "/healthz" => page(StatusCode::OK, TEXT, "alive\n".into()),
+        "/healthz" => page(StatusCode::OK, TEXT, ALIVE.into()),
         "/readyz" => {
             let (ready, text) = readiness(metrics);
-            page(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, TEXT, text)
+            page(readiness_status(ready), TEXT, text)
         }
         _ => page(StatusCode::NOT_FOUND, TEXT, "/metrics, /healthz, /readyz\n".into()),
     }
 }
 
+const fn readiness_status(ready: bool) -> StatusCode {
+    if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
 /// Whether the node wants traffic, and a page that says why not.
-pub fn readiness(metrics: &Metrics) -> (bool, String) {
+fn readiness(metrics: &Metrics) -> (bool, String) {
     let facts = metrics.facts();
     let mut text = format!("{}\n", facts.phase);
     let down = facts.listeners.iter().filter(|listening| !listening.up);
@@ -122,7 +125,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    async fn get(address: std::net::SocketAddr, method: &str, path: &str) -> String {
+    async fn fetch(address: std::net::SocketAddr, method: &str, path: &str) -> String {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -159,16 +162,16 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let served = tokio::spawn(serve(listener, metrics, stop.clone()));
-        assert!(get(address, "GET", "/healthz").await.starts_with("HTTP/1.1 200 "));
-        let text = get(address, "GET", "/readyz").await;
+        assert!(fetch(address, "GET", "/healthz").await.starts_with("HTTP/1.1 200 "));
+        let text = fetch(address, "GET", "/readyz").await;
         assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
         assert!(text.contains("\r\n\r\nstarting\nnot bound: front sip-udp 192.0.2.1:5060\n"), "{text}");
         ready.store(true, Relaxed);
-        assert!(get(address, "GET", "/readyz").await.starts_with("HTTP/1.1 200 "));
-        let text = get(address, "GET", "/metrics").await;
+        assert!(fetch(address, "GET", "/readyz").await.starts_with("HTTP/1.1 200 "));
+        let text = fetch(address, "GET", "/metrics").await;
         assert!(text.contains(MEDIA_TYPE) && text.ends_with("# EOF\n"), "{text}");
-        assert!(get(address, "POST", "/metrics").await.starts_with("HTTP/1.1 405 "));
-        assert!(get(address, "GET", "/").await.starts_with("HTTP/1.1 404 "));
+        assert!(fetch(address, "POST", "/metrics").await.starts_with("HTTP/1.1 405 "));
+        assert!(fetch(address, "GET", "/").await.starts_with("HTTP/1.1 404 "));
         stop.cancel();
         served.await.unwrap();
     }
