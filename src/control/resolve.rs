@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 
 /// Milliseconds until a good answer is asked for again.
 const AGAIN: u64 = 30_000;
+/// The same for each name in use, so that thousands of names do not make hundreds of questions a second.
+const AGAIN_EACH: u64 = 20;
 /// Milliseconds until a failed one is.
 const RETRY: u64 = 5_000;
 /// How long one answer is waited for.
@@ -51,21 +53,34 @@ pub(super) struct Names {
     pub(super) resolved: Resolved,
     /// When each is asked for next; none while it is being asked for.
     due: BTreeMap<Box<str>, Option<Tick>>,
-    asking: JoinSet<(Box<str>, io::Result<Vec<IpAddr>>)>,
+    /// The same by time.
+    queue: BTreeSet<(Tick, Box<str>)>,
+    asking: JoinSet<Asked>,
 }
+
+type Asked = (Box<str>, io::Result<Vec<IpAddr>>);
 
 impl Names {
     pub(super) fn new(lookup: Arc<dyn Lookup>) -> Self {
-        Self { lookup, resolved: Resolved::default(), due: BTreeMap::new(), asking: JoinSet::new() }
+        let (resolved, due, queue, asking) = Default::default();
+        Self { lookup, resolved, due, queue, asking }
     }
 
     /// Takes over which names are in use: new ones are asked for, others forgotten.
     pub(super) fn want(&mut self, hosts: &BTreeSet<Box<str>>, now: Tick) {
-        self.due.retain(|host, _| hosts.contains(host));
+        let queue = &mut self.queue;
+        self.due.retain(|host, at| {
+            let wanted = hosts.contains(host);
+            if let (false, Some(at)) = (wanted, *at) {
+                queue.remove(&(at, host.clone()));
+            }
+            wanted
+        });
         self.resolved.retain(|host| hosts.contains(host));
         for host in hosts {
             if !self.due.contains_key(host) {
-                self.due.insert(host.clone(), Some(now));
+                self.due.insert(host.clone(), None);
+                self.note(host, now);
             }
         }
         self.ask(now);
@@ -73,11 +88,12 @@ impl Names {
 
     /// Asks for what is due.
     pub(super) fn ask(&mut self, now: Tick) {
-        let room = AT_ONCE.saturating_sub(self.asking.len());
-        let due = self.due.iter_mut().filter(|(_, at)| at.is_some_and(|at| at <= now));
-        for (host, at) in due.take(room) {
-            *at = None;
-            let (host, answer) = (host.clone(), self.lookup.lookup(host));
+        while self.asking.len() < AT_ONCE && self.queue.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, host)) = self.queue.pop_first() else { return };
+            if let Some(at) = self.due.get_mut(&host) {
+                *at = None;
+            }
+            let answer = self.lookup.lookup(&host);
             self.asking.spawn(async move {
                 let answer = tokio::time::timeout(PATIENCE, answer).await;
                 (host, answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))
@@ -90,17 +106,28 @@ impl Names {
         !self.asking.is_empty()
     }
 
-    /// Waits for one answer; true if it is news. Never returns while nothing is asked for.
+    /// Waits for an answer and takes all that are there; true if one is news. Never returns while
+    /// nothing is asked for.
     pub(super) async fn answered(&mut self, now: impl Fn() -> Tick) -> bool {
-        let Some(joined) = self.asking.join_next().await else { return std::future::pending().await };
-        let Ok((host, answer)) = joined else { return false };
+        let Some(first) = self.asking.join_next().await else { return std::future::pending().await };
         let now = now();
-        let news = match answer {
+        let mut news = first.is_ok_and(|answer| self.take(answer, now));
+        while let Some(next) = self.asking.try_join_next() {
+            news |= next.is_ok_and(|answer| self.take(answer, now));
+        }
+        self.ask(now);
+        news
+    }
+
+    fn take(&mut self, (host, answer): Asked, now: Tick) -> bool {
+        match answer {
             Ok(addresses) if !addresses.is_empty() => {
                 let mut addresses: Vec<_> = addresses.into_iter().map(|ip| ip.to_canonical()).collect();
                 addresses.sort_unstable();
+                addresses.dedup();
                 addresses.truncate(MOST);
-                self.note(&host, now.after(AGAIN)) && self.resolved.set(&host, addresses)
+                let again = AGAIN.max(AGAIN_EACH.saturating_mul(self.due.len() as u64));
+                self.note(&host, now.after(again)) && self.resolved.set(&host, addresses)
             }
             failed => {
                 let why = failed.err().map_or_else(|| "no address".to_owned(), |error| error.to_string());
@@ -108,14 +135,16 @@ impl Names {
                 self.note(&host, now.after(RETRY));
                 false
             }
-        };
-        self.ask(now);
-        news
+        }
     }
 
     /// Plans the next look-up; false if the name is not in use any more.
     fn note(&mut self, host: &str, at: Tick) -> bool {
-        self.due.get_mut(host).map(|due| *due = Some(at)).is_some()
+        let Some(due) = self.due.get_mut(host) else { return false };
+        if let Some(before) = due.replace(at) {
+            self.queue.remove(&(before, host.into()));
+        }
+        self.queue.insert((at, host.into()))
     }
 }
 
@@ -182,10 +211,11 @@ pub(super) mod tests {
             names.answered(|| Tick(1)).await;
         }
         assert_eq!(told.asked.lock().unwrap().len(), 40);
+        assert_eq!((names.due.len(), names.queue.len()), (40, 40));
         told.set("late.internal", &["192.0.2.1"]);
         names.want(&hosts(&["late.internal"]), Tick(2));
         names.want(&hosts(&[]), Tick(2));
         assert!(!names.answered(|| Tick(3)).await, "nobody wants it any more");
-        assert!(names.due.is_empty() && names.resolved.get("late.internal").is_empty());
+        assert!(names.due.is_empty() && names.queue.is_empty() && names.resolved.get("late.internal").is_empty());
     }
 }

@@ -19,12 +19,13 @@ use std::sync::Arc;
 pub(super) fn instance<'a>(
     row: &Arc<model::Instance>,
     kept: &'a mut KeptInstance,
-    resolved: &Resolved,
+    (resolved, before): (&Resolved, &Resolved),
     defaults: model::Limits,
 ) -> (&'a BuiltInstance, bool) {
+    let moved = |known: &BuiltInstance| known.hosts.iter().any(|host| resolved.get(host) != before.get(host));
     let (built, renamed) = match kept.built.take() {
-        Some(known) if known.hosts.is_empty() && Arc::ptr_eq(&known.source.row, row) => (known, false),
-        Some(known) if known.hosts.is_empty() && known.source.row == *row => {
+        Some(known) if Arc::ptr_eq(&known.source.row, row) && !moved(&known) => (known, false),
+        Some(known) if known.source.row == *row && !moved(&known) => {
             // The newer of two equal rows is kept, so that the next look is a comparison of pointers.
             let source = super::handles::Hashed { row: Arc::clone(row), ..known.source };
             (BuiltInstance { source, ..known }, false)

@@ -107,7 +107,7 @@ impl Compiler<'_> {
                 continue;
             }
             let kept = self.kept.instances.entry(row.id).or_default();
-            let (one, other_names) = build::instance(row, kept, self.resolved, self.limits);
+            let (one, other_names) = build::instance(row, kept, (self.resolved, &self.kept.resolved), self.limits);
             renamed |= other_names;
             self.hash.add(&one.source.hash);
             self.problems.extend_from_slice(&one.problems);
@@ -169,6 +169,9 @@ impl Compiler<'_> {
             }
         }
         self.snapshot.resolution = addresses.finalize().into();
+        if self.kept.resolved != *self.resolved {
+            self.kept.resolved = self.resolved.clone();
+        }
         (self.snapshot, self.problems)
     }
 }

@@ -6,6 +6,7 @@
 
 use super::names::Assigned;
 use super::problem::Problem;
+use super::resolved::Resolved;
 use super::snapshot::{Certificate, Instance, Map, Proxy};
 use crate::ids::{InstanceId, ProxyId};
 use crate::model;
@@ -27,6 +28,8 @@ pub(super) struct Kept {
     pub(super) proxy_rows: Map<ProxyId, Hashed<model::Proxy>>,
     pub(super) certificates: Map<String, KeptCertificate>,
     pub(super) hosts: BTreeSet<Box<str>>,
+    /// What they stood for in the last compile.
+    pub(super) resolved: Resolved,
     pub(super) assigned: Option<Assigned>,
 }
 
