@@ -69,7 +69,7 @@ impl<'a> Draft<'a> {
             }
             Change::PutInstance { row } => match self.find_instance(&row.name, if_match) {
                 Ok(old) => self.update_instance(&old, row, "update-instance"),
-                Err(ServiceError::NotFound { .. }) => self.create_instance(row),
+                Err(ServiceError::NotFound { .. }) if if_match.is_none() => self.create_instance(row),
                 Err(error) => return Err(error),
             },
             Change::DeleteInstance { name } => {
@@ -92,7 +92,7 @@ impl<'a> Draft<'a> {
             }
             Change::PutProxy { row } => match self.find_proxy(&row.name, if_match) {
                 Ok(old) => self.update_proxy(&old, row),
-                Err(ServiceError::NotFound { .. }) => self.create_proxy(row),
+                Err(ServiceError::NotFound { .. }) if if_match.is_none() => self.create_proxy(row),
                 Err(error) => return Err(error),
             },
             Change::DeleteProxy { name } => {
@@ -101,7 +101,7 @@ impl<'a> Draft<'a> {
             }
             Change::PutCertificate { row } => match self.find_certificate(&row.name, if_match) {
                 Ok(old) => self.put_certificate(Some(&old), Some(row.clone()), "update-certificate"),
-                Err(ServiceError::NotFound { .. }) => {
+                Err(ServiceError::NotFound { .. }) if if_match.is_none() => {
                     self.put_certificate(None, Some(row.clone()), "create-certificate")
                 }
                 Err(error) => return Err(error),
@@ -121,17 +121,17 @@ impl<'a> Draft<'a> {
     }
 
     /// What to write, or nothing if nothing would change.
-    pub(super) fn commit(self, who: &str) -> Option<Commit> {
+    pub(super) fn commit(self, who: &str) -> serde_json::Result<Option<Commit>> {
         let mut compare = vec![(SEQUENCE.to_owned(), self.base.sequence_revision)];
-        let mut write = vec![(SEQUENCE.to_owned(), serde_json::to_string(&self.sequence).ok())];
+        let mut write = vec![(SEQUENCE.to_owned(), Some(serde_json::to_string(&self.sequence)?))];
         for (id, before, after) in self.instances.changed() {
-            entry(rows::instance_key(*id), before, after, &mut compare, &mut write);
+            entry(rows::instance_key(*id), before, after, &mut compare, &mut write)?;
         }
         for (id, before, after) in self.proxies.changed() {
-            entry(rows::proxy_key(*id), before, after, &mut compare, &mut write);
+            entry(rows::proxy_key(*id), before, after, &mut compare, &mut write)?;
         }
         for (name, before, after) in self.certificates.changed() {
-            entry(rows::certificate_key(name), before, after, &mut compare, &mut write);
+            entry(rows::certificate_key(name), before, after, &mut compare, &mut write)?;
         }
         let note = |Noted { action, object, before, after }| NewAudit {
             at: self.now,
@@ -142,7 +142,7 @@ impl<'a> Draft<'a> {
             after,
         };
         let audit: Vec<_> = self.audit.into_iter().map(note).collect();
-        (!audit.is_empty()).then_some(Commit { compare, write, audit })
+        Ok((!audit.is_empty()).then_some(Commit { compare, write, audit }))
     }
 
     fn create_instance(&mut self, row: &Instance) {
@@ -392,13 +392,14 @@ fn entry<T: serde::Serialize>(
     after: Option<&Kept<T>>,
     compare: &mut Vec<(String, u64)>,
     write: &mut Vec<(String, Option<String>)>,
-) {
+) -> serde_json::Result<()> {
     if before.is_none() && after.is_none() {
-        return;
+        return Ok(());
     }
     compare.push((key.clone(), before.map_or(0, |before| before.revision)));
-    let text = |kept: &Kept<T>| serde_json::to_string(&Document { row: &*kept.row, next: kept.next }).ok();
-    write.push((key, after.and_then(text)));
+    let text = |kept: &Kept<T>| serde_json::to_string(&Document { row: &*kept.row, next: kept.next });
+    write.push((key, after.map(text).transpose()?));
+    Ok(())
 }
 
 fn json<T: serde::Serialize>(row: Option<&T>) -> Option<serde_json::Value> {

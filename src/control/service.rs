@@ -223,7 +223,8 @@ impl Service {
             instances: changed(draft.instances.changed()),
             proxies: changed(draft.proxies.changed()),
         };
-        Ok((draft.commit(&who.0), applied))
+        let commit = draft.commit(&who.0).map_err(|error| StoreError::Unavailable(error.to_string().into()))?;
+        Ok((commit, applied))
     }
 }
 

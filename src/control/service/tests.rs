@@ -137,6 +137,8 @@ async fn a_deleted_instance_never_comes_back_and_its_id_is_never_given_again() {
     assert_eq!(world.make(stale).await.unwrap_err().kind(), Kind::NotFound);
     let put = Change::PutInstance { row: (*before.row).clone() };
     assert_eq!(codes(&world.make(put).await.unwrap_err()), [("id", Code::IdInvalid)]);
+    let put = Asked { change: Change::PutInstance { row: instance("acme") }, if_match: Some(before.revision) };
+    assert_eq!(world.service.apply(&world.ann, vec![put]).await.unwrap_err().kind(), Kind::NotFound);
     world.make(create("acme")).await.unwrap();
     assert_eq!(world.instance("acme").await.row.id, InstanceId(2));
     world.make(Change::DeleteInstance { name: "acme".into() }).await.unwrap();
