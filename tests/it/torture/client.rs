@@ -1,7 +1,7 @@
 //! A client that sends any bytes and hears what comes back, up to a fence: an ordinary request
 //! behind them, whose answer says that nothing more will come.
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, until};
 use nantucket::sip::frame::{Frame, Framer};
 use nantucket::sip::limits::Limits;
 use nantucket::sip::view::{Index, View};
@@ -53,7 +53,13 @@ fn is_of(bytes: &[u8], call_id: &str) -> bool {
 
 /// Sends datagrams from `from`, then a fence.
 pub fn over_udp(node: SocketAddr, from: (Ipv4Addr, u16), domain: &str, datagrams: &[Vec<u8>]) -> Heard {
-    let socket = UdpSocket::bind(from).unwrap_or_else(|error| panic!("{from:?}: {error}"));
+    // A program that another test is starting holds copies of our sockets until it runs.
+    let mut socket = None;
+    until("the client's port is free", PATIENCE, || {
+        socket = UdpSocket::bind(from).ok();
+        socket.is_some()
+    });
+    let socket = socket.unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     for datagram in datagrams {
         socket.send_to(datagram, node).unwrap();
