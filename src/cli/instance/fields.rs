@@ -4,6 +4,7 @@ use crate::ids::{BackendId, Transport};
 use crate::model::{Backend, Instance, Language, Prefix, Profile, Web, WebService};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// What may be said about an instance.
@@ -158,6 +159,10 @@ fn backend(text: &str) -> Result<BackendArg, String> {
     let (transport, address) = match place.split_once(':') {
         Some((first, rest)) if !rest.is_empty() => match word::<Transport>(first) {
             Ok(transport) => (transport, rest),
+            // `pbx:5060` names a port, `[::1]:5060` and `2001:db8::1` are addresses; `foo:pbx:5060` is a mistake.
+            Err(why) if rest.contains(':') && !place.starts_with('[') && place.parse::<Ipv6Addr>().is_err() => {
+                return Err(why);
+            }
             Err(_) => (Transport::Udp, place),
         },
         _ => (Transport::Udp, place),
@@ -206,7 +211,10 @@ mod tests {
         assert_eq!((row.weight, row.priority, profile), (0, 7, Some(Profile::AsteriskPjsip)));
         assert_eq!(backend("pbx").unwrap().row.address, "pbx");
         assert_eq!(backend("udp:pbx").unwrap().row.address, "pbx");
-        for bad in ["", ",weight=1", "a,weight=x", "a,weight=70000", "a,color=red", "a,profile=nobody"] {
+        assert_eq!(backend("pbx:5080").unwrap().row.address, "pbx:5080");
+        assert_eq!(backend("[::1]:5080").unwrap().row.address, "[::1]:5080");
+        for bad in ["", ",weight=1", "a,weight=x", "a,weight=70000", "a,color=red", "a,profile=nobody", "foo:pbx:5060"]
+        {
             assert!(backend(bad).is_err(), "{bad}");
         }
     }
