@@ -6,6 +6,7 @@ use super::sipp::{Over, Run};
 use crate::support::node::Node;
 use crate::support::{Net, PATIENCE, until};
 use serde_json::json;
+use std::net::Ipv4Addr;
 
 /// A node with two instances, `harbor` and `lighthouse`, each on a Kamailio of its own.
 fn two_instances(net: Net) -> (Node, Pbx, Pbx) {
@@ -15,6 +16,18 @@ fn two_instances(net: Net) -> (Node, Pbx, Pbx) {
     node.add_instance("harbor", &harbor.address(), "udp");
     node.add_instance("lighthouse", &lighthouse.address(), "tcp");
     (node, harbor, lighthouse)
+}
+
+/// `bob` of `harbor` registers over UDP.
+fn bob_registers(net: Net, sip: &str) {
+    Run::new("register", net.ip(30), 5080, Over::Udp).to(sip).account("bob", "harbor", "").start().finish();
+}
+
+/// `alice` of `harbor` calls `bob`, who answers; she holds the call and hangs up.
+fn alice_calls_bob(from: Ipv4Addr, over: Over, net: Net, sip: &str) {
+    let answers = Run::new("answer", net.ip(30), 5080, Over::Udp).start();
+    Run::new("call", from, 5080, over).to(sip).account("alice", "harbor", "bob").start().finish();
+    answers.finish();
 }
 
 // R4 R10 P01 P05 F10
@@ -77,7 +90,7 @@ fn calls_survive_a_killed_node() {
     let mut node = Node::start(net);
     node.add_instance("harbor", &pbx.address(), "udp");
     let sip = node.sip();
-    Run::new("register", net.ip(30), 5080, Over::Udp).to(&sip).account("bob", "harbor", "").start().finish();
+    bob_registers(net, &sip);
     let answers = Run::new("answer", net.ip(30), 5080, Over::Udp).start();
     let calls = Run::new("call", net.ip(31), 5080, Over::Udp)
         .to(&sip)
@@ -93,9 +106,7 @@ fn calls_survive_a_killed_node() {
     calls.finish();
     answers.finish();
     // And the phone's binding still leads to it.
-    let answers = Run::new("answer", net.ip(30), 5080, Over::Udp).start();
-    Run::new("call", net.ip(32), 5080, Over::Tcp).to(&sip).account("alice", "harbor", "bob").start().finish();
-    answers.finish();
+    alice_calls_bob(net.ip(32), Over::Tcp, net, &sip);
 }
 
 // T13 F15 X06
@@ -119,10 +130,8 @@ fn a_dead_target_is_passed_over_at_once() {
     );
     node.wait_live();
     let sip = node.sip();
-    Run::new("register", net.ip(30), 5080, Over::Udp).to(&sip).account("bob", "harbor", "").start().finish();
-    let answers = Run::new("answer", net.ip(30), 5080, Over::Udp).start();
-    Run::new("call", net.ip(31), 5080, Over::Udp).to(&sip).account("alice", "harbor", "bob").start().finish();
-    answers.finish();
+    bob_registers(net, &sip);
+    alice_calls_bob(net.ip(31), Over::Udp, net, &sip);
 }
 
 /// A PBX that is given no Path reaches a phone by the Contact it was given.
