@@ -82,10 +82,18 @@ const fn of_code(code: Code) -> u8 {
 
 fn explain(problem: &Problem) -> String {
     use fmt::Write as _;
-    let mut text = format!("error[{}]: {}\n", problem.code, problem.detail);
+    let mut text = format!("error[{}]: ", problem.code);
+    // A single field is all that the detail says.
+    let (lead, alone) = match problem.errors.as_slice() {
+        [only] if problem.detail.contains(&only.reason) => ("", true),
+        _ => ("  ", false),
+    };
+    if !alone {
+        let _ = writeln!(text, "{}", problem.detail);
+    }
     for FieldProblem { row, field, reason, code } in &problem.errors {
         let row = if row.is_empty() { String::new() } else { format!("{row} ") };
-        let _ = writeln!(text, "  {row}{field}: {reason} [{code}]");
+        let _ = writeln!(text, "{lead}{row}{field}: {reason} [{code}]");
     }
     text
 }
@@ -115,5 +123,7 @@ mod tests {
             Failure::from(problem).report(),
             "error[invalid]: two fields\n  name: empty [empty]\n  web.url: no scheme [url]\n"
         );
+        let one = Problem::new(Code::Invalid, "name: empty (empty)").with_error("name", "empty", "empty");
+        assert_eq!(Failure::from(one).report(), "error[invalid]: name: empty [empty]\n", "said once");
     }
 }
