@@ -17,6 +17,7 @@ pub mod engine;
 pub mod health;
 pub mod http;
 pub mod ids;
+pub mod licence;
 pub mod model;
 pub mod net;
 pub mod observe;

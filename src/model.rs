@@ -46,6 +46,149 @@ pub struct Instance {
     /// The language of pages and reason phrases made for it.
     #[serde(default)]
     pub language: Language,
+    /// The release it runs, as in `8.1`; empty where nobody said (R29, R56).
+    #[serde(default)]
+    pub version: String,
+    /// What it may use of the licences, and how that is enforced (RULES B and G).
+    #[serde(default)]
+    pub licence: Licensing,
+    /// Numbers that pass whatever the licence says (R71).
+    #[serde(default = "emergency")]
+    pub emergency_numbers: Vec<String>,
+}
+
+impl Instance {
+    /// An instance of this name with nothing else said, as a request that names only itself makes it.
+    pub fn named(name: &str) -> Self {
+        Self {
+            schema: SCHEMA,
+            id: zero_instance(),
+            name: name.to_owned(),
+            display_name: String::new(),
+            aliases: Vec::new(),
+            former_names: Vec::new(),
+            state: State::default(),
+            backends: Vec::new(),
+            web: None,
+            limits: Limits::default(),
+            language: Language::default(),
+            version: String::new(),
+            licence: Licensing::default(),
+            emergency_numbers: emergency(),
+        }
+    }
+}
+
+/// How an instance is licensed (R14), and how strictly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Licensing {
+    /// Where its users come from.
+    pub mode: Mode,
+    /// Users booked from the pool (R18); of a cloud instance only.
+    pub booked: Seats,
+    /// Id of its own server licence (R23, R53); of a dedicated instance only.
+    pub server: Option<String>,
+    /// What becomes of a light user's second device (R43).
+    pub second_device: SecondDevice,
+    /// Count and report what would be refused, and refuse nothing.
+    pub shadow: bool,
+}
+
+/// Where an instance's users come from (R14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Three users, without a licence file (R16, R17).
+    #[default]
+    Community,
+    /// Booked from the volume licence (R18).
+    Cloud,
+    /// From a server licence of its own (R23, R50).
+    Dedicated,
+}
+
+/// Users of each kind; a full one never stands for a light one, nor the other way round (R47, R48).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Seats {
+    /// Full users.
+    pub full: u32,
+    /// Light users.
+    pub light: u32,
+}
+
+/// What becomes of a light user's second device while the first is bound (R43).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecondDevice {
+    /// It is refused.
+    #[default]
+    FirstWins,
+    /// It takes the place of the first.
+    LastWins,
+}
+
+/// What a user is licensed as (R43 to R48).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Any number of devices, soft clients and the web UI.
+    #[default]
+    Full,
+    /// One physical device.
+    Light,
+}
+
+/// What a user's device is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceClass {
+    /// A desk phone.
+    #[default]
+    Phone,
+    /// A program on a computer or mobile (R46).
+    Softphone,
+    /// A fax machine.
+    Fax,
+    /// A DECT handset.
+    Dect,
+    /// An analogue adapter.
+    Adapter,
+    /// A camera.
+    Camera,
+    /// A door station.
+    Door,
+}
+
+/// A user of an instance: a person or a thing that is licensed (R39, R49).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Unique inside the instance, in any case of its letters.
+    pub name: String,
+    /// Full or light.
+    #[serde(default)]
+    pub kind: Kind,
+    /// What its devices register with: the user parts of its addresses. Each is one user's only.
+    pub accounts: Vec<String>,
+    /// What its device is.
+    #[serde(default)]
+    pub class: DeviceClass,
+}
+
+/// The users of one instance (R49): with this row only listed accounts register, without it every account is a
+/// full user of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Users {
+    /// Version of this document's shape.
+    #[serde(default = "schema")]
+    pub schema: u32,
+    /// Whose they are.
+    pub instance: InstanceId,
+    /// In the order of their names.
+    pub users: Vec<User>,
 }
 
 /// A name an instance had before (R7).
@@ -300,6 +443,12 @@ pub struct Table {
     pub proxies: Vec<std::sync::Arc<Proxy>>,
     /// Certificates.
     pub certificates: Vec<std::sync::Arc<Certificate>>,
+    /// Lists of users, of those instances that have one.
+    #[serde(default)]
+    pub users: Vec<std::sync::Arc<Users>>,
+    /// The licences.
+    #[serde(default)]
+    pub book: std::sync::Arc<crate::licence::Book>,
 }
 
 const fn schema() -> u32 {
@@ -324,6 +473,10 @@ const fn udp() -> Transport {
 
 const fn one() -> u16 {
     1
+}
+
+fn emergency() -> Vec<String> {
+    vec!["110".into(), "112".into()]
 }
 
 const fn yes() -> bool {

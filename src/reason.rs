@@ -65,6 +65,26 @@ reasons! {
         NodeBusy = "node-busy",
         /// The instance's share of transactions is used up.
         InstanceBusy = "instance-busy",
+        /// Every seat of the user's kind is taken (R20, R48).
+        SeatsExhausted = "seats-exhausted",
+        /// A light user's second, different device (R43).
+        LightSecondDevice = "light-second-device",
+        /// A light user's soft client (R46).
+        LightSoftphone = "light-softphone",
+        /// A method that a light user has not (R45).
+        LightMethod = "light-method",
+        /// An account that is on no list of users (R49).
+        NotLicensedUser = "not-licensed-user",
+        /// No valid licence is there (R58, R63).
+        LicenceDeactivated = "licence-deactivated",
+        /// A soft client without the right to one (R58).
+        SoftphoneRight = "softphone-not-licensed",
+        /// The last seat is being decided on; try again (R66).
+        SeatsPending = "seats-pending",
+        /// A seat could not be written down; try again.
+        SeatsUnsaved = "seats-unsaved",
+        /// More phones register than the instance can answer; try again.
+        RegistrarBusy = "registrar-busy",
         /// The phone's flow is gone.
         FlowGone = "flow-gone",
         /// A CANCEL for no request we know.

@@ -1,6 +1,7 @@
 //! Counters and states that outlive a snapshot: plain atomics, written by the data plane, read by
 //! `observe`. They know nothing of how they are shown.
 
+use crate::model::Kind;
 use crate::reason::{Drop, Refusal};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -153,6 +154,40 @@ impl NodeStats {
     }
 }
 
+/// The seats of one kind of users in one instance.
+#[derive(Default, Debug)]
+pub struct SeatStats {
+    /// Users with a seat now.
+    pub used: Gauge,
+    /// The most of them since [`Self::take_peak`] was called last.
+    peak: AtomicU64,
+}
+
+impl SeatStats {
+    /// Notes how many users have a seat.
+    pub fn set(&self, used: u64) {
+        self.used.set(used);
+        self.peak.fetch_max(used, Relaxed);
+    }
+
+    /// The most that had a seat since the last call, and from now on the present number.
+    pub fn take_peak(&self) -> u64 {
+        let used = self.used.read();
+        self.peak.swap(used, Relaxed).max(used)
+    }
+}
+
+impl InstanceStats {
+    /// The seats of a kind.
+    pub const fn seats(&self, kind: Kind) -> &SeatStats {
+        let [full, light] = &self.seats;
+        match kind {
+            Kind::Full => full,
+            Kind::Light => light,
+        }
+    }
+}
+
 /// What one instance did; one handle for the instance's whole life.
 #[derive(Default, Debug)]
 pub struct InstanceStats {
@@ -166,6 +201,10 @@ pub struct InstanceStats {
     pub calls: Gauge,
     /// Registered contacts.
     pub bindings: Gauge,
+    /// Users with a seat, by kind.
+    pub seats: [SeatStats; 2],
+    /// Refusals that shadow mode let pass.
+    pub shadow_refused: Counter,
     /// SIP requests that came by a former name (R7).
     pub former_name: Counter,
     /// HTTP requests.

@@ -10,6 +10,7 @@ use nantucket::engine::steer::{
 };
 use nantucket::engine::token::{Keyring, Token};
 use nantucket::ids::{BackendId, ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
+use nantucket::licence::Book;
 use nantucket::model::{self, Profile, SCHEMA, Service, State, Table};
 use nantucket::route::handles::Handles;
 use nantucket::route::resolved::Resolved;
@@ -28,12 +29,7 @@ pub const PHONE: &str = "203.0.113.7:5062";
 pub fn instance(id: u32) -> model::Instance {
     let [_, high, middle, low] = id.to_be_bytes();
     model::Instance {
-        schema: SCHEMA,
         id: InstanceId(id),
-        name: format!("t{id}"),
-        display_name: String::new(),
-        aliases: Vec::new(),
-        former_names: Vec::new(),
         state: State::On,
         backends: vec![model::Backend {
             id: BackendId(1),
@@ -43,9 +39,12 @@ pub fn instance(id: u32) -> model::Instance {
             weight: 1,
             profile: Profile::Generic,
         }],
-        web: None,
-        limits: model::Limits::default(),
-        language: model::Language::En,
+        licence: model::Licensing {
+            mode: model::Mode::Cloud,
+            booked: model::Seats { full: 1_000, light: 0 },
+            ..Default::default()
+        },
+        ..model::Instance::named(&format!("t{id}"))
     }
 }
 
@@ -72,7 +71,8 @@ pub fn table(count: u32) -> Table {
         revision: 1,
         instances: (1..=count).map(|id| Arc::new(instance(id))).collect(),
         proxies: vec![Arc::new(proxy)],
-        certificates: Vec::new(),
+        book: Arc::new(Book { pool: Some(model::Seats { full: u32::MAX, light: 0 }) }),
+        ..Table::default()
     }
 }
 

@@ -63,6 +63,8 @@ impl Rows {
             instances: held.instances.values().map(|held| Arc::clone(&held.row)).collect(),
             proxies: held.proxies.values().map(|held| Arc::clone(&held.row)).collect(),
             certificates: held.certificates.values().map(|held| Arc::clone(&held.row)).collect(),
+            users: Vec::new(),
+            book: Arc::default(),
         };
         (table, held.unreadable.values().cloned().collect())
     }

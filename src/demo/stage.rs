@@ -20,7 +20,7 @@ use crate::app;
 use crate::cli::reach::{self, Reach};
 use crate::config::Config;
 use crate::control::service::TableInfo;
-use crate::ids::{BackendId, InstanceId, ProxyId, Transport};
+use crate::ids::{BackendId, ProxyId, Transport};
 use crate::model;
 use anyhow::{Context as _, bail, ensure};
 use rustls_pki_types::CertificateDer;
@@ -164,12 +164,6 @@ impl Stage {
     pub fn row(&self, name: &str, house: &House) -> model::Instance {
         let tcp = name == LIGHTHOUSE;
         model::Instance {
-            schema: model::SCHEMA,
-            id: InstanceId(0),
-            name: name.to_owned(),
-            display_name: String::new(),
-            aliases: Vec::new(),
-            former_names: Vec::new(),
             state: model::State::On,
             backends: vec![model::Backend {
                 id: BackendId(0),
@@ -185,8 +179,7 @@ impl Stage {
                 service: model::WebService::Full,
                 verify: false,
             }),
-            limits: model::Limits::default(),
-            language: model::Language::En,
+            ..model::Instance::named(name)
         }
     }
 

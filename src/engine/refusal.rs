@@ -50,6 +50,18 @@ impl Answer {
             Refusal::Unreachable => answer(503, "Service Unavailable", "the instance could not be reached"),
             Refusal::NodeBusy => answer(503, "Service Unavailable", "too many transactions on this node"),
             Refusal::InstanceBusy => answer(503, "Service Unavailable", "too many transactions of the instance"),
+            Refusal::SeatsExhausted => answer(403, "No Licence Free", "every licensed seat is in use"),
+            Refusal::LightSecondDevice => {
+                answer(403, "Second Device", "a light user has one device, and another one is registered")
+            }
+            Refusal::LightSoftphone => answer(403, "Desk Phone Only", "a light user has no soft client"),
+            Refusal::LightMethod => answer(403, "Calls Only", "a light user's licence covers calls only"),
+            Refusal::NotLicensedUser => answer(403, "Not Licensed", "no licensed user has this account"),
+            Refusal::LicenceDeactivated => answer(403, "Licence Inactive", "no valid licence is installed"),
+            Refusal::SoftphoneRight => answer(403, "No Softphone Right", "soft clients are not licensed"),
+            Refusal::SeatsPending => answer(503, "Licence Check Busy", "the last seats are being decided on"),
+            Refusal::SeatsUnsaved => answer(503, "Licence Check Busy", "the seat could not be written down"),
+            Refusal::RegistrarBusy => answer(503, "Registrar Busy", "more phones register than can be answered"),
             Refusal::FlowGone => answer(430, "Flow Failed", "the flow to the client is gone"),
             Refusal::NoTransaction => {
                 answer(481, "Call/Transaction Does Not Exist", "nothing that could be cancelled is known here")

@@ -3,6 +3,7 @@
 use super::registry::{Binding, Call, Registry};
 use super::token::Keyring;
 use crate::ids::InstanceId;
+use crate::licence::clock::HighWater;
 use crate::stats::NodeStats;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub struct Shared {
     pub keys: ArcSwap<Keyring>,
     /// Counters of the SIP side.
     pub stats: Arc<NodeStats>,
+    /// Wall time as licences see it.
+    pub licence_clock: Arc<HighWater>,
     /// Bindings and calls by instance.
     pub registry: Registry,
 }

@@ -9,10 +9,23 @@ use super::resolved::Resolved;
 use super::select::MAX_TARGETS;
 use super::snapshot::{Backend, Instance, Listener, Proxy, Snapshot, Web};
 use crate::ids::{ListenerId, Transport};
+use crate::licence::{Allowance, Roster};
 use crate::model::{self, SCHEMA, Service};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// What the licences and the list of users say of an instance.
+pub(super) struct Terms {
+    pub(super) allowance: Allowance,
+    pub(super) roster: Option<Arc<Roster>>,
+}
+
+impl Terms {
+    fn hold_for(&self, known: &Instance) -> bool {
+        known.allowance == self.allowance && super::same::same_roster(known.roster.as_ref(), self.roster.as_ref())
+    }
+}
 
 /// Builds an instance, or finds it built already; also tells whether its names are others than before,
 /// or whether it can be loaded now and could not before, or the other way round.
@@ -21,8 +34,12 @@ pub(super) fn instance<'a>(
     kept: &'a mut KeptInstance,
     (resolved, before): (&Resolved, &Resolved),
     defaults: model::Limits,
+    terms: Terms,
 ) -> (&'a BuiltInstance, bool) {
-    let moved = |known: &BuiltInstance| known.hosts.iter().any(|host| resolved.get(host) != before.get(host));
+    let moved = |known: &BuiltInstance| {
+        !known.instance.as_ref().is_none_or(|known| terms.hold_for(known))
+            || known.hosts.iter().any(|host| resolved.get(host) != before.get(host))
+    };
     let (built, renamed) = match kept.built.take() {
         Some(known) if Arc::ptr_eq(&known.source.row, row) && !moved(&known) => (known, false),
         Some(known) if known.source.row == *row && !moved(&known) => {
@@ -31,7 +48,7 @@ pub(super) fn instance<'a>(
             (BuiltInstance { source, ..known }, false)
         }
         Some(old) => {
-            let built = rebuild(row, Some(&old), kept, resolved, defaults);
+            let built = rebuild(row, Some(&old), kept, resolved, defaults, terms);
             let (was, is) = (&old.source.row, &built.source.row);
             let renamed = was.name != is.name
                 || was.aliases != is.aliases
@@ -39,7 +56,7 @@ pub(super) fn instance<'a>(
                 || old.instance.is_some() != built.instance.is_some();
             (built, renamed)
         }
-        None => (rebuild(row, None, kept, resolved, defaults), true),
+        None => (rebuild(row, None, kept, resolved, defaults, terms), true),
     };
     (kept.built.insert(built), renamed)
 }
@@ -50,11 +67,12 @@ fn rebuild(
     kept: &KeptInstance,
     resolved: &Resolved,
     defaults: model::Limits,
+    terms: Terms,
 ) -> BuiltInstance {
     let old_instance = old.and_then(|old| old.instance.as_ref());
     let mut build =
         Build { place: format!("instance/{}", row.name), problems: Vec::new(), hosts: Vec::new(), resolved };
-    let instance = build.instance(row, kept, old_instance, defaults).map(|new| match old_instance {
+    let instance = build.instance(row, kept, old_instance, defaults, terms).map(|new| match old_instance {
         Some(old) if old.same(&new) => Arc::clone(old),
         _ => Arc::new(new),
     });
@@ -92,6 +110,7 @@ impl Build<'_> {
         kept: &KeptInstance,
         old: Option<&Arc<Instance>>,
         defaults: model::Limits,
+        terms: Terms,
     ) -> Option<Instance> {
         if row.schema > SCHEMA {
             let reason = format!("schema {} is of a later version of this program", row.schema);
@@ -119,6 +138,11 @@ impl Build<'_> {
                 },
             },
             language: row.language,
+            allowance: terms.allowance,
+            roster: terms.roster,
+            second_device: row.licence.second_device,
+            shadow: row.licence.shadow,
+            emergency_numbers: row.emergency_numbers.iter().map(|number| number.as_str().into()).collect(),
             stats: Arc::clone(&kept.stats),
         })
     }

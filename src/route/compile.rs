@@ -4,13 +4,14 @@
 //! if it has no usable name or id. It resolves nothing itself and swaps nothing. Called by
 //! `control::watch`.
 
-use super::build;
+use super::build::{self, Terms};
 use super::certificate;
 use super::handles::{Handles, Hashed, Kept, KeptCertificate};
 use super::names::{self, Fronts};
 use super::problem::{Code, Problem};
 use super::resolved::Resolved;
 use super::snapshot::{Certificate, Snapshot};
+use crate::licence::Roster;
 use crate::model::{self, Table};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ pub fn compile(table: &Table, handles: &Handles, resolved: &Resolved, now_unix: 
         problems: Vec::new(),
     };
     compiler.certificates();
+    compiler.rosters();
     compiler.instances();
     compiler.proxies();
     compiler.finish()
@@ -91,6 +93,17 @@ impl Compiler<'_> {
         }
     }
 
+    fn rosters(&mut self) {
+        let mut before = std::mem::take(&mut self.kept.rosters);
+        for row in &self.table.users {
+            let known = before.remove(&row.instance).filter(|(source, _)| same(&source.row, row));
+            let known = known.unwrap_or_else(|| (hashed(row), Arc::new(Roster::new(&row.users))));
+            self.hash.add(&known.0.hash);
+            self.kept.rosters.insert(row.instance, known);
+        }
+        self.hash.add(&hashed(&self.table.book).hash);
+    }
+
     fn instances(&mut self) {
         let mut rows: Vec<_> = self.table.instances.iter().collect();
         rows.sort_by_key(|row| row.id);
@@ -107,7 +120,12 @@ impl Compiler<'_> {
                 continue;
             }
             let kept = self.kept.instances.entry(row.id).or_default();
-            let (one, other_names) = build::instance(row, kept, (self.resolved, &self.kept.resolved), self.limits);
+            let terms = Terms {
+                allowance: self.table.book.allowance(row),
+                roster: self.kept.rosters.get(&row.id).map(|(_, roster)| Arc::clone(roster)),
+            };
+            let resolved = (self.resolved, &self.kept.resolved);
+            let (one, other_names) = build::instance(row, kept, resolved, self.limits, terms);
             renamed |= other_names;
             self.hash.add(&one.source.hash);
             self.problems.extend_from_slice(&one.problems);

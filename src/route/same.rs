@@ -2,12 +2,14 @@
 //! they are not looked at. Called by `compile` (to keep the old entry) and `diff`.
 
 use super::snapshot::{Backend, Instance, Proxy};
+use crate::licence::Roster;
 use std::sync::Arc;
 
 impl Instance {
     /// Whether both route, serve and show the same.
     pub fn same(&self, other: &Self) -> bool {
-        let Self { id, name, display_name, state, backends: _, web, limits, language, stats: _ } = self;
+        let Self { id, name, display_name, state, backends: _, web, limits, language, stats: _, .. } = self;
+        let Self { allowance, roster, second_device, shadow, emergency_numbers, .. } = self;
         *id == other.id
             && *name == other.name
             && *display_name == other.display_name
@@ -15,12 +17,26 @@ impl Instance {
             && *web == other.web
             && *limits == other.limits
             && *language == other.language
+            && *allowance == other.allowance
+            && same_roster(roster.as_ref(), other.roster.as_ref())
+            && *second_device == other.second_device
+            && *shadow == other.shadow
+            && *emergency_numbers == other.emergency_numbers
             && self.same_targets(other)
     }
 
     /// Whether both have the same SIP targets.
     pub fn same_targets(&self, other: &Self) -> bool {
         self.backends.len() == other.backends.len() && self.backends.iter().zip(&other.backends).all(|(a, b)| a.same(b))
+    }
+}
+
+/// Rosters are one when built once: an equal list of users is not built again.
+pub(super) fn same_roster(one: Option<&Arc<Roster>>, other: Option<&Arc<Roster>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
     }
 }
 

@@ -4,7 +4,8 @@
 use super::domain::address;
 use super::names::Names;
 use crate::ids::{BackendId, InstanceId, ListenerId, ProxyId, Transport};
-use crate::model::{self, Language, Prefix, Profile, Service, State, Unknown, WebService};
+use crate::licence::{Allowance, Roster};
+use crate::model::{self, Language, Prefix, Profile, SecondDevice, Service, State, Unknown, WebService};
 use crate::stats::{InstanceStats, TargetHealth};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -110,6 +111,16 @@ pub struct Instance {
     pub limits: model::Limits,
     /// Language of what is made for people.
     pub language: Language,
+    /// What the licences allow it.
+    pub allowance: Allowance,
+    /// Who its users are; `None` takes every account for a full user of its own (R49).
+    pub roster: Option<Arc<Roster>>,
+    /// What becomes of a light user's second device (R43).
+    pub second_device: SecondDevice,
+    /// Count what would be refused, and refuse nothing.
+    pub shadow: bool,
+    /// Numbers that pass whatever the licence says (R71).
+    pub emergency_numbers: Box<[Box<str>]>,
     /// Counters, the same handle in every revision.
     pub stats: Arc<InstanceStats>,
 }

@@ -12,12 +12,7 @@ use std::sync::Arc;
 pub fn instance(id: u32, name: &str) -> model::Instance {
     let [_, _, high, low] = id.to_be_bytes();
     model::Instance {
-        schema: SCHEMA,
         id: InstanceId(id),
-        name: name.into(),
-        display_name: String::new(),
-        aliases: Vec::new(),
-        former_names: Vec::new(),
         state: State::On,
         backends: vec![model::Backend {
             id: BackendId(1),
@@ -27,9 +22,12 @@ pub fn instance(id: u32, name: &str) -> model::Instance {
             weight: 1,
             profile: model::Profile::Generic,
         }],
-        web: None,
-        limits: model::Limits::default(),
-        language: model::Language::En,
+        licence: model::Licensing {
+            mode: model::Mode::Cloud,
+            booked: model::Seats { full: 1_000, light: 1_000 },
+            ..Default::default()
+        },
+        ..model::Instance::named(name)
     }
 }
 
@@ -84,7 +82,14 @@ pub fn table(
         instances: instances.into_iter().map(Arc::new).collect(),
         proxies: proxies.into_iter().map(Arc::new).collect(),
         certificates: Vec::new(),
+        users: Vec::new(),
+        book: Arc::new(book()),
     }
+}
+
+/// A volume licence that is enough for everybody.
+pub fn book() -> crate::licence::Book {
+    crate::licence::Book { pool: Some(model::Seats { full: 1_000_000, light: 1_000_000 }) }
 }
 
 /// The snapshot of a table without problems but those of unresolved hosts, with handles of its own.

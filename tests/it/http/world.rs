@@ -39,22 +39,16 @@ pub struct World {
 /// An instance that is on, with its web side at `web`.
 pub fn instance(id: u32, name: &str, web: SocketAddr) -> model::Instance {
     model::Instance {
-        schema: SCHEMA,
         id: InstanceId(id),
-        name: name.into(),
         display_name: format!("{name} telephony"),
-        aliases: Vec::new(),
-        former_names: Vec::new(),
         state: State::On,
-        backends: Vec::new(),
         web: Some(model::Web {
             url: format!("http://{web}"),
             prefix: model::Prefix::Strip,
             service: model::WebService::Full,
             verify: false,
         }),
-        limits: model::Limits::default(),
-        language: model::Language::En,
+        ..model::Instance::named(name)
     }
 }
 
@@ -98,7 +92,7 @@ impl World {
             revision: 1,
             instances: instances.into_iter().map(Arc::new).collect(),
             proxies: vec![Arc::new(proxy)],
-            certificates: Vec::new(),
+            ..Table::default()
         };
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::start();
