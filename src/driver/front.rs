@@ -8,7 +8,7 @@ use super::options::{InsideOptions, Limits, Options, Site};
 use super::worker::{Common, Worker};
 use crate::clock::Clock;
 use crate::engine::config::{Inside, InsideAddress};
-use crate::ids::{ListenerId, Shard, Transport};
+use crate::ids::{Flow, ListenerId, Shard, Transport};
 use crate::net::admission::Sources;
 use crate::net::counters::NetStats;
 use crate::net::guests::Guests;
@@ -38,6 +38,25 @@ pub struct Front {
     sources: Arc<Sources>,
     guests: Arc<Guests>,
     fatal: mpsc::Receiver<Shard>,
+    closer: Closer,
+}
+
+/// Closes clients' connections from outside of the workers; copied to whoever needs it.
+#[derive(Clone)]
+pub struct Closer {
+    post: Post,
+    boot: u32,
+}
+
+impl Closer {
+    /// Asks for the connection of a flow to be closed; what waits to be written is written first. False where there
+    /// is none to close: datagrams, a connection of an earlier process, or a worker that has too many letters.
+    pub fn close(&self, flow: &Flow) -> bool {
+        match *flow {
+            Flow::Stream { conn, .. } if conn.boot() == self.boot => self.post.put(conn.shard(), Mail::Close { conn }),
+            _ => false,
+        }
+    }
 }
 
 struct Handle {
@@ -108,8 +127,9 @@ impl Front {
             })?;
             handles.push(Handle { orders, thread });
         }
-        let Common { limits, sources, guests, .. } = common;
-        Ok(Self { workers: handles, bound: Vec::new(), inside, told, limits, sources, guests, fatal })
+        let Common { limits, sources, guests, post, boot, .. } = common;
+        let closer = Closer { post, boot };
+        Ok(Self { workers: handles, bound: Vec::new(), inside, told, limits, sources, guests, fatal, closer })
     }
 
     /// Makes `wanted` what is listened on. What stays is not touched; what cannot be bound is
@@ -162,6 +182,11 @@ impl Front {
         for worker in &self.workers {
             let _ = worker.orders.send(Command::Prune).await;
         }
+    }
+
+    /// What closes clients' connections.
+    pub fn closer(&self) -> Closer {
+        self.closer.clone()
     }
 
     /// Waits for a worker to die, which it never should.

@@ -435,6 +435,24 @@ async fn the_engine_closes_a_stream() {
 }
 
 #[tokio::test]
+async fn a_stream_is_closed_from_outside_and_a_datagram_flow_is_not() {
+    let mut stage = Stage::open(2, Limits::default()).await;
+    let mut phone = stage.tcp().await;
+    ask(&mut phone, "hello").await;
+    let flow = stage.until(|seen| if let Seen::Message(_, flow, _) = seen { Some(flow) } else { None }).await;
+    let closer = stage.front.closer();
+    assert!(closer.close(&flow));
+    assert_eq!(read(&mut phone).await, "");
+    stage.until(|seen| matches!(seen, Seen::Closed(..)).then_some(())).await;
+
+    let peer = "127.0.0.1:9".parse().unwrap();
+    assert!(!closer.close(&Flow::Udp { listener: UDP, local: peer, peer }));
+    let Flow::Stream { listener, conn, transport, local, peer } = flow else { panic!("{flow:?}") };
+    let earlier = ConnId::new(conn.boot() ^ 1, conn.shard(), conn.serial());
+    assert!(!closer.close(&Flow::Stream { listener, conn: earlier, transport, local, peer }));
+}
+
+#[tokio::test]
 async fn a_peer_that_does_not_read_is_closed_and_harms_nobody() {
     // PROTOCOLS 4, trap 1; PROTOCOLS 3.3, 16
     let mut stage = Stage::open(1, Limits::default()).await;

@@ -4,7 +4,8 @@
 
 use super::Overflow;
 use crate::ids::{ConnId, Flow};
-use crate::route::snapshot::Map;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Contacts one account may have here.
 pub const PER_ACCOUNT: usize = 64;
@@ -51,7 +52,8 @@ pub struct Registration<'a> {
 /// The bindings of one instance.
 #[derive(Default, Debug)]
 pub struct Bindings {
-    accounts: Map<Box<[u8]>, Vec<Binding>>,
+    /// In the order of their names, so that a list is read part by part.
+    accounts: BTreeMap<Box<[u8]>, Vec<Binding>>,
     count: usize,
     /// No binding ends before this (Unix seconds).
     soonest: Option<u64>,
@@ -135,9 +137,26 @@ impl Bindings {
         });
     }
 
+    /// Ends one of an account's contacts.
+    pub fn remove(&mut self, account: &[u8], contact: &str) -> Option<Binding> {
+        let list = self.accounts.get_mut(account)?;
+        let ended = list.remove(list.iter().position(|b| b.contact == contact)?);
+        if list.is_empty() {
+            self.accounts.remove(account);
+        }
+        self.count -= 1;
+        Some(ended)
+    }
+
     /// Ends all.
     pub fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Each account with its contacts, in the order of accounts, from `first` on.
+    pub fn from(&self, first: &[u8]) -> impl Iterator<Item = (&[u8], &[Binding])> {
+        let range = self.accounts.range::<[u8], _>((Bound::Included(first), Bound::Unbounded));
+        range.map(|(account, list)| (&**account, list.as_slice()))
     }
 
     /// All of them, in no order.
@@ -256,6 +275,32 @@ mod tests {
         assert_eq!(all.len(), 2);
         all.drop_datagrams(&udp(9));
         assert_eq!(contacts(&all), ["sip:eve@10.0.0.3"]);
+    }
+
+    #[test]
+    fn the_list_goes_on_where_it_was_left() {
+        let mut all = Bindings::default();
+        for account in ["eve", "bob", "joe"] {
+            learn(&mut all, account, udp(1), &[("sip:x@10.0.0.2", 60, true), ("sip:x@10.0.0.1", 60, true)], 0);
+        }
+        let accounts =
+            |first: &str| all.from(first.as_bytes()).map(|(name, list)| (name, list.len())).collect::<Vec<_>>();
+        assert_eq!(accounts(""), [(b"bob".as_slice(), 2), (b"eve", 2), (b"joe", 2)]);
+        assert_eq!(accounts("eve"), [(b"eve".as_slice(), 2), (b"joe", 2)]);
+        assert_eq!(accounts("evf"), [(b"joe".as_slice(), 2)]);
+        assert!(accounts("joe2").is_empty());
+    }
+
+    #[test]
+    fn one_is_ended_and_the_others_stay() {
+        let mut all = Bindings::default();
+        learn(&mut all, "bob", udp(1), &[("sip:x@10.0.0.1", 60, true), ("sip:x@10.0.0.2", 60, true)], 0);
+        assert_eq!(all.remove(b"bob", "sip:x@10.0.0.1").map(|b| b.flow), Some(Some(udp(1))));
+        assert_eq!((contacts(&all), all.len()), (vec!["sip:x@10.0.0.2"], 1));
+        assert_eq!(all.remove(b"bob", "sip:x@10.0.0.1"), None);
+        assert_eq!(all.remove(b"eve", "sip:x@10.0.0.1"), None);
+        assert!(all.remove(b"bob", "sip:x@10.0.0.2").is_some());
+        assert!(all.is_empty() && all.accounts.is_empty());
     }
 
     #[test]
