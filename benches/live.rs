@@ -34,7 +34,7 @@ async fn main() {
     let ann = Actor("ann".into());
 
     let table = common::table(INSTANCES);
-    let mut changes: Vec<_> = table.instances.iter().map(|row| create((**row).clone())).collect();
+    let mut changes: Vec<_> = table.instances.iter().map(|row| create(unbooked((**row).clone()))).collect();
     changes.extend(table.proxies.iter().map(|row| {
         let mut row = (**row).clone();
         row.id = ProxyId(0);
@@ -63,7 +63,7 @@ async fn main() {
 
     let (mut answered, mut live) = (Vec::new(), Vec::new());
     for n in 0..CHANGES {
-        let mut row = common::instance(n * 31 % INSTANCES + 1);
+        let mut row = unbooked(common::instance(n * 31 % INSTANCES + 1));
         row.backends.iter_mut().for_each(|backend| backend.weight = 2 + u16::try_from(n).unwrap());
         let change = Change::UpdateInstance { name: row.name.clone(), row };
         let asked = Instant::now();
@@ -77,6 +77,12 @@ async fn main() {
     print("live after the answer", live);
     stop.cancel();
     running.await.unwrap();
+}
+
+/// A row that needs no licence.
+fn unbooked(mut row: nantucket::model::Instance) -> nantucket::model::Instance {
+    row.licence.booked = nantucket::model::Seats::default();
+    row
 }
 
 fn create(mut row: nantucket::model::Instance) -> nantucket::control::change::Asked {

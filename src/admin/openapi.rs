@@ -23,6 +23,7 @@ use utoipa::openapi::{OpenApi as Document, RefOr, SecurityRequirement};
         (name = "instances", description = "The customers' PBXs"),
         (name = "proxies", description = "The named fronts with their listeners"),
         (name = "certificates", description = "Certificates with their keys"),
+        (name = "licences", description = "Who may use what: licences, bookings, reports"),
         (name = "table", description = "All rows as one"),
         (name = "audit", description = "Who changed what, and when"),
         (name = "node", description = "What the node is doing")

@@ -99,7 +99,8 @@ impl World {
     /// Creates an instance that is on.
     pub async fn with_instance(&self, name: &str) -> Answer {
         let backends = serde_json::json!([{ "address": "10.0.0.5:5060" }]);
-        let row = serde_json::json!({ "name": name, "state": "on", "backends": backends });
+        let licence = serde_json::json!({ "mode": "cloud" });
+        let row = serde_json::json!({ "name": name, "state": "on", "backends": backends, "licence": licence });
         let answer = self.post("/instances", row).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer

@@ -125,13 +125,14 @@ mod tests {
     use crate::ids::Shard;
 
     /// Keys that `app` reads itself.
-    const ELSEWHERE: [&str; 10] = [
+    const ELSEWHERE: [&str; 11] = [
         "data_dir",
         "admin.listen",
         "metrics.listen",
         "metrics.instances",
         "health.targets",
         "drain.deadline",
+        "licence.vendor_keys",
         "first_proxy.name",
         "first_proxy.fqdn",
         "first_proxy.base_domain",

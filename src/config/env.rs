@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 /// The variables and what they set.
-pub const VARIABLES: [(&str, &str); 10] = [
+pub const VARIABLES: [(&str, &str); 11] = [
     ("NANTUCKET_DATA_DIR", "data_dir"),
     ("NANTUCKET_WORKERS", "workers"),
     ("NANTUCKET_INSIDE_BIND", "inside.bind"),
@@ -14,6 +14,7 @@ pub const VARIABLES: [(&str, &str); 10] = [
     ("NANTUCKET_METRICS_LISTEN", "metrics.listen"),
     ("NANTUCKET_LOG_FORMAT", "log.format"),
     ("NANTUCKET_LOG_LEVEL", "log.level"),
+    ("NANTUCKET_LICENCE_VENDOR_KEYS", "licence.vendor_keys"),
     ("NANTUCKET_FIRST_PROXY_FQDN", "first_proxy.fqdn"),
     ("NANTUCKET_FIRST_PROXY_BASE_DOMAIN", "first_proxy.base_domain"),
 ];
@@ -31,6 +32,7 @@ pub fn apply(config: &mut Config, env: &dyn Fn(&str) -> Option<String>) -> Resul
             "metrics.listen" => set_list(&mut config.metrics.listen, &text),
             "log.format" => set(&mut config.log.format, &text),
             "log.level" => set(&mut config.log.level, &text),
+            "licence.vendor_keys" => set_list(&mut config.licence.vendor_keys, &text),
             "first_proxy.fqdn" => set(&mut config.first_proxy.fqdn, &text),
             _ => set(&mut config.first_proxy.base_domain, &text),
         };
@@ -48,6 +50,15 @@ impl FromStr for super::sections::LogFormat {
             "json" => Ok(Self::Json),
             _ => Err(format!("`{text}` is neither `human` nor `json`")),
         }
+    }
+}
+
+impl FromStr for super::sections::VendorKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (id, key) = text.split_once('=').ok_or("a vendor key is given as ID=KEY")?;
+        Ok(Self { id: id.trim().into(), key: key.trim().into() })
     }
 }
 
@@ -78,6 +89,7 @@ mod tests {
             ("NANTUCKET_ADMIN_LISTEN", "127.0.0.1:3"),
             ("NANTUCKET_METRICS_LISTEN", ""),
             ("NANTUCKET_LOG_FORMAT", "json"),
+            ("NANTUCKET_LICENCE_VENDOR_KEYS", "one=AAAA,two=BBBB="),
         ];
         for (name, _) in VARIABLES {
             let text = values.iter().find(|(known, _)| *known == name).map_or("else", |(_, text)| text);

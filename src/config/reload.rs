@@ -4,9 +4,10 @@ use super::Config;
 use std::collections::BTreeMap;
 
 /// Keys that take effect at once. Every other one is read at the start only.
-const LIVE: [&str; 13] = [
+const LIVE: [&str; 14] = [
     "log.level",
     "drain.deadline",
+    "licence.vendor_keys",
     "limits.connections",
     "limits.source_connections",
     "limits.pool_connections",

@@ -36,6 +36,8 @@ pub struct Config {
     pub drain: Drain,
     /// The HTTP front.
     pub http: Http,
+    /// Whose licences are accepted.
+    pub licence: Licence,
     /// The proxy made at the first start, when the table has none.
     pub first_proxy: FirstProxy,
 }
@@ -231,6 +233,25 @@ pub struct Http {
     pub answer_body: Time,
 }
 
+/// Whose licences are accepted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Licence {
+    /// Public keys of the vendor, as `nantucket licence keygen` prints them. While there is none, licences made with
+    /// the built-in demo key are accepted; with the first one they are not.
+    pub vendor_keys: Vec<VendorKey>,
+}
+
+/// A public key of the vendor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VendorKey {
+    /// The id that licences name it by.
+    pub id: String,
+    /// The Ed25519 public key.
+    pub key: String,
+}
+
 /// The proxy made at the first start, when the table has none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -275,6 +296,7 @@ impl Default for Config {
             health: Health::default(),
             drain: Drain::default(),
             http: Http::default(),
+            licence: Licence::default(),
             first_proxy: FirstProxy::default(),
         }
     }

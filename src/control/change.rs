@@ -1,7 +1,7 @@
 //! What can be asked of the control plane, and who asks.
 
 use crate::ids::{InstanceId, ProxyId};
-use crate::model::{Certificate, Instance, Proxy, State};
+use crate::model::{Certificate, Instance, Licensing, Proxy, State};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -42,6 +42,13 @@ pub enum Change {
         name: String,
         /// The new state.
         state: State,
+    },
+    /// Books users for an instance, or changes its mode (R14, R18, R19).
+    SetLicence {
+        /// Which.
+        name: String,
+        /// As it shall be.
+        licence: Licensing,
     },
     /// Gives an instance another name; the old one routes on until its date (R7).
     RenameInstance {
@@ -97,6 +104,7 @@ impl Change {
             Self::UpdateInstance { name, .. }
             | Self::DeleteInstance { name }
             | Self::SetState { name, .. }
+            | Self::SetLicence { name, .. }
             | Self::RenameInstance { name, .. }
             | Self::UpdateProxy { name, .. }
             | Self::DeleteProxy { name }

@@ -81,6 +81,11 @@ impl<'a> Draft<'a> {
                 let row = Instance { state: *state, ..(*old.row).clone() };
                 self.put_instance(Some(&old), Some((row, old.next)), "set-state");
             }
+            Change::SetLicence { name, licence } => {
+                let old = self.find_instance(name, if_match)?;
+                let row = Instance { licence: licence.clone(), ..(*old.row).clone() };
+                self.put_instance(Some(&old), Some((row, old.next)), "set-licence");
+            }
             Change::RenameInstance { name, to, keep_until } => {
                 let old = self.find_instance(name, if_match)?;
                 self.rename_instance(&old, to, keep_until.unwrap_or(self.now.saturating_add(KEEP_NAME)));

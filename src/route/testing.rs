@@ -31,6 +31,13 @@ pub fn instance(id: u32, name: &str) -> model::Instance {
     }
 }
 
+/// The same, with no user booked: for tables without a licence.
+pub fn unbooked(id: u32, name: &str) -> model::Instance {
+    let mut row = instance(id, name);
+    row.licence.booked = model::Seats::default();
+    row
+}
+
 /// A proxy `<name>.pbx.example` over `pbx.example` with SIP on UDP (listener 1) and TCP (2), HTTP (3).
 pub fn proxy(id: u16, name: &str) -> model::Proxy {
     let listener = |number, service, port| model::Listener {

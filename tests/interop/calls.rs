@@ -4,7 +4,7 @@ use super::baresip::Baresip;
 use super::pbx::Pbx;
 use super::sipp::{Over, Run};
 use crate::support::node::Node;
-use crate::support::{Net, PATIENCE, until};
+use crate::support::{Net, PATIENCE, licence, until};
 use serde_json::json;
 use std::net::Ipv4Addr;
 
@@ -121,6 +121,7 @@ fn a_dead_target_is_passed_over_at_once() {
         "/instances",
         Some(json!({
             "name": "harbor",
+            "licence": licence::cloud(),
             "state": "on",
             "backends": [
                 {"address": format!("{}:5060", net.ip(11)), "priority": 0, "profile": "kamailio"},
@@ -146,6 +147,7 @@ fn contact_mode_serves_a_pbx_without_path() {
         "/instances",
         Some(json!({
             "name": "harbor",
+            "licence": licence::cloud(),
             "state": "on",
             "backends": [{"address": pbx.address(), "profile": "contact"}],
         })),

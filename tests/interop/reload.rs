@@ -6,7 +6,7 @@ use super::pbx::Pbx;
 use super::sipp::{Over, Run};
 use super::web::{self, WebSide};
 use crate::support::node::Node;
-use crate::support::{Net, PATIENCE};
+use crate::support::{Net, PATIENCE, licence};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use std::net::UdpSocket;
@@ -45,6 +45,7 @@ fn changes_under_load_lose_nothing_of_an_untouched_instance() {
         "/instances",
         Some(json!({
             "name": "harbor",
+            "licence": licence::cloud(),
             "state": "on",
             "backends": [{"address": pbx.address(), "transport": "udp", "profile": "kamailio"}],
             "web": {"url": side.url()},
@@ -107,6 +108,7 @@ fn fill(node: &Node, count: u32) {
                         "/instances",
                         Some(json!({
                             "name": format!("crowd-{n}"),
+                            "licence": licence::cloud(),
                             "state": "on",
                             "backends": [{"address": format!("127.0.0.1:{}", 20_000 + n % 40_000)}],
                         })),
@@ -125,7 +127,7 @@ fn change(node: &Node, n: u32, crowd: u32) -> Duration {
         // A new instance, off: unknown before (404), known and off after (480).
         0 => {
             let name = format!("new-{n}");
-            node.must("POST", "/instances", Some(json!({"name": name})));
+            node.must("POST", "/instances", Some(json!({"name": name, "licence": licence::cloud()})));
             until_options_say(node, &name, 480)
         }
         // One that leaves: 404 again.

@@ -5,8 +5,8 @@
 use super::pbx::Pbx;
 use super::sipp::{Over, Run};
 use super::web::WebSide;
-use crate::support::Net;
 use crate::support::node::Node;
+use crate::support::{Net, licence};
 use serde_json::json;
 
 // T19
@@ -24,6 +24,7 @@ fn memory_stays_flat_while_calls_and_requests_go_on() {
         "/instances",
         Some(json!({
             "name": "harbor",
+            "licence": licence::cloud(),
             "state": "on",
             "backends": [{"address": pbx.address(), "profile": "kamailio"}],
             "web": {"url": side.url()},

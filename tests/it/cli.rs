@@ -296,7 +296,8 @@ fn explain_names_the_rule_that_decides() {
 #[test]
 fn a_list_longer_than_one_part_is_shown_whole() {
     let office = Office::open();
-    let rows: Vec<String> = (0..1_001).map(|n| format!("[[instances]]\nname = \"i{n:04}\"\n")).collect();
+    let rows: Vec<String> =
+        (0..1_001).map(|n| format!("[[instances]]\nname = \"i{n:04}\"\nlicence.mode = \"cloud\"\n")).collect();
     fs::write(office.dir().join("many.toml"), rows.concat()).unwrap();
     assert!(done(office.cli(&["apply", "-f", "many.toml"])).contains("1001 instances"));
     let rows: Vec<Value> = serde_json::from_str(&done(office.cli(&["instance", "list", "--json"]))).unwrap();

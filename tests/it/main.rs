@@ -9,6 +9,7 @@ mod demo;
 mod http;
 #[path = "../interop/mod.rs"]
 mod interop;
+mod licence;
 mod operator;
 mod process;
 mod sip_tcp;

@@ -2,7 +2,7 @@
 
 use crate::support::node::Node;
 use crate::support::sip::{Peer, request, response, status, value};
-use crate::support::{Net, PATIENCE, until};
+use crate::support::{Net, PATIENCE, licence, until};
 use serde_json::json;
 use std::time::Duration;
 
@@ -103,7 +103,8 @@ fn a_pbx_whose_port_is_closed_is_told_at_once_and_the_next_one_is_tried() {
             .iter()
             .zip(0..)
             .map(|(host, priority)| json!({"address": format!("{}:5060", net.ip(*host)), "priority": priority}));
-        json!({"name": format!("i{}", hosts.len()), "state": "on", "backends": each.collect::<Vec<_>>()})
+        let name = format!("i{}", hosts.len());
+        json!({"name": name, "state": "on", "licence": licence::cloud(), "backends": each.collect::<Vec<_>>()})
     };
     node.must("POST", "/instances", Some(backends(&[10])));
     node.must("POST", "/instances", Some(backends(&[10, 11])));

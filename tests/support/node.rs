@@ -1,7 +1,7 @@
 //! The node under test: the real binary with a data directory and an address of its own.
 
 use super::program::Program;
-use super::{Net, PATIENCE};
+use super::{Net, PATIENCE, licence};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -189,6 +189,7 @@ listeners = [
             Some(json!({
                 "name": name,
                 "state": "on",
+                "licence": licence::cloud(),
                 "backends": [{"address": backend, "transport": transport, "profile": "kamailio"}],
             })),
         );
@@ -198,7 +199,8 @@ listeners = [
     /// Adds an instance with a web side and switches it on.
     #[track_caller]
     pub fn add_web_instance(&self, name: &str, url: &str) {
-        self.must("POST", "/instances", Some(json!({"name": name, "state": "on", "web": {"url": url}})));
+        let row = json!({"name": name, "state": "on", "licence": licence::cloud(), "web": {"url": url}});
+        self.must("POST", "/instances", Some(row));
         self.wait_live();
     }
 

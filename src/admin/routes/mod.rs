@@ -2,6 +2,7 @@
 //! OpenAPI document.
 
 mod audit;
+mod booking;
 mod certificates;
 mod instances;
 mod list;
@@ -54,6 +55,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(instances::start))
         .routes(routes!(instances::stop))
         .routes(routes!(instances::rename))
+        .routes(routes!(booking::show, booking::book))
         .routes(routes!(proxies::list, proxies::create))
         .routes(routes!(proxies::show, proxies::replace, proxies::patch, proxies::remove))
         .routes(routes!(certificates::list, certificates::create))

@@ -1,7 +1,9 @@
 //! The options that describe an instance, shared by `add` and `set`, and how they become a row.
 
 use crate::ids::{BackendId, Transport};
-use crate::model::{Backend, Instance, Language, Prefix, Profile, Web, WebService};
+use crate::model::{
+    Backend, Instance, Language, Licensing, Mode, Prefix, Profile, Seats, SecondDevice, Web, WebService,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::net::Ipv6Addr;
@@ -39,6 +41,12 @@ pub struct Fields {
     /// Language of pages and reasons: en or de
     #[arg(long, value_name = "LANGUAGE", value_parser = word::<Language>)]
     pub language: Option<Language>,
+    /// The release the PBX runs, as in 8.1
+    #[arg(long, value_name = "RELEASE")]
+    pub release: Option<String>,
+    /// Where its users come from.
+    #[command(flatten)]
+    pub licence: Licence,
     /// Most SIP transactions at once; 0 is the node's default
     #[arg(long, value_name = "N")]
     pub max_transactions: Option<u32>,
@@ -48,6 +56,48 @@ pub struct Fields {
     /// Largest HTTP request body in bytes; 0 is the node's default
     #[arg(long, value_name = "BYTES")]
     pub max_http_body: Option<u64>,
+}
+
+/// What may be said about an instance's licence.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Licence {
+    /// Where its users come from: community, cloud (booked from the volume licence) or dedicated (a server
+    /// licence of its own)
+    #[arg(long, value_name = "MODE", value_parser = word::<Mode>)]
+    pub mode: Option<Mode>,
+    /// Full users booked from the volume licence
+    #[arg(long, value_name = "N")]
+    pub users: Option<u32>,
+    /// Light users booked from the volume licence
+    #[arg(long, value_name = "N")]
+    pub light: Option<u32>,
+    /// Id of its own server licence
+    #[arg(long, value_name = "ID")]
+    pub server: Option<String>,
+    /// What becomes of a light user's second device: first-wins or last-wins
+    #[arg(long, value_name = "RULE", value_parser = word::<SecondDevice>)]
+    pub second_device: Option<SecondDevice>,
+    /// Count what would be refused, and refuse nothing
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub shadow: Option<bool>,
+}
+
+impl Licence {
+    /// Writes what was said into the row. What belongs to another mode goes with a change of mode.
+    pub fn apply(self, licence: &mut Licensing) {
+        if self.mode.is_some_and(|mode| mode != licence.mode) {
+            licence.booked = Seats::default();
+            licence.server = None;
+        }
+        set(&mut licence.mode, self.mode);
+        set(&mut licence.booked.full, self.users);
+        set(&mut licence.booked.light, self.light);
+        if self.server.is_some() {
+            licence.server = self.server;
+        }
+        set(&mut licence.second_device, self.second_device);
+        set(&mut licence.shadow, self.shadow);
+    }
 }
 
 /// A backend as given on the command line.
@@ -96,6 +146,8 @@ impl Fields {
         }
         set(&mut row.display_name, self.display_name);
         set(&mut row.language, self.language);
+        set(&mut row.version, self.release);
+        self.licence.apply(&mut row.licence);
         set(&mut row.limits.transactions, self.max_transactions);
         set(&mut row.limits.http_requests, self.max_http_requests);
         set(&mut row.limits.http_body_bytes, self.max_http_body);

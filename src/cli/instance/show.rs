@@ -5,7 +5,7 @@ use crate::admin::view::{InstanceHealth, Target};
 use crate::cli::exit::Failure;
 use crate::cli::reach::Reach;
 use crate::cli::show::{self, Shown};
-use crate::model::Instance;
+use crate::model::{Instance, Licensing, Mode, SecondDevice};
 
 /// Which one.
 #[derive(Debug, clap::Args)]
@@ -57,6 +57,8 @@ fn facts(row: &Instance) -> String {
         ("state", show::word(&row.state)),
         ("aliases", show::list(&row.aliases)),
         ("language", show::word(&row.language)),
+        ("release", if row.version.is_empty() { "-".into() } else { row.version.clone() }),
+        ("licence", licence(&row.licence)),
     ];
     for former in &row.former_names {
         facts.push(("former name", format!("{}, routes until {}", former.name, show::moment(former.until))));
@@ -85,6 +87,25 @@ fn facts(row: &Instance) -> String {
     facts.push(("max HTTP requests", limit(row.limits.http_requests.into())));
     facts.push(("max HTTP body", limit(row.limits.http_body_bytes)));
     show::facts(facts)
+}
+
+/// Mode and booking in words.
+pub fn licence(licence: &Licensing) -> String {
+    let mut text = show::word(&licence.mode);
+    match licence.mode {
+        Mode::Community => {}
+        Mode::Cloud => {
+            text.push_str(&format!(", booked {} full and {} light", licence.booked.full, licence.booked.light))
+        }
+        Mode::Dedicated => text.push_str(&format!(", server licence {}", show::list(&licence.server))),
+    }
+    if licence.second_device == SecondDevice::LastWins {
+        text.push_str(", last device wins");
+    }
+    if licence.shadow {
+        text.push_str(", shadow: nothing is refused");
+    }
+    text
 }
 
 fn live(health: &InstanceHealth) -> String {

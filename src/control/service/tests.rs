@@ -36,13 +36,13 @@ fn world() -> World {
 }
 
 fn instance(name: &str) -> model::Instance {
-    let mut row = testing::instance(0, name);
+    let mut row = testing::unbooked(0, name);
     row.backends[0] = backend(0, "198.51.100.1:5060");
     row
 }
 
 fn backend(id: u16, address: &str) -> Backend {
-    Backend { id: BackendId(id), address: address.into(), ..testing::instance(1, "x").backends[0].clone() }
+    Backend { id: BackendId(id), address: address.into(), ..testing::unbooked(1, "x").backends[0].clone() }
 }
 
 fn proxy(name: &str, last: u16) -> model::Proxy {

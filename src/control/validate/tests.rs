@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// A table with instance `acme` (alias `pbx.acme.example`, once `old` until 1000) and proxy `front`.
 fn held() -> Held {
     let mut held = Held::default();
-    let mut acme = testing::instance(1, "acme");
+    let mut acme = testing::unbooked(1, "acme");
     acme.aliases = vec!["pbx.acme.example".into()];
     acme.former_names = vec![FormerName { name: "old".into(), until: 1_000 }];
     held.set_instance(InstanceId(1), Some(Kept { row: Arc::new(acme), revision: 1, next: 2 }));
@@ -29,7 +29,7 @@ fn problems_at(now: u64, change: Change) -> Vec<(String, Code, String)> {
 }
 
 fn instance_problems(change: impl FnOnce(&mut model::Instance)) -> Vec<(String, Code)> {
-    let mut row = testing::instance(0, "new");
+    let mut row = testing::unbooked(0, "new");
     change(&mut row);
     problems_at(500, Change::CreateInstance { row }).into_iter().map(|(field, code, _)| (field, code)).collect()
 }
@@ -62,7 +62,7 @@ fn a_refused_name_is_told_its_bad_character() {
         ("a-", "\"-\""),
         (&"x".repeat(64), "64 characters"),
     ] {
-        let found = problems_at(0, Change::CreateInstance { row: testing::instance(0, name) });
+        let found = problems_at(0, Change::CreateInstance { row: testing::unbooked(0, name) });
         let [(field, Code::NameInvalid, reason)] = found.as_slice() else { panic!("{name:?}: {found:?}") };
         assert!(field == "name" && reason.contains(says), "{name:?}: {reason}");
     }
@@ -130,11 +130,11 @@ fn aliases_are_hosts_that_are_nobody_elses() {
 #[test]
 fn a_new_name_does_not_take_a_host_that_is_in_use() {
     let mut held = held();
-    let mut acme = testing::instance(1, "acme");
+    let mut acme = testing::unbooked(1, "acme");
     acme.aliases = vec!["new.pbx.example".into()];
     held.set_instance(InstanceId(1), Some(Kept { row: Arc::new(acme), revision: 1, next: 2 }));
     let mut draft = Draft::new(&held, 0);
-    draft.make(&Change::CreateInstance { row: testing::instance(0, "new") }.into()).unwrap();
+    draft.make(&Change::CreateInstance { row: testing::unbooked(0, "new") }.into()).unwrap();
     draft.check();
     assert_eq!(draft.problems.len(), 1, "{:?}", draft.problems);
     assert_eq!((draft.problems[0].field.as_str(), draft.problems[0].code), ("name", Code::NameTaken));
@@ -144,7 +144,7 @@ fn a_new_name_does_not_take_a_host_that_is_in_use() {
 fn a_former_name_is_taken_until_its_date() {
     // R7
     for (now, free) in [(999, false), (1_000, false), (1_001, true)] {
-        let found = problems_at(now, Change::CreateInstance { row: testing::instance(0, "OLD") });
+        let found = problems_at(now, Change::CreateInstance { row: testing::unbooked(0, "OLD") });
         assert_eq!(found.is_empty(), free, "{now}: {found:?}");
     }
 }
@@ -243,7 +243,7 @@ fn a_proxys_hosts_are_its_own() {
     assert_eq!(base("other.example"), []);
     let met = {
         let mut held = held();
-        let mut other = testing::instance(2, "pbx");
+        let mut other = testing::unbooked(2, "pbx");
         other.aliases = Vec::new();
         held.set_instance(InstanceId(2), Some(Kept { row: Arc::new(other), revision: 3, next: 2 }));
         let mut draft = Draft::new(&held, 0);

@@ -84,7 +84,7 @@ impl World {
 }
 
 fn instance(name: &str, address: &str) -> model::Instance {
-    let mut row = testing::instance(0, name);
+    let mut row = testing::unbooked(0, name);
     row.backends[0].id = crate::ids::BackendId(0);
     row.backends[0].address = address.into();
     row
@@ -160,7 +160,7 @@ async fn a_broken_row_is_reported_and_a_broken_whole_refused() {
     world.make(vec![create("one"), create("two")]).await;
     world.start().await;
     world.served(1).await;
-    let broken = serde_json::json!({ "row": testing::instance(1, "a_b"), "next": 2 }).to_string();
+    let broken = serde_json::json!({ "row": testing::unbooked(1, "a_b"), "next": 2 }).to_string();
     world.store.commit(write("instance/0000000001", Some(&broken))).await.unwrap();
     world.served(2).await;
     assert_eq!(world.cell.load().instances.len(), 1);
@@ -233,7 +233,7 @@ async fn nothing_is_compiled_twice() {
     world.make(vec![create("two")]).await;
     assert!(watch.follow(false).await);
     assert!(!watch.follow(false).await);
-    let broken = serde_json::json!({ "row": testing::instance(1, "a_b"), "next": 2 }).to_string();
+    let broken = serde_json::json!({ "row": testing::unbooked(1, "a_b"), "next": 2 }).to_string();
     let mut commit = write("instance/0000000001", Some(&broken));
     commit.write.push(("instance/0000000002".into(), None));
     world.store.commit(commit).await.unwrap();
@@ -293,7 +293,7 @@ async fn a_store_that_goes_away_and_comes_back_is_followed_again() {
     world.make(vec![create("one")]).await;
     world.start().await;
     *store.mood.lock().unwrap() = Mood::Away;
-    let row = serde_json::json!({ "row": testing::instance(2, "two"), "next": 2 }).to_string();
+    let row = serde_json::json!({ "row": testing::unbooked(2, "two"), "next": 2 }).to_string();
     store.commit(write("instance/0000000002", Some(&row))).await.unwrap();
     let away = |world: &World| world.status.read().problems.iter().any(|p| p.code == Code::StoreUnavailable);
     while !away(&world) {

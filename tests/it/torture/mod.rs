@@ -7,7 +7,7 @@ mod odd;
 mod pbx;
 
 use crate::support::node::Node;
-use crate::support::{Net, PATIENCE, until};
+use crate::support::{Net, PATIENCE, licence, until};
 use client::{Heard, number, over_tcp, over_udp};
 use nantucket::sip::limits::Limits;
 use nantucket::sip::name::Name;
@@ -151,6 +151,7 @@ impl World {
             "/instances",
             Some(json!({
                 "name": INSTANCE,
+                "licence": licence::cloud(),
                 "aliases": ALIASES,
                 "state": "on",
                 "backends": [{"address": pbx.address, "transport": backend, "profile": "generic"}],

@@ -1,0 +1,3 @@
+//! Licences as an operator handles them: through the API and the command line.
+
+mod booking;
