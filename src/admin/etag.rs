@@ -23,10 +23,15 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 
 /// Answers a GET: the row with its tag, or 304 if the caller has it already.
 pub fn answer<T, V: Serialize>(headers: &HeaderMap, versioned: &Versioned<T>, view: &V) -> Response {
+    answer_with(headers, versioned, || Json(view).into_response())
+}
+
+/// As [`answer`], in whatever form.
+pub fn answer_with<T>(headers: &HeaderMap, versioned: &Versioned<T>, view: impl FnOnce() -> Response) -> Response {
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|value| {
         value.as_bytes().split(|b| *b == b',').any(|tag| revision(tag.trim_ascii()) == Some(versioned.revision))
     });
-    let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { Json(view).into_response() };
+    let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { view() };
     response.headers_mut().insert(header::ETAG, tag(versioned.revision));
     response
 }

@@ -5,6 +5,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -13,6 +14,9 @@ pub const MAX_BODY: usize = 1 << 20;
 /// The same for whole tables: more than 50,000 instances.
 pub const MAX_TABLE: usize = 64 << 20;
 
+/// The same for 10,000 users with everything of theirs as long as it may be.
+pub const MAX_USERS: usize = 32 << 20;
+
 /// A JSON body. A refusal names the path of the field at fault.
 pub struct Body<T>(pub T);
 
@@ -20,11 +24,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = read(request, state, &["application/json"]).await?;
-        let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| bad_field(&e))?;
-        reader.end().map_err(|e| Problem::new(Code::BadBody, format!("after the JSON document: {e}")))?;
-        Ok(Self(value))
+        json(&read(request, state, &["application/json"]).await?).map(Self)
+    }
+}
+
+/// Rows as JSON or as CSV, which is not looked into yet.
+pub enum Rows<T> {
+    /// A JSON body.
+    Json(T),
+    /// A body of `text/csv`.
+    Csv(Bytes),
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Rows<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let csv = media_type(request.headers()).as_deref() == Some("text/csv");
+        let bytes = read(request, state, &["application/json", "text/csv"]).await?;
+        if csv { Ok(Self::Csv(bytes)) } else { json(&bytes).map(Self::Json) }
     }
 }
 
@@ -76,9 +94,38 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
+/// The `{name}` of a route below a row, and that row's.
+#[derive(Debug, Deserialize)]
+pub struct Owned {
+    /// The row.
+    #[serde(rename = "name")]
+    pub owner: String,
+    /// What is below it.
+    #[serde(rename = "user")]
+    pub name: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Owned {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Path::from_request_parts(parts, state)
+            .await
+            .map(|Path(owned)| owned)
+            .map_err(|e| Problem::new(Code::BadParameter, e.body_text()))
+    }
+}
+
 /// Turns a row with a patch applied back into its type.
 pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|e| bad_field(&e))
+}
+
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| bad_field(&e))?;
+    reader.end().map_err(|e| Problem::new(Code::BadBody, format!("after the JSON document: {e}")))?;
+    Ok(value)
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S, accepted: &[&str]) -> Result<Bytes, Problem> {
@@ -96,7 +143,7 @@ async fn read<S: Send + Sync>(request: Request, state: &S, accepted: &[&str]) ->
         _ => Problem::new(Code::BadBody, e.body_text()),
     })?;
     if bytes.is_empty() {
-        return Err(Problem::new(Code::BadBody, "the body is empty; a JSON document is expected"));
+        return Err(Problem::new(Code::BadBody, "the body is empty"));
     }
     Ok(bytes)
 }

@@ -5,6 +5,7 @@
 //! binds the listeners and calls [`serve`]; the command line (`cli`) is its client.
 
 mod auth;
+mod csv;
 mod etag;
 pub mod explain;
 mod extract;
@@ -21,6 +22,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod token;
+#[cfg(test)]
+mod user_tests;
 pub mod view;
 
 pub use auth::ADMIN;

@@ -21,6 +21,7 @@ use utoipa::openapi::{OpenApi as Document, RefOr, SecurityRequirement};
     ),
     tags(
         (name = "instances", description = "The customers' PBXs"),
+        (name = "users", description = "Who is a user of an instance"),
         (name = "proxies", description = "The named fronts with their listeners"),
         (name = "certificates", description = "Certificates with their keys"),
         (name = "licences", description = "Who may use what: licences, bookings, reports"),

@@ -141,6 +141,12 @@ pub struct FieldProblem {
     pub reason: String,
     /// The same for programs.
     pub code: String,
+    /// The line of the CSV it is on; `field` is the column then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// What the CSV says there, or its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
 }
 
 /// A refusal (RFC 9457).
@@ -192,6 +198,8 @@ impl Problem {
             field: field.into(),
             reason: reason.into(),
             code: code.into(),
+            line: None,
+            value: None,
         });
         self
     }

@@ -130,7 +130,12 @@ impl World {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        let csv = parts.headers.get(header::CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"text/csv"));
+        let body = match bytes.as_ref() {
+            [] => Value::Null,
+            text if csv => Value::String(String::from_utf8(text.to_vec()).unwrap()),
+            json => serde_json::from_slice(json).unwrap(),
+        };
         Answer { status: parts.status, headers: parts.headers, body }
     }
 }

@@ -4,7 +4,7 @@ use super::live::{BoundListener, Phase};
 use crate::control::change::{Asked, Change};
 use crate::control::plan::RenamePreview;
 use crate::ids::{BackendId, InstanceId};
-use crate::model::{Certificate, Instance, Proxy, State};
+use crate::model::{Certificate, Instance, Proxy, State, User};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -37,6 +37,14 @@ pub struct CertificateView {
     pub not_before: u64,
     /// Unix seconds after which it is not.
     pub not_after: u64,
+}
+
+/// The users of an instance (R49).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserList {
+    /// In the order of their names.
+    pub users: Vec<User>,
 }
 
 /// Asks for another name (R7).

@@ -91,9 +91,15 @@ fn explain(problem: &Problem) -> String {
     if !alone {
         let _ = writeln!(text, "{}", problem.detail);
     }
-    for FieldProblem { row, field, reason, code } in &problem.errors {
-        let row = if row.is_empty() { String::new() } else { format!("{row} ") };
-        let _ = writeln!(text, "{lead}{row}{field}: {reason} [{code}]");
+    for FieldProblem { row, field, reason, code, line, value } in &problem.errors {
+        let row = match line {
+            Some(line) => format!("line {line} "),
+            None if row.is_empty() => String::new(),
+            None => format!("{row} "),
+        };
+        let value =
+            value.as_ref().filter(|value| !reason.contains(value.as_str())).map(|value| format!("\"{value}\" "));
+        let _ = writeln!(text, "{lead}{row}{field}: {}{reason} [{code}]", value.unwrap_or_default());
     }
     text
 }

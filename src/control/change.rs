@@ -1,7 +1,8 @@
 //! What can be asked of the control plane, and who asks.
 
+use super::plan::UsersTouched;
 use crate::ids::{InstanceId, ProxyId};
-use crate::model::{Certificate, Instance, Licensing, Proxy, State};
+use crate::model::{Certificate, Instance, Licensing, Proxy, State, User};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -92,6 +93,40 @@ pub enum Change {
         /// Which.
         name: String,
     },
+    /// Makes this the list of an instance's users: from then on only listed accounts register (R49).
+    PutUsers {
+        /// Whose.
+        instance: String,
+        /// All of them.
+        users: Vec<User>,
+    },
+    /// Adds users to an instance's list, in place of those with the same names; the others stay. Begins the list
+    /// where there is none.
+    ImportUsers {
+        /// Whose.
+        instance: String,
+        /// The ones to add or replace.
+        users: Vec<User>,
+    },
+    /// Adds a user to the list there is, or replaces the one of that name.
+    PutUser {
+        /// Whose.
+        instance: String,
+        /// As it shall be.
+        user: User,
+    },
+    /// Takes a user off the list, which stays one even if it is empty then.
+    DeleteUser {
+        /// Whose.
+        instance: String,
+        /// The user's name.
+        user: String,
+    },
+    /// Takes the list away: every account is a full user of its own again (R49).
+    DeleteUsers {
+        /// Whose.
+        instance: String,
+    },
 }
 
 impl Change {
@@ -109,6 +144,11 @@ impl Change {
             | Self::UpdateProxy { name, .. }
             | Self::DeleteProxy { name }
             | Self::DeleteCertificate { name } => name,
+            Self::PutUsers { instance, .. }
+            | Self::ImportUsers { instance, .. }
+            | Self::PutUser { instance, .. }
+            | Self::DeleteUser { instance, .. }
+            | Self::DeleteUsers { instance } => instance,
         }
     }
 }
@@ -152,4 +192,7 @@ pub struct Applied {
     pub instances: Vec<InstanceId>,
     /// Proxies made or changed.
     pub proxies: Vec<ProxyId>,
+    /// Lists of users that were made, changed or taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UsersTouched>,
 }

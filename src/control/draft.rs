@@ -1,7 +1,12 @@
 //! A table with changes made to it on paper: what `service` commits or `plan` describes.
 //!
 //! Each change claims its names at once; everything else is validated at the end, against the table
-//! as it would be, so that a set of changes may be in any sensible order. It writes nothing.
+//! as it would be, so that a set of changes may be in any sensible order. It writes nothing. Lists of
+//! users are in a file of their own.
+
+mod users;
+
+pub(super) use users::fold_user;
 
 use super::change::{Asked, Change};
 use super::error::ServiceError;
@@ -10,7 +15,7 @@ use super::rows::{self, Document, Held, Kept, Owner, SEQUENCE, Sequence};
 use super::store::{Commit, NewAudit};
 use super::validate;
 use crate::ids::{BackendId, InstanceId, ProxyId};
-use crate::model::{Backend, Certificate, FormerName, Instance, Proxy, SCHEMA};
+use crate::model::{Backend, Certificate, FormerName, Instance, Proxy, SCHEMA, Users};
 use crate::route::domain::fold;
 use crate::route::problem::{Code, Problem};
 use std::collections::BTreeSet;
@@ -27,6 +32,7 @@ pub(super) struct Draft<'a> {
     pub(super) instances: Overlay<'a, InstanceId, Kept<Instance>>,
     pub(super) proxies: Overlay<'a, ProxyId, Kept<Proxy>>,
     pub(super) certificates: Overlay<'a, String, Kept<Certificate>>,
+    pub(super) users: Overlay<'a, InstanceId, Kept<Users>>,
     pub(super) labels: Overlay<'a, String, Owner>,
     pub(super) aliases: Overlay<'a, String, InstanceId>,
     pub(super) problems: Vec<Problem>,
@@ -50,6 +56,7 @@ impl<'a> Draft<'a> {
             instances: Overlay::new(&base.instances),
             proxies: Overlay::new(&base.proxies),
             certificates: Overlay::new(&base.certificates),
+            users: Overlay::new(&base.users),
             labels: Overlay::new(&base.labels),
             aliases: Overlay::new(&base.aliases),
             problems: Vec::new(),
@@ -75,6 +82,7 @@ impl<'a> Draft<'a> {
             Change::DeleteInstance { name } => {
                 let old = self.find_instance(name, if_match)?;
                 self.put_instance(Some(&old), None, "delete-instance");
+                self.forget_users(&old.row);
             }
             Change::SetState { name, state } => {
                 let old = self.find_instance(name, if_match)?;
@@ -115,6 +123,11 @@ impl<'a> Draft<'a> {
                 let old = self.find_certificate(name, if_match)?;
                 self.put_certificate(Some(&old), None, "delete-certificate");
             }
+            Change::PutUsers { instance, users } => self.put_users(instance, users, if_match)?,
+            Change::ImportUsers { instance, users } => self.import_users(instance, users, if_match)?,
+            Change::PutUser { instance, user } => self.put_user(instance, user, if_match)?,
+            Change::DeleteUser { instance, user } => self.delete_user(instance, user, if_match)?,
+            Change::DeleteUsers { instance } => self.delete_users(instance, if_match)?,
         }
         Ok(())
     }
@@ -137,6 +150,9 @@ impl<'a> Draft<'a> {
         }
         for (name, before, after) in self.certificates.changed() {
             entry(rows::certificate_key(name), before, after, &mut compare, &mut write)?;
+        }
+        for (id, before, after) in self.users.changed() {
+            entry(rows::users_key(*id), before, after, &mut compare, &mut write)?;
         }
         let note = |Noted { action, object, before, after }| NewAudit {
             at: self.now,

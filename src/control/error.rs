@@ -50,13 +50,22 @@ impl ServiceError {
     /// `Invalid` or `Conflict`, whichever the problems are; `None` if there are none.
     pub fn of(problems: Vec<Problem>) -> Option<Self> {
         let conflict = |problem: &Problem| {
-            matches!(problem.code, Code::NameTaken | Code::NameReserved | Code::ListenerConflict | Code::InUse)
+            matches!(
+                problem.code,
+                Code::NameTaken | Code::NameReserved | Code::ListenerConflict | Code::InUse | Code::CommunityUsers
+            )
         };
         match problems {
             none if none.is_empty() => None,
             all if all.iter().all(conflict) => Some(Self::Conflict(all)),
             all => Some(Self::Invalid(all)),
         }
+    }
+
+    /// An instance has no list of users, where the request is about one.
+    pub fn no_list(instance: &str) -> Self {
+        let why = "with a list only its accounts register, so it is begun as a whole";
+        Self::NotFound { row: format!("list of users of instance/{instance}: {why}") }
     }
 
     /// What kind of refusal it is.

@@ -35,6 +35,14 @@ impl<'a, K: Ord, V> Overlay<'a, K, V> {
         self.base.get(key)
     }
 
+    /// Whether a key was set.
+    pub(super) fn is_changed<Q: Ord + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.over.contains_key(key)
+    }
+
     /// Every value, changed ones as they are now.
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
         let untouched = self.base.iter().filter(|(key, _)| !self.over.contains_key(*key)).map(|(_, value)| value);
@@ -73,5 +81,6 @@ mod tests {
         let changed: Vec<_> = overlay.changed().collect();
         assert_eq!(changed, [(&2, Some(&'b'), None), (&3, Some(&'c'), Some(&'C')), (&4, None, Some(&'d'))]);
         assert_eq!(overlay.before(&2), Some(&'b'));
+        assert_eq!((overlay.is_changed(&2), overlay.is_changed(&1)), (true, false));
     }
 }

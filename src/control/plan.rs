@@ -1,11 +1,13 @@
 //! What a set of changes would do: rows, listeners, and the calls and bindings they touch.
 
-use super::draft::Draft;
+use super::draft::{Draft, fold_user};
+use super::rows::Kept;
 use super::usage::{InUse, Usage};
 use crate::ids::InstanceId;
-use crate::model::{Instance, Proxy, State};
+use crate::model::{Instance, Proxy, State, User, Users};
 use crate::route::problem::Problem;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use utoipa::ToSchema;
 
 /// The effect of changes that were not made.
@@ -37,6 +39,9 @@ pub struct Plan {
     pub listeners_closed: Vec<String>,
     /// Certificates that would be stored, replaced or removed, by name.
     pub certificates: Vec<String>,
+    /// Lists of users that would be made, changed or taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UsersTouched>,
     /// Calls in progress of the instances that would be removed, switched off or retargeted.
     pub calls: u64,
     /// Their registered contacts.
@@ -60,6 +65,48 @@ pub struct Touched {
     pub calls: u64,
     /// Its bindings.
     pub bindings: u64,
+}
+
+/// What becomes of an instance's list of users.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct UsersTouched {
+    /// The instance's name.
+    pub instance: String,
+    /// Users of the list afterwards; absent if there is none then, and every account is a user of its own (R49).
+    pub count: Option<usize>,
+    /// Users that were not there before.
+    pub added: usize,
+    /// Users that are there no more.
+    pub removed: usize,
+    /// Users with another kind, device class or account.
+    pub changed: usize,
+}
+
+impl UsersTouched {
+    /// What a draft makes of lists.
+    pub(super) fn of(draft: &Draft<'_>) -> Vec<Self> {
+        let lists = draft.users.changed().filter(|(_, before, after)| before.is_some() || after.is_some());
+        lists
+            .map(|(id, before, after)| {
+                let owner = draft.instances.get(id).or(draft.instances.before(id));
+                let of = |list: Option<&Kept<Users>>| -> HashMap<String, User> {
+                    let users = list.iter().flat_map(|list| &list.row.users);
+                    users.map(|user| (fold_user(&user.name), user.clone())).collect()
+                };
+                let (had, has) = (of(before), of(after));
+                let missing = |one: &HashMap<String, User>, other: &HashMap<String, User>| {
+                    one.keys().filter(|name| !other.contains_key(*name)).count()
+                };
+                Self {
+                    instance: owner.map(|owner| owner.row.name.clone()).unwrap_or_default(),
+                    count: after.map(|after| after.row.users.len()),
+                    added: missing(&has, &had),
+                    removed: missing(&had, &has),
+                    changed: has.iter().filter(|(name, user)| had.get(*name).is_some_and(|old| old != *user)).count(),
+                }
+            })
+            .collect()
+    }
 }
 
 /// What a rename would mean (R7).
@@ -105,6 +152,7 @@ impl Plan {
         plan.listeners_opened = opened.iter().filter(|one| !closed.contains(one)).cloned().collect();
         plan.listeners_closed = closed.into_iter().filter(|one| !opened.contains(one)).collect();
         plan.certificates = draft.certificates.changed().map(|(name, ..)| name.clone()).collect();
+        plan.users = UsersTouched::of(&draft);
         plan.problems = draft.problems;
         plan
     }

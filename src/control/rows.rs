@@ -6,7 +6,7 @@
 
 use super::store::{Entries, Entry, Store, StoreError};
 use crate::ids::{InstanceId, ProxyId};
-use crate::model::{Certificate, Instance, Proxy, Table};
+use crate::model::{Certificate, Instance, Proxy, Table, Users};
 use crate::route::domain::fold;
 use crate::route::problem::{Code, Problem};
 use serde::de::DeserializeOwned;
@@ -63,7 +63,7 @@ impl Rows {
             instances: held.instances.values().map(|held| Arc::clone(&held.row)).collect(),
             proxies: held.proxies.values().map(|held| Arc::clone(&held.row)).collect(),
             certificates: held.certificates.values().map(|held| Arc::clone(&held.row)).collect(),
-            users: Vec::new(),
+            users: held.users.values().map(|held| Arc::clone(&held.row)).collect(),
             book: Arc::default(),
         };
         (table, held.unreadable.values().cloned().collect())
@@ -129,6 +129,8 @@ pub(super) struct Held {
     pub(super) proxies: BTreeMap<ProxyId, Kept<Proxy>>,
     /// By folded name.
     pub(super) certificates: BTreeMap<String, Kept<Certificate>>,
+    /// Lists of users, of those instances that have one.
+    pub(super) users: BTreeMap<InstanceId, Kept<Users>>,
     /// Names, former names and proxies' names, folded.
     pub(super) labels: BTreeMap<String, Owner>,
     /// Aliases, folded.
@@ -167,6 +169,15 @@ impl Held {
                     None => self.certificates.remove(id),
                 };
             }),
+            "users" => match id.parse().map(InstanceId) {
+                Ok(id) => parse(&entry).map(|row| {
+                    match row {
+                        Some(row) => self.users.insert(id, row),
+                        None => self.users.remove(&id),
+                    };
+                }),
+                Err(_) => Err("its key holds no id".into()),
+            },
             SEQUENCE => match serde_json::from_str(entry.value.as_deref().unwrap_or("null")) {
                 Ok(sequence) => {
                     self.sequence = sequence;
@@ -240,6 +251,11 @@ pub(super) fn instance_key(id: InstanceId) -> String {
 /// The key of a proxy's row.
 pub(super) fn proxy_key(id: ProxyId) -> String {
     format!("proxy/{:05}", id.0)
+}
+
+/// The key of the row with an instance's users.
+pub(super) fn users_key(id: InstanceId) -> String {
+    format!("users/{:010}", id.0)
 }
 
 /// The key of a certificate's row, by its folded name.

@@ -6,14 +6,14 @@
 use super::change::{Actor, Applied, Asked, Change, Versioned};
 use super::draft::{Draft, KEEP_NAME};
 use super::error::ServiceError;
-use super::plan::{Plan, RenamePreview};
+use super::plan::{Plan, RenamePreview, UsersTouched};
 use super::rows::{Kept, Owner, Rows};
 pub use super::status::Source;
 use super::status::Status;
 use super::store::{AuditPage, AuditQuery, Commit, StoreError};
 use super::usage::Usage;
 use crate::clock::Clock;
-use crate::model::{Certificate, Instance, Proxy};
+use crate::model::{Certificate, Instance, Proxy, Users};
 use crate::route::domain::fold;
 use crate::route::problem::Problem;
 use serde::{Deserialize, Serialize};
@@ -113,6 +113,13 @@ impl Service {
         let held = self.rows.read();
         let found = held.certificates.get(&fold(name)).map(versioned);
         found.ok_or_else(|| ServiceError::NotFound { row: format!("certificate/{name}") })
+    }
+
+    /// The list of an instance's users.
+    pub async fn users(&self, instance: &str) -> Result<Versioned<Users>, ServiceError> {
+        let owner = self.instance(instance).await?.row;
+        let held = self.rows.read();
+        held.users.get(&owner.id).map(versioned).ok_or_else(|| ServiceError::no_list(&owner.name))
     }
 
     /// Makes all changes in one commit, or none.
@@ -222,6 +229,7 @@ impl Service {
             revision: held.revision,
             instances: changed(draft.instances.changed()),
             proxies: changed(draft.proxies.changed()),
+            users: UsersTouched::of(&draft),
         };
         let commit = draft.commit(&who.0).map_err(|error| StoreError::Unavailable(error.to_string().into()))?;
         Ok((commit, applied))

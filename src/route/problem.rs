@@ -106,6 +106,12 @@ codes! {
     CertificateNoSan = "certificate-no-san",
     /// A certificate whose time is over.
     CertificateExpired = "certificate-expired",
+    /// Something that must be given is not.
+    Missing = "missing",
+    /// An account that is no user part of a SIP address.
+    AccountInvalid = "account-invalid",
+    /// More users than a community instance has (R16, R26).
+    CommunityUsers = "community-users",
     /// The store is away: what is served may not be the newest (R76).
     StoreUnavailable = "store-unavailable",
     /// The store is at an older revision than what is served (R74).

@@ -11,8 +11,9 @@ mod plan;
 mod proxies;
 mod refuse;
 mod table;
+mod users;
 
-use super::extract::{MAX_BODY, MAX_TABLE};
+use super::extract::{MAX_BODY, MAX_TABLE, MAX_USERS};
 use super::problem::{Code, Problem};
 use super::{Api, auth, openapi, request_id};
 use axum::Router;
@@ -56,6 +57,11 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(instances::stop))
         .routes(routes!(instances::rename))
         .routes(routes!(booking::show, booking::book))
+        .routes(
+            routes!(users::list, users::replace, users::import, users::remove_all)
+                .layer(DefaultBodyLimit::max(MAX_USERS)),
+        )
+        .routes(routes!(users::show, users::put, users::remove))
         .routes(routes!(proxies::list, proxies::create))
         .routes(routes!(proxies::show, proxies::replace, proxies::patch, proxies::remove))
         .routes(routes!(certificates::list, certificates::create))

@@ -37,5 +37,5 @@ fn summary(problems: &[Row]) -> String {
 fn field(problem: &Row) -> FieldProblem {
     let Row { row, field, reason, code } = problem;
     let field = if field.is_empty() { row.clone() } else { field.clone() };
-    FieldProblem { row: row.clone(), field, reason: reason.clone(), code: code.text().into() }
+    FieldProblem { row: row.clone(), field, reason: reason.clone(), code: code.text().into(), line: None, value: None }
 }

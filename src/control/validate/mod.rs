@@ -8,20 +8,30 @@ mod certificate;
 mod instance;
 mod names;
 mod proxy;
+mod users;
 
 use super::draft::Draft;
 use crate::route::problem::{Code, Problem};
 
 pub(super) use names::{claim_instance, claim_proxy};
+pub(super) use users::{user, users};
 
 /// Everything that is wrong with the rows a draft touches.
 pub(super) fn draft(draft: &Draft<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (_, before, after) in draft.instances.changed() {
         match (before, after) {
-            (_, Some(new)) => instance::check(draft, &new.row, &mut problems),
+            (_, Some(new)) => {
+                instance::check(draft, &new.row, &mut problems);
+                users::check_community(draft, &new.row, &mut problems);
+            }
             (Some(old), None) => instance::check_unused(draft, &old.row, &mut problems),
             (None, None) => {}
+        }
+    }
+    for (id, ..) in draft.users.changed().filter(|(id, ..)| !draft.instances.is_changed(*id)) {
+        if let Some(owner) = draft.instances.get(id) {
+            users::check_community(draft, &owner.row, &mut problems);
         }
     }
     for new in draft.proxies.changed().filter_map(|(_, _, after)| after) {
