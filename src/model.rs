@@ -118,6 +118,16 @@ pub struct Seats {
     pub light: u32,
 }
 
+impl Seats {
+    /// Those of a kind.
+    pub const fn of(self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Full => self.full,
+            Kind::Light => self.light,
+        }
+    }
+}
+
 /// What becomes of a light user's second device while the first is bound (R43).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

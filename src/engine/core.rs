@@ -197,7 +197,7 @@ impl Engine {
         self.shared.registry.expire(moment.now.unix);
         if self.followed != Some(moment.snapshot.revision) {
             self.followed = Some(moment.snapshot.revision);
-            self.shared.registry.follow(moment.snapshot);
+            self.shared.registry.follow(moment.snapshot, moment.now.unix);
         }
     }
 

@@ -57,6 +57,8 @@ pub struct Bindings {
     count: usize,
     /// No binding ends before this (Unix seconds).
     soonest: Option<u64>,
+    /// Accounts that lost their last binding.
+    ended: Vec<Box<[u8]>>,
 }
 
 impl Bindings {
@@ -106,7 +108,7 @@ impl Bindings {
         }
         self.count = count;
         if list.is_empty() {
-            self.accounts.remove(registration.account);
+            self.forget(registration.account);
         }
         overflow
     }
@@ -142,7 +144,7 @@ impl Bindings {
         let list = self.accounts.get_mut(account)?;
         let ended = list.remove(list.iter().position(|b| b.contact == contact)?);
         if list.is_empty() {
-            self.accounts.remove(account);
+            self.forget(account);
         }
         self.count -= 1;
         Some(ended)
@@ -150,7 +152,19 @@ impl Bindings {
 
     /// Ends all.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        let all = std::mem::take(self);
+        self.ended = all.accounts.into_keys().collect();
+    }
+
+    /// The accounts that lost their last binding since the last call.
+    pub fn take_ended(&mut self) -> impl Iterator<Item = Box<[u8]>> + use<'_> {
+        let accounts = &self.accounts;
+        self.ended.drain(..).filter(|account| !accounts.contains_key(account))
+    }
+
+    /// Whether one of an account's contacts is bound to a flow.
+    pub fn is_bound(&self, account: &[u8], flow: &Flow) -> bool {
+        self.accounts.get(account).is_some_and(|list| list.iter().any(|b| b.flow.as_ref() == Some(flow)))
     }
 
     /// Each account with its contacts, in the order of accounts, from `first` on.
@@ -175,11 +189,19 @@ impl Bindings {
     }
 
     fn keep(&mut self, stays: impl Fn(&Binding) -> bool) {
-        self.accounts.retain(|_, list| {
+        let ended = &mut self.ended;
+        self.accounts.retain(|account, list| {
             list.retain(|b| stays(b));
+            if list.is_empty() {
+                ended.push(account.clone());
+            }
             !list.is_empty()
         });
         self.count = self.accounts.values().map(Vec::len).sum();
+    }
+
+    fn forget(&mut self, account: &[u8]) {
+        self.ended.extend(self.accounts.remove_entry(account).map(|(account, _)| account));
     }
 }
 

@@ -1,22 +1,32 @@
-//! What passes through, by instance: bindings and calls, shared by all shards.
+//! What passes through, by instance: bindings, seats and calls, shared by all shards.
 //!
 //! Each instance has a room of its own behind one small lock, held for a few map operations and never while
 //! anything is sent. Rooms are made at first use and go when the instance leaves the table. Read by the
-//! control plane (`plan`, `explain`) and shown as gauges.
+//! control plane (`plan`, `explain`) and shown as gauges. What of the seats has to be written down goes into the
+//! journal in the order in which it happened.
 
 mod bindings;
 mod calls;
+pub mod decisions;
+pub mod journal;
+mod room;
+mod watched;
 
 pub use bindings::{Binding, Bindings, Granted, PER_ACCOUNT, Registration};
 pub use calls::{Call, Calls, DialogKey, SILENCE};
+pub use decisions::{Decision, Decisions, Outcome};
+pub use journal::Journal;
+pub use room::{Live, Room};
 
 use crate::ids::{ConnId, InstanceId};
+use crate::licence::ledger::{Change, Name, Record};
 use crate::model::State;
 use crate::route::snapshot::{Instance, Snapshot};
-use crate::stats::InstanceStats;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use watched::Watched;
 
 /// A registry has reached its bound; what was to be noted is not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,32 +38,21 @@ pub struct Registry {
     rooms: DashMap<InstanceId, Arc<Room>, RandomState>,
     /// What every shard makes a [`DialogKey`] with.
     pub dialogs: foldhash::quality::RandomState,
+    /// What has to be written down about seats.
+    pub journal: Arc<Journal>,
+    /// The UDP flows whose keep-alives count.
+    pub watched: Watched,
 }
 
-/// What is known of one instance.
-pub struct Room {
-    stats: Arc<InstanceStats>,
-    live: Mutex<Live>,
-}
-
-/// The inside of a room.
-#[derive(Default)]
-pub struct Live {
-    /// Registered contacts.
-    pub bindings: Bindings,
-    /// Calls.
-    pub calls: Calls,
-}
-
-impl Room {
-    /// Looks at or changes what is known, and sets the instance's gauges to the outcome.
-    pub fn with<T>(&self, work: impl FnOnce(&mut Live) -> T) -> T {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = work(&mut live);
-        self.stats.bindings.set(live.bindings.len() as u64);
-        self.stats.calls.set(live.calls.len() as u64);
-        done
-    }
+/// A claim as it was written down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// Whose users.
+    pub instance: InstanceId,
+    /// The account.
+    pub account: Name,
+    /// The claim.
+    pub record: Record,
 }
 
 impl Registry {
@@ -62,7 +61,7 @@ impl Registry {
         if let Some(room) = self.find(instance.id) {
             return room;
         }
-        let make = || Arc::new(Room { stats: Arc::clone(&instance.stats), live: Mutex::default() });
+        let make = || Arc::new(Room::new(instance.id, &instance.stats, &self.journal));
         Arc::clone(self.rooms.entry(instance.id).or_insert_with(make).value())
     }
 
@@ -81,13 +80,45 @@ impl Registry {
         self.find(instance).map_or_else(Vec::new, |room| room.with(|live| live.calls.iter().cloned().collect()))
     }
 
+    /// What was decided on an instance's REGISTERs of late, the newest of each sort first.
+    pub fn decisions(&self, instance: InstanceId) -> Vec<Decision> {
+        self.find(instance).map_or_else(Vec::new, |room| room.with(|live| live.decisions.iter().cloned().collect()))
+    }
+
     /// Ends what has expired in every room.
     pub fn expire(&self, now_unix: u64) {
         for room in &self.rooms {
             room.value().with(|live| {
                 live.bindings.expire(now_unix);
+                live.ledger.expire(now_unix);
                 live.calls.expire(now_unix);
             });
+        }
+        self.watched.tidy(now_unix, |instance, account, flow| {
+            self.find(instance).is_some_and(|room| room.with(|live| live.bindings.is_bound(account, flow)))
+        });
+    }
+
+    /// Takes back the claims that were written down before a restart; `last_alive` and `now` are Unix seconds. Those
+    /// of instances that are not switched on are over.
+    pub fn restore(&self, kept: impl IntoIterator<Item = Kept>, last_alive: u64, snapshot: &Snapshot, now: u64) {
+        let mut by_instance: BTreeMap<InstanceId, Vec<(Name, Record)>> = BTreeMap::new();
+        for Kept { instance, account, record } in kept {
+            by_instance.entry(instance).or_default().push((account, record));
+        }
+        for (id, claims) in by_instance {
+            match snapshot.by_id(id).filter(|instance| instance.state == State::On) {
+                Some(instance) => self.room(instance).with(|live| live.ledger.restore(claims, last_alive, now)),
+                None => self.journal.put(id, std::iter::once(Change::Clear)),
+            }
+        }
+    }
+
+    /// A keep-alive came over a flow.
+    pub fn hear(&self, flow: &crate::ids::Flow, now_unix: u64) {
+        let Some((instance, account)) = self.watched.of(flow) else { return };
+        if let Some(room) = self.find(instance) {
+            room.with(|live| live.ledger.hear(&account, now_unix));
         }
     }
 
@@ -99,11 +130,12 @@ impl Registry {
     }
 
     /// Empties the rooms of instances that are not switched on (R34) and removes those of deleted ones.
-    pub fn follow(&self, snapshot: &Snapshot) {
+    pub fn follow(&self, snapshot: &Snapshot, now_unix: u64) {
         self.rooms.retain(|id, room| match snapshot.by_id(*id) {
             Some(instance) if instance.state == State::On => true,
             found => {
                 room.with(|live| {
+                    live.ledger.clear(now_unix);
                     live.bindings.clear();
                     live.calls.clear();
                 });

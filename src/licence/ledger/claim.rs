@@ -1,0 +1,124 @@
+//! A claim, the user it is for, and what of it is written down.
+
+use super::Name;
+use super::device::Device;
+use super::pulse::Pulse;
+use crate::model::Kind;
+
+/// What one account has of its user's seat.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub user: Name,
+    /// REGISTERs that are being decided on.
+    pub in_flight: u32,
+    /// When it ends (Unix seconds); none until a 2xx grants something.
+    pub until: Option<u64>,
+    /// The seconds that are written down for it.
+    pub written: u32,
+}
+
+/// A user that has a seat, or may get one.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub kind: Kind,
+    /// Accounts with a claim.
+    pub claims: u32,
+    /// Those of them that last.
+    pub committed: u32,
+    /// A light user's device (R43).
+    pub device: Option<Box<[u8]>>,
+    /// The device that is being decided on.
+    pub rival: Option<Rival>,
+    /// The keep-alives of the device.
+    pub pulse: Pulse,
+}
+
+/// A light user's device whose REGISTER is on its way.
+#[derive(Debug)]
+pub(super) struct Rival {
+    pub device: Box<[u8]>,
+    pub in_flight: u32,
+}
+
+impl Holder {
+    pub const fn new(kind: Kind) -> Self {
+        Self { kind, claims: 0, committed: 0, device: None, rival: None, pulse: Pulse::new() }
+    }
+
+    pub fn enlist(&mut self, device: &Device<'_>) {
+        match &mut self.rival {
+            Some(rival) if device.is(&rival.device) => rival.in_flight += 1,
+            // The last wins.
+            Some(rival) => *rival = Rival { device: device.keep(), in_flight: rival.in_flight + 1 },
+            None => self.rival = Some(Rival { device: device.keep(), in_flight: 1 }),
+        }
+    }
+
+    pub fn discharge(&mut self) {
+        if let Some(rival) = &mut self.rival {
+            rival.in_flight -= 1;
+            if rival.in_flight == 0 {
+                self.rival = None;
+            }
+        }
+    }
+
+    /// With the last account the device is gone.
+    pub fn forget_device(&mut self) {
+        if self.committed == 0 {
+            self.device = None;
+            self.pulse = Pulse::new();
+        }
+    }
+
+    pub fn become_kind(&mut self, kind: Kind) {
+        self.kind = kind;
+        self.device = None;
+        self.pulse = Pulse::new();
+    }
+}
+
+/// A REGISTER's part in a claim. It is given back once: with [`super::Ledger::commit`] or
+/// [`super::Ledger::release`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hold {
+    pub(super) account: Name,
+    pub(super) user: Name,
+    pub(super) epoch: u64,
+    /// Whether it must be written down before the REGISTER goes on.
+    pub waits: bool,
+}
+
+/// A claim as it is written down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// The user's name.
+    pub user: Name,
+    /// Full or light.
+    pub kind: Kind,
+    /// A light user's device.
+    pub device: Option<Box<[u8]>>,
+    /// Seconds it lives without a refresh.
+    pub ttl: u32,
+}
+
+/// Something to be written down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A claim is there, or is another.
+    Put {
+        /// Whose.
+        account: Name,
+        /// Which.
+        record: Record,
+        /// Who waits for it.
+        ticket: Option<u64>,
+    },
+    /// A claim is gone.
+    Delete {
+        /// Whose.
+        account: Name,
+    },
+    /// All of the instance's are gone.
+    Clear,
+}

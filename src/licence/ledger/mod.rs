@@ -1,0 +1,442 @@
+//! The seats of one instance: who has one, who is being decided on, and for how long (RULES G).
+//!
+//! A *claim* is an account's hold on the seat of its user; a user has a seat while any of its accounts has a claim
+//! (R39). A claim is made by [`Ledger::reserve`] for a REGISTER on its way, becomes lasting by [`Ledger::commit`]
+//! when the PBX's 2xx grants something, and goes by [`Ledger::release`], [`Ledger::lapse`] or [`Ledger::expire`].
+//! What has to outlive the process is told as [`Change`]s in their order.
+//!
+//! Pure: time is given, nothing is written here, no contact is kept here. Kept by `engine::registry` beside the
+//! bindings of the instance, under their lock.
+
+mod claim;
+mod counts;
+mod device;
+mod pulse;
+#[cfg(test)]
+mod tests;
+
+pub use claim::{Change, Hold, Record};
+pub use counts::Counts;
+pub use device::Device;
+
+use crate::model::{Kind, Seats, SecondDevice};
+use crate::reason::Refusal;
+use claim::{Claim, Holder};
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Seconds by which the durable moment of last life may be behind: a restored claim lives that much longer.
+pub const GRACE: u64 = 10;
+/// For how long the accounts of an instance that went off are remembered, in seconds.
+pub const REMEMBERED: u64 = 3_600;
+/// Accounts remembered of one instance.
+const REMEMBERED_ACCOUNTS: usize = 50_000;
+
+/// A name as it came from a device or the list of users.
+pub type Name = Arc<[u8]>;
+type Map<V> = HashMap<Name, V, RandomState>;
+
+/// A REGISTER that binds something, as far as seats are concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// User part of its To.
+    pub account: &'a [u8],
+    /// Whose account that is; the account itself where there is no list of users (R49).
+    pub user: &'a [u8],
+    /// What the user is licensed as.
+    pub kind: Kind,
+    /// The device, told apart for light users only.
+    pub device: Device<'a>,
+    /// How many devices its contacts are (R68, P10).
+    pub devices: usize,
+    /// Seconds it asks for.
+    pub ttl: u32,
+    /// Now, in Unix seconds.
+    pub now: u64,
+    /// Comes back with the change to be written.
+    pub ticket: u64,
+}
+
+/// What holds for the instance at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Users of each kind (R48).
+    pub seats: Seats,
+    /// Users of both kinds (R16, R51).
+    pub total: u32,
+    /// What becomes of a light user's second device (R43).
+    pub second_device: SecondDevice,
+    /// Whether nobody new may register (R58, R63).
+    pub closed: bool,
+    /// Whether a claim can be written down.
+    pub can_save: bool,
+    /// Let pass what would be refused.
+    pub shadow: bool,
+}
+
+/// What a REGISTER may do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It goes on: its account has a claim that lasts (R67).
+    Refresh,
+    /// It goes on once its claim is written down, and has to give the hold back.
+    New(Hold),
+    /// It is refused.
+    Refused(Refusal),
+}
+
+/// What the PBX granted an account.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant<'a> {
+    /// The account.
+    pub account: &'a [u8],
+    /// Its user.
+    pub user: &'a [u8],
+    /// What the user is licensed as.
+    pub kind: Kind,
+    /// The device; none leaves the one that is known.
+    pub device: Option<Device<'a>>,
+    /// Seconds of the contact that was granted most.
+    pub ttl: u32,
+    /// Now, in Unix seconds.
+    pub now: u64,
+}
+
+/// The seats of one instance.
+#[derive(Default, Debug)]
+pub struct Ledger {
+    claims: Map<Claim>,
+    users: Map<Holder>,
+    counts: Counts,
+    changes: Vec<Change>,
+    /// No claim ends before this.
+    soonest: Option<u64>,
+    /// How often all was cleared: a hold of before is void.
+    epoch: u64,
+    known: Map<()>,
+    known_until: u64,
+}
+
+impl Ledger {
+    /// Decides on a REGISTER that binds something. The second value is what shadow mode let pass.
+    pub fn reserve(&mut self, ask: &Ask<'_>, terms: &Terms) -> (Verdict, Option<Refusal>) {
+        let live = self.is_live(ask.account);
+        let objection = self.objection(ask, terms, live);
+        if let Some(why) = objection.filter(|_| !terms.shadow) {
+            return (Verdict::Refused(why), None);
+        }
+        if live && self.is_same_device(ask) {
+            return (Verdict::Refresh, objection);
+        }
+        (Verdict::New(self.hold(ask, terms.can_save, live)), objection)
+    }
+
+    fn objection(&self, ask: &Ask<'_>, terms: &Terms, live: bool) -> Option<Refusal> {
+        if !live && terms.closed {
+            return Some(Refusal::LicenceDeactivated);
+        }
+        let device = if ask.kind == Kind::Light { self.second_device(ask, terms) } else { None };
+        if live || device.is_some() {
+            return device;
+        }
+        let seat = if self.users.contains_key(ask.user) { None } else { self.counts.full(ask.kind, terms) };
+        seat.or((!terms.can_save).then_some(Refusal::SeatsUnsaved))
+    }
+
+    /// R43: a light user has one device. One that is silent past its keep-alive is taken over.
+    fn second_device(&self, ask: &Ask<'_>, terms: &Terms) -> Option<Refusal> {
+        if ask.devices > 1 {
+            return Some(Refusal::LightSecondDevice);
+        }
+        let holder = self.users.get(ask.user)?;
+        if terms.second_device == SecondDevice::LastWins {
+            return None;
+        }
+        if holder.device.as_deref().is_some_and(|kept| !ask.device.is(kept)) && !holder.pulse.is_silent(ask.now) {
+            return Some(Refusal::LightSecondDevice);
+        }
+        // Of two that come at once the first is decided on before the second.
+        let rival = holder.rival.as_ref().filter(|rival| !ask.device.is(&rival.device));
+        rival.map(|_| Refusal::SeatsPending)
+    }
+
+    fn is_same_device(&self, ask: &Ask<'_>) -> bool {
+        let kept = self.users.get(ask.user).and_then(|holder| holder.device.as_deref());
+        ask.kind == Kind::Full || kept.is_none_or(|kept| ask.device.is(kept))
+    }
+
+    fn hold(&mut self, ask: &Ask<'_>, can_save: bool, live: bool) -> Hold {
+        let (account, user) = self.claim(ask.account, ask.user, ask.kind);
+        if ask.kind == Kind::Light {
+            self.change(&user, |holder| holder.enlist(&ask.device));
+        }
+        if let Some(claim) = self.claims.get_mut(&account) {
+            claim.in_flight += 1;
+        }
+        // A device that takes another's place has the claim already.
+        let waits = can_save && !live;
+        if waits && let Some(claim) = self.claims.get_mut(&account) {
+            claim.written = claim.written.max(ask.ttl);
+            let record = Record {
+                user: Arc::clone(&user),
+                kind: ask.kind,
+                device: (ask.kind == Kind::Light).then(|| ask.device.keep()),
+                ttl: claim.written,
+            };
+            self.changes.push(Change::Put { account: Arc::clone(&account), record, ticket: Some(ask.ticket) });
+        }
+        Hold { account, user, epoch: self.epoch, waits }
+    }
+
+    /// The REGISTER of a hold was not granted anything.
+    pub fn release(&mut self, hold: &Hold) {
+        if hold.epoch != self.epoch {
+            return;
+        }
+        self.change(&hold.user, Holder::discharge);
+        let Some(claim) = self.claims.get_mut(&hold.account) else { return };
+        claim.in_flight = claim.in_flight.saturating_sub(1);
+        if claim.in_flight == 0 && claim.until.is_none() {
+            self.remove(&Arc::clone(&hold.account));
+        }
+    }
+
+    /// The PBX granted something to an account, asked for by this hold or by nobody (a refresh, or a REGISTER that
+    /// was let through). It has a claim from now on, whatever the limits say.
+    pub fn commit(&mut self, grant: &Grant<'_>, hold: Option<&Hold>) {
+        let (account, user) = self.claim(grant.account, grant.user, grant.kind);
+        let mut write = self.settle(&user, grant);
+        let until = grant.now.saturating_add(u64::from(grant.ttl));
+        self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
+        if let Some(claim) = self.claims.get_mut(&account) {
+            let first = claim.until.replace(until).is_none();
+            write |= grant.ttl > claim.written || (first && grant.ttl != claim.written);
+            if write {
+                claim.written = grant.ttl;
+            }
+            if first {
+                self.change(&user, |holder| holder.committed += 1);
+            }
+        }
+        if write {
+            self.write(&account);
+        }
+        if let Some(hold) = hold {
+            self.release(hold);
+        }
+    }
+
+    /// Nothing is bound to an account any more (R68).
+    pub fn lapse(&mut self, account: &[u8]) {
+        let Some((name, claim)) = self.claims.get_key_value(account) else { return };
+        if claim.until.is_none() {
+            return;
+        }
+        let (name, in_flight) = (Arc::clone(name), claim.in_flight);
+        if in_flight == 0 {
+            return self.remove(&name);
+        }
+        let user = Arc::clone(&claim.user);
+        if let Some(claim) = self.claims.get_mut(&name) {
+            claim.until = None;
+        }
+        self.change(&user, |holder| {
+            holder.committed -= 1;
+            holder.forget_device();
+        });
+    }
+
+    /// Ends what has expired, and gives the accounts to `ended`.
+    pub fn expire(&mut self, now: u64) {
+        if self.known_until <= now && !self.known.is_empty() {
+            self.known = Map::default();
+        }
+        if self.soonest.is_none_or(|soonest| soonest > now) {
+            return;
+        }
+        let over = |claim: &Claim| claim.until.is_some_and(|until| until <= now);
+        let ended: Vec<Name> = self.claims.iter().filter(|(_, c)| over(c)).map(|(name, _)| Arc::clone(name)).collect();
+        for account in ended {
+            self.lapse(&account);
+        }
+        self.soonest = self.claims.values().filter_map(|claim| claim.until).min();
+    }
+
+    /// Takes back what was written down, after the node was last alive at `last_alive`: a claim lives as long as it
+    /// would have lived had it been refreshed then.
+    pub fn restore(&mut self, claims: impl IntoIterator<Item = (Name, Record)>, last_alive: u64, now: u64) {
+        let alive = last_alive.min(now).saturating_add(GRACE);
+        for (account, record) in claims {
+            let until = alive.saturating_add(u64::from(record.ttl));
+            if until <= now {
+                self.changes.push(Change::Delete { account });
+                continue;
+            }
+            let (account, user) = self.claim(&account, &record.user, record.kind);
+            if let Some(claim) = self.claims.get_mut(&account) {
+                claim.until = Some(until);
+                claim.written = record.ttl;
+            }
+            self.change(&user, |holder| {
+                holder.committed += 1;
+                holder.device = record.device.or(holder.device.take());
+            });
+            self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
+        }
+    }
+
+    /// Ends all: the instance is off (R34). Who was here is remembered for a while.
+    pub fn clear(&mut self, now: u64) {
+        if self.claims.is_empty() {
+            return;
+        }
+        self.epoch += 1;
+        let claims = std::mem::take(&mut self.claims);
+        let lasting = claims.into_iter().filter(|(_, claim)| claim.until.is_some()).map(|(account, _)| (account, ()));
+        self.known = lasting.take(REMEMBERED_ACCOUNTS).collect();
+        self.known_until = now.saturating_add(REMEMBERED);
+        self.users.clear();
+        self.counts = Counts::default();
+        self.soonest = None;
+        self.changes.push(Change::Clear);
+    }
+
+    /// A sign of life on the flow of an account's device.
+    pub fn hear(&mut self, account: &[u8], now: u64) {
+        let Some(claim) = self.claims.get(account) else { return };
+        if let Some(holder) = self.users.get_mut(&claim.user) {
+            holder.pulse.beat(now);
+        }
+    }
+
+    /// Whether an account has a claim that lasts.
+    pub fn is_live(&self, account: &[u8]) -> bool {
+        self.claims.get(account).is_some_and(|claim| claim.until.is_some())
+    }
+
+    /// Whether an account is registered or was before the instance went off (admission lets these go first).
+    pub fn knows(&self, account: &[u8], now: u64) -> bool {
+        self.is_live(account) || (now < self.known_until && self.known.contains_key(account))
+    }
+
+    /// The user by whom an account's seat is held, what it is held as, and its device if it is a light user's.
+    pub fn holder(&self, account: &[u8]) -> Option<(&[u8], Kind, Option<&[u8]>)> {
+        let claim = self.claims.get(account)?;
+        let holder = self.users.get(&claim.user)?;
+        Some((&claim.user, holder.kind, holder.device.as_deref()))
+    }
+
+    /// Users with a seat, and with one in the balance.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Whether something is to be written down.
+    pub const fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// What is to be written down, oldest first.
+    pub fn take_changes(&mut self) -> impl Iterator<Item = Change> + '_ {
+        self.changes.drain(..)
+    }
+
+    /// The names of an account and its user, with a claim of the account on the user's seat.
+    fn claim(&mut self, account: &[u8], user: &[u8], kind: Kind) -> (Name, Name) {
+        if let Some((name, claim)) = self.claims.get_key_value(account) {
+            let (account, old) = (Arc::clone(name), Arc::clone(&claim.user));
+            if *old == *user {
+                return (account, old);
+            }
+            return self.hand_over(account, &old, user, kind);
+        }
+        let account = Name::from(account);
+        let user = self.name_of(user, &account);
+        let claim = Claim { user: Arc::clone(&user), in_flight: 0, until: None, written: 0 };
+        self.claims.insert(Arc::clone(&account), claim);
+        self.users.entry(Arc::clone(&user)).or_insert_with(|| Holder::new(kind));
+        self.change(&user, |holder| holder.claims += 1);
+        (account, user)
+    }
+
+    /// The account is another user's now (R49): its claim goes along.
+    fn hand_over(&mut self, account: Name, old: &Name, user: &[u8], kind: Kind) -> (Name, Name) {
+        let user = self.name_of(user, &account);
+        let Some(claim) = self.claims.get_mut(&account) else { return (account, user) };
+        let lasting = u32::from(claim.until.is_some());
+        claim.user = Arc::clone(&user);
+        self.change(old, |holder| {
+            holder.claims -= 1;
+            holder.committed -= lasting;
+        });
+        self.users.entry(Arc::clone(&user)).or_insert_with(|| Holder::new(kind));
+        self.change(&user, |holder| {
+            holder.claims += 1;
+            holder.committed += lasting;
+        });
+        (account, user)
+    }
+
+    fn name_of(&self, user: &[u8], account: &Name) -> Name {
+        match self.users.get_key_value(user) {
+            Some((name, _)) => Arc::clone(name),
+            None if *user == **account => Arc::clone(account),
+            None => Name::from(user),
+        }
+    }
+
+    /// What a 2xx says of the user; true if that has to be written down.
+    fn settle(&mut self, user: &Name, grant: &Grant<'_>) -> bool {
+        let Some(holder) = self.users.get(user) else { return false };
+        let mut changed = false;
+        if holder.kind != grant.kind {
+            self.change(user, |holder| holder.become_kind(grant.kind));
+            changed = true;
+        }
+        let Some(holder) = self.users.get_mut(user).filter(|_| grant.kind == Kind::Light) else { return changed };
+        if let Some(device) = &grant.device {
+            holder.pulse.hear(grant.now);
+            if !holder.device.as_deref().is_some_and(|kept| device.is(kept)) {
+                changed |= holder.device.is_some();
+                holder.device = Some(device.keep());
+                holder.pulse = pulse::Pulse::default();
+            }
+        }
+        changed
+    }
+
+    fn write(&mut self, account: &Name) {
+        let Some(claim) = self.claims.get(account) else { return };
+        let Some(holder) = self.users.get(&claim.user) else { return };
+        let record = Record {
+            user: Arc::clone(&claim.user),
+            kind: holder.kind,
+            device: holder.device.clone(),
+            ttl: claim.written,
+        };
+        self.changes.push(Change::Put { account: Arc::clone(account), record, ticket: None });
+    }
+
+    fn remove(&mut self, account: &Name) {
+        let Some(claim) = self.claims.remove(account) else { return };
+        let lasting = u32::from(claim.until.is_some());
+        self.change(&claim.user, |holder| {
+            holder.claims -= 1;
+            holder.committed -= lasting;
+            holder.forget_device();
+        });
+        self.changes.push(Change::Delete { account: Arc::clone(account) });
+    }
+
+    /// Changes a user, and what the user counts for; one without claims goes.
+    fn change(&mut self, user: &Name, work: impl FnOnce(&mut Holder)) {
+        let Some(holder) = self.users.get_mut(user) else { return };
+        self.counts.sub(holder);
+        work(holder);
+        self.counts.add(holder);
+        if holder.claims == 0 {
+            self.users.remove(user);
+        }
+    }
+}
