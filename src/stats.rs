@@ -188,6 +188,21 @@ impl InstanceStats {
     }
 }
 
+/// The REGISTERs of one instance: how many its PBX is given at once.
+#[derive(Default, Debug)]
+pub struct RegisterStats {
+    /// REGISTERs that the PBX has not answered yet.
+    pub in_flight: Gauge,
+    /// How many of them there may be.
+    pub limit: Gauge,
+    /// Phones that were sent away and whose turn has not come.
+    pub waiting: Gauge,
+    /// REGISTERs refused because the PBX had enough to do.
+    pub refused: Counter,
+    /// Accounts and turns not remembered for want of room.
+    pub forgotten: Counter,
+}
+
 /// What one instance did; one handle for the instance's whole life.
 #[derive(Default, Debug)]
 pub struct InstanceStats {
@@ -203,6 +218,8 @@ pub struct InstanceStats {
     pub bindings: Gauge,
     /// Users with a seat, by kind.
     pub seats: [SeatStats; 2],
+    /// REGISTERs on their way to it.
+    pub registers: RegisterStats,
     /// Refusals that shadow mode let pass.
     pub shadow_refused: Counter,
     /// SIP requests that came by a former name (R7).

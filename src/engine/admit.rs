@@ -1,25 +1,87 @@
-//! Whether a request may be taken on: the instance's state (R34) and the bounds (T19).
+//! Whether a request may be taken on: the instance's state (R34), the bounds (T19), and for a REGISTER how much its
+//! PBX can do.
 
-use super::core::Engine;
+use super::admission::{Asked, Busy, Outcome, Permit};
+use super::core::{Engine, Moment};
+use super::steer::Side;
+use super::tables::ServerId;
+use crate::ids::Flow;
 use crate::model::State;
 use crate::reason::Refusal;
 use crate::route::snapshot::Instance;
+use crate::sip::method::Method;
+use crate::sip::view::{Name, View};
+
+/// Why a request is not taken on.
+pub(super) enum Unfit {
+    /// For this reason.
+    For(Refusal),
+    /// The PBX has enough REGISTERs at work: come back after these seconds.
+    Later(u32),
+}
+
+impl From<Refusal> for Unfit {
+    fn from(why: Refusal) -> Self {
+        Self::For(why)
+    }
+}
 
 impl Engine {
     /// Admits a request for an instance, and counts it as one of its live transactions. What belongs to a dialog
     /// may use a last eighth that new requests may not: calls end and go on while a flood is refused.
-    pub(super) fn admit(&self, instance: &Instance, in_dialog: bool) -> Result<(), Refusal> {
+    pub(super) fn admit(
+        &mut self,
+        moment: Moment<'_>,
+        instance: &Instance,
+        flow: Flow,
+        view: &View<'_>,
+        in_dialog: bool,
+    ) -> Result<Option<Permit>, Unfit> {
         if instance.state != State::On {
-            return Err(Refusal::InstanceOff);
+            return Err(Refusal::InstanceOff.into());
         }
         if !self.tables.has_room(in_dialog) || self.tables.buffers.held() >= self.config.kept_bytes {
-            return Err(Refusal::NodeBusy);
+            return Err(Refusal::NodeBusy.into());
         }
         let limit = match u64::from(instance.limits.transactions) {
             0 => u64::MAX,
             limit if in_dialog => limit + limit.div_ceil(8),
             limit => limit,
         };
-        if instance.stats.transactions.inc_within(limit) { Ok(()) } else { Err(Refusal::InstanceBusy) }
+        if !instance.stats.transactions.inc_within(limit) {
+            return Err(Refusal::InstanceBusy.into());
+        }
+        if view.method() != Method::Register || Side::of(flow.listener()) != Side::Client {
+            return Ok(None);
+        }
+        let admitted = self.admit_registration(moment, instance, view);
+        if admitted.is_err() {
+            instance.stats.transactions.dec();
+        }
+        admitted.map(Some).map_err(|Busy(seconds)| Unfit::Later(seconds))
+    }
+
+    fn admit_registration(&mut self, moment: Moment<'_>, instance: &Instance, view: &View<'_>) -> Result<Permit, Busy> {
+        let registry = &self.shared.registry;
+        let to = view.to().and_then(|to| to.uri());
+        let account = to.ok().and_then(|uri| uri.user).unwrap_or_default();
+        let credentials = view.value(Name::Authorization).or(view.value(Name::ProxyAuthorization)).is_some();
+        let asked = Asked { account: registry.account(account), credentials };
+        let room = registry.room(instance);
+        let registered = || room.with(|live| live.ledger.is_live(account) || live.bindings.has(account));
+        room.gate.enter(moment.now, asked, registered, self.rng.f64())
+    }
+
+    /// A REGISTER has its final answer: the PBX has one less to do.
+    pub(super) fn close_registration(&mut self, moment: Moment<'_>, id: ServerId, status: u16) {
+        let Some(server) = self.tables.server_mut(id) else { return };
+        let Some(permit) = server.permit.take() else { return };
+        let (branch, attempts) = (server.client, server.tried.len());
+        let sent = branch.and_then(|branch| self.tables.client(branch)).map(|client| client.started);
+        let outcome = match branch {
+            Some(_) => Outcome::Answer { status, sent: sent.filter(|_| attempts == 1) },
+            None => Outcome::Unsent,
+        };
+        permit.close(moment.now, outcome);
     }
 }

@@ -56,6 +56,7 @@ impl Engine {
                 topic: Topic::Other,
                 client_end: server.client_end,
                 backend: server.backend,
+                permit: None,
             };
             stats.transactions.inc();
             let id = self.tables.open_server(new);

@@ -194,7 +194,7 @@ impl Engine {
     }
 
     fn sweep(&mut self, moment: Moment<'_>) {
-        self.shared.registry.expire(moment.now.unix);
+        self.shared.registry.expire(moment.now);
         if self.followed != Some(moment.snapshot.revision) {
             self.followed = Some(moment.snapshot.revision);
             self.shared.registry.follow(moment.snapshot, moment.now.unix);

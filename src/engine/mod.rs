@@ -7,6 +7,7 @@
 //! [`shared::Shared`].
 
 mod ack;
+pub mod admission;
 mod admit;
 mod best;
 pub mod branch;

@@ -13,12 +13,12 @@ pub struct Answer {
     pub reason: &'static str,
     /// What is told in `Warning`.
     pub text: &'static str,
-    /// Whether it is worth trying again: `Retry-After` is added.
-    pub retry: bool,
+    /// Seconds after which a 503 is worth trying again, where they are other than the usual.
+    pub retry: Option<u32>,
 }
 
 const fn answer(status: u16, reason: &'static str, text: &'static str) -> Answer {
-    Answer { status, reason, text, retry: status == 503 }
+    Answer { status, reason, text, retry: None }
 }
 
 impl Answer {
@@ -94,7 +94,6 @@ mod tests {
             let a = Answer::of(*why, Method::Invite);
             assert!((400..600).contains(&a.status), "{why:?}");
             assert!(a.text.bytes().all(|b| (b' '..0x7f).contains(&b) && b != b'"' && b != b'\\'), "{why:?}");
-            assert_eq!(a.retry, a.status == 503);
         }
     }
 
@@ -103,6 +102,6 @@ mod tests {
         // R34
         assert_eq!(Answer::of(Refusal::InstanceOff, Method::Invite).status, 480);
         let register = Answer::of(Refusal::InstanceOff, Method::Register);
-        assert_eq!((register.status, register.retry), (503, true));
+        assert_eq!(register.status, 503);
     }
 }

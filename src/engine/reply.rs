@@ -59,6 +59,12 @@ impl Engine {
         self.refuse_as(flow, view, key, why, &answer, why.kind());
     }
 
+    /// As [`Self::refuse`], for something that may be tried again after these seconds.
+    pub(super) fn refuse_until(&mut self, flow: Flow, view: &View<'_>, key: Key, why: Refusal, seconds: u32) {
+        let answer = Answer { retry: Some(seconds), ..Answer::of(why, view.method()) };
+        self.refuse_as(flow, view, key, why, &answer, why.kind());
+    }
+
     /// As [`Self::refuse`], with another answer and code than the reason's own.
     pub(super) fn refuse_as(
         &mut self,
@@ -151,6 +157,9 @@ impl Engine {
     /// Sends a written response in a transaction, if its state allows.
     pub(super) fn send_answer(&mut self, moment: Moment<'_>, id: ServerId, status: u16, text: &[u8]) {
         let timing = self.config.timing;
+        if status >= 200 {
+            self.close_registration(moment, id, status);
+        }
         let Some(server) = self.tables.server_mut(id) else { return };
         let step = server.machine.answer(status, &timing);
         if !step.send {
@@ -176,8 +185,8 @@ impl Engine {
     }
 
     fn write_rows(&self, answer: &Answer, code: &str, rows: &mut Vec<u8>) {
-        if answer.retry {
-            write_retry_after(self.config.retry_after, rows);
+        if answer.status == 503 {
+            write_retry_after(answer.retry.unwrap_or(self.config.retry_after), rows);
         }
         write_warning(code, answer.text, rows);
     }

@@ -3,6 +3,7 @@
 //! Sound? Known already? Where do its own words send it (steer)? Whose is it (instance), may it pass (admit), and
 //! on it goes (forward). ACK and CANCEL have files of their own.
 
+use super::admit::Unfit;
 use super::contract::Dest;
 use super::core::{Engine, Moment};
 use super::ends;
@@ -205,16 +206,18 @@ impl Engine {
         let found = target::next(&self.config, moment.snapshot, instance.id, decision.way, &Default::default());
         let admitted = match found {
             // A full house or a missing target is told at once, without a transaction.
-            Some(target) => self.admit(instance, decision.in_dialog).map(|()| target),
-            None => {
-                Err(if instance.state == crate::model::State::On { Refusal::NoTarget } else { Refusal::InstanceOff })
-            }
+            Some(target) => self.admit(moment, instance, flow, view, decision.in_dialog).map(|permit| (target, permit)),
+            None if instance.state == crate::model::State::On => Err(Refusal::NoTarget.into()),
+            None => Err(Refusal::InstanceOff.into()),
         };
-        let target = match admitted {
-            Ok(target) => target,
+        let (target, permit) = match admitted {
+            Ok(admitted) => admitted,
             Err(why) => {
                 instance.stats.refused.inc();
-                return self.refuse(flow, view, key, why);
+                return match why {
+                    Unfit::For(why) => self.refuse(flow, view, key, why),
+                    Unfit::Later(seconds) => self.refuse_until(flow, view, key, Refusal::RegistrarBusy, seconds),
+                };
             }
         };
         instance.stats.requests.inc();
@@ -240,6 +243,7 @@ impl Engine {
             topic,
             client_end: decision.client_end,
             backend: decision.backend.unwrap_or(unknown),
+            permit,
         });
         self.tables.apply(Owner::Server(id), plan, moment.now.tick);
         if !self.forward(moment, id, view, inbound, target) {

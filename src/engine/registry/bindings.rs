@@ -178,6 +178,11 @@ impl Bindings {
         self.accounts.values().flatten()
     }
 
+    /// Whether an account has one.
+    pub fn has(&self, account: &[u8]) -> bool {
+        self.accounts.contains_key(account)
+    }
+
     /// How many there are.
     pub const fn len(&self) -> usize {
         self.count

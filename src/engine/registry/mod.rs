@@ -18,6 +18,7 @@ pub use decisions::{Decision, Decisions, Outcome};
 pub use journal::Journal;
 pub use room::{Live, Room};
 
+use crate::clock::Now;
 use crate::ids::{ConnId, InstanceId};
 use crate::licence::ledger::{Change, Name, Record};
 use crate::model::State;
@@ -25,6 +26,7 @@ use crate::route::snapshot::{Instance, Snapshot};
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use watched::Watched;
 
@@ -70,6 +72,11 @@ impl Registry {
         self.rooms.get(&instance).map(|room| Arc::clone(room.value()))
     }
 
+    /// What an account is called at the gate.
+    pub fn account(&self, account: &[u8]) -> u64 {
+        self.dialogs.hash_one(account)
+    }
+
     /// The bindings of an instance now.
     pub fn bindings(&self, instance: InstanceId) -> Vec<Binding> {
         self.find(instance).map_or_else(Vec::new, |room| room.with(|live| live.bindings.iter().cloned().collect()))
@@ -86,15 +93,16 @@ impl Registry {
     }
 
     /// Ends what has expired in every room.
-    pub fn expire(&self, now_unix: u64) {
+    pub fn expire(&self, now: Now) {
         for room in &self.rooms {
+            room.value().gate.pass(now);
             room.value().with(|live| {
-                live.bindings.expire(now_unix);
-                live.ledger.expire(now_unix);
-                live.calls.expire(now_unix);
+                live.bindings.expire(now.unix);
+                live.ledger.expire(now.unix);
+                live.calls.expire(now.unix);
             });
         }
-        self.watched.tidy(now_unix, |instance, account, flow| {
+        self.watched.tidy(now.unix, |instance, account, flow| {
             self.find(instance).is_some_and(|room| room.with(|live| live.bindings.is_bound(account, flow)))
         });
     }
@@ -139,6 +147,7 @@ impl Registry {
                     live.bindings.clear();
                     live.calls.clear();
                 });
+                room.gate.reset();
                 found.is_some()
             }
         });

@@ -4,6 +4,7 @@ use super::bindings::Bindings;
 use super::calls::Calls;
 use super::decisions::Decisions;
 use super::journal::Journal;
+use crate::engine::admission::Gate;
 use crate::ids::InstanceId;
 use crate::licence::ledger::Ledger;
 use crate::model::Kind;
@@ -15,6 +16,8 @@ pub struct Room {
     id: InstanceId,
     stats: Arc<InstanceStats>,
     journal: Arc<Journal>,
+    /// Lets REGISTERs in as fast as the PBX answers them.
+    pub gate: Arc<Gate>,
     live: Mutex<Live>,
 }
 
@@ -44,7 +47,8 @@ impl Live {
 
 impl Room {
     pub(super) fn new(id: InstanceId, stats: &Arc<InstanceStats>, journal: &Arc<Journal>) -> Self {
-        Self { id, stats: Arc::clone(stats), journal: Arc::clone(journal), live: Mutex::default() }
+        let gate = Arc::new(Gate::new(Arc::clone(stats)));
+        Self { id, stats: Arc::clone(stats), journal: Arc::clone(journal), gate, live: Mutex::default() }
     }
 
     /// Looks at or changes what is known, notes what has to be written down, and sets the instance's gauges to the

@@ -1,6 +1,7 @@
 //! What is kept of each transaction, and how others name it.
 
 use crate::clock::Tick;
+use crate::engine::admission::Permit;
 use crate::engine::branch::Branch;
 use crate::engine::buffers::Kept;
 use crate::engine::contract::Dest;
@@ -147,6 +148,8 @@ pub struct Server {
     pub best_status: u16,
     /// Whether the caller cancelled it.
     pub cancelled: bool,
+    /// For a REGISTER: its place among those the PBX works on.
+    pub permit: Option<Permit>,
     pub(super) timers: Timers,
 }
 
@@ -221,6 +224,8 @@ pub struct NewServer<'a> {
     pub client_end: FlowRef,
     /// The instance's end.
     pub backend: BackendRef,
+    /// For a REGISTER: its place among those the PBX works on.
+    pub permit: Option<Permit>,
 }
 
 /// What a new client transaction is made of.
@@ -262,6 +267,7 @@ impl Server {
             best: Kept::default(),
             best_status: 0,
             cancelled: false,
+            permit: new.permit,
             timers: Timers::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! What the engine does, by duty (PROTOCOLS 2) and rule, on a bench with a hand-set clock.
 
+mod admission;
 mod cancel;
 mod dialogs;
 mod end_to_end;

@@ -8,19 +8,28 @@ use std::fmt;
 type Read = fn(&InstanceStats) -> u64;
 
 /// Name, help, and where it is.
-const COUNTERS: [(&str, &str, Read); 6] = [
+const COUNTERS: [(&str, &str, Read); 8] = [
     ("instance_sip_requests", "SIP requests accepted for an instance", |s| Counter::read(&s.requests)),
     ("instance_sip_refused", "SIP requests refused on its behalf", |s| Counter::read(&s.refused)),
     ("instance_former_name", "SIP requests that came by a former name", |s| Counter::read(&s.former_name)),
+    ("instance_registers_refused", "REGISTERs refused because its PBX had enough to do", |s| {
+        Counter::read(&s.registers.refused)
+    }),
+    ("instance_registers_forgotten", "Accounts not remembered for want of room", |s| {
+        Counter::read(&s.registers.forgotten)
+    }),
     ("instance_http_requests", "HTTP requests to an instance", |s| Counter::read(&s.http_requests)),
     ("instance_http_bytes_in", "Bytes of HTTP bodies and tunnels towards it", |s| Counter::read(&s.http_bytes_in)),
     ("instance_http_bytes_out", "Bytes of HTTP bodies and tunnels from it", |s| Counter::read(&s.http_bytes_out)),
 ];
 
-const GAUGES: [(&str, &str, Read); 5] = [
+const GAUGES: [(&str, &str, Read); 8] = [
     ("instance_sip_transactions", "Live SIP transactions", |s| Gauge::read(&s.transactions)),
     ("instance_calls", "Calls in progress", |s| Gauge::read(&s.calls)),
     ("instance_bindings", "Registered contacts", |s| Gauge::read(&s.bindings)),
+    ("instance_registers_in_flight", "REGISTERs its PBX has not answered yet", |s| Gauge::read(&s.registers.in_flight)),
+    ("instance_registers_limit", "How many of them there may be", |s| Gauge::read(&s.registers.limit)),
+    ("instance_registers_waiting", "Phones sent away whose turn has not come", |s| Gauge::read(&s.registers.waiting)),
     ("instance_http_active", "HTTP requests and tunnels at work", |s| Gauge::read(&s.http_active)),
     ("instance_tunnels", "Open tunnels", |s| Gauge::read(&s.tunnels)),
 ];
