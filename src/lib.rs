@@ -26,3 +26,4 @@ pub mod route;
 pub mod sip;
 pub mod stats;
 pub mod tls;
+pub mod usage;

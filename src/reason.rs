@@ -98,6 +98,26 @@ reasons! {
     }
 }
 
+impl Refusal {
+    /// Those that licences are the reason of: counted for each instance.
+    pub const LICENCE: [Self; 9] = [
+        Self::SeatsExhausted,
+        Self::LightSecondDevice,
+        Self::LightSoftphone,
+        Self::LightMethod,
+        Self::NotLicensedUser,
+        Self::LicenceDeactivated,
+        Self::SoftphoneRight,
+        Self::SeatsPending,
+        Self::SeatsUnsaved,
+    ];
+
+    /// Its place among [`Self::LICENCE`].
+    pub fn licence_index(self) -> Option<usize> {
+        Self::LICENCE.iter().position(|why| *why == self)
+    }
+}
+
 reasons! {
     /// Why a message was dropped without an answer.
     Drop {

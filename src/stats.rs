@@ -203,6 +203,38 @@ pub struct RegisterStats {
     pub forgotten: Counter,
 }
 
+/// Refusals that licences are the reason of, by reason.
+#[derive(Default, Debug)]
+pub struct LicenceRefusals([Counter; Refusal::LICENCE.len()]);
+
+impl LicenceRefusals {
+    /// Counts one; other reasons are not counted here.
+    pub fn count(&self, why: Refusal) {
+        if let Some(counter) = why.licence_index().and_then(|n| self.0.get(n)) {
+            counter.inc();
+        }
+    }
+
+    /// How often it was this reason.
+    pub fn read(&self, why: Refusal) -> u64 {
+        why.licence_index().and_then(|n| self.0.get(n)).map_or(0, Counter::read)
+    }
+}
+
+impl InstanceStats {
+    /// Counts a SIP request refused on its behalf.
+    pub fn refuse(&self, why: Refusal) {
+        self.refused.inc();
+        self.licence_refused.count(why);
+    }
+
+    /// Counts a refusal that shadow mode let pass.
+    pub fn shadow(&self, why: Refusal) {
+        self.shadow_refused.inc();
+        self.licence_shadowed.count(why);
+    }
+}
+
 /// What one instance did; one handle for the instance's whole life.
 #[derive(Default, Debug)]
 pub struct InstanceStats {
@@ -220,8 +252,12 @@ pub struct InstanceStats {
     pub seats: [SeatStats; 2],
     /// REGISTERs on their way to it.
     pub registers: RegisterStats,
+    /// Those of the refused that licences are the reason of.
+    pub licence_refused: LicenceRefusals,
     /// Refusals that shadow mode let pass.
     pub shadow_refused: Counter,
+    /// The same by reason.
+    pub licence_shadowed: LicenceRefusals,
     /// SIP requests that came by a former name (R7).
     pub former_name: Counter,
     /// HTTP requests.
@@ -387,6 +423,27 @@ impl HttpRefusal {
     }
 }
 
+/// What became of events about licences, of the journal and of webhooks.
+#[derive(Default, Debug)]
+pub struct UsageStats {
+    /// Events written down.
+    pub events: Counter,
+    /// Events not written down for want of room.
+    pub events_lost: Counter,
+    /// Times the journal could not be read or written.
+    pub journal_errors: Counter,
+    /// Events that wait for webhooks.
+    pub hook_waiting: Gauge,
+    /// Events that webhooks took.
+    pub hook_deliveries: Counter,
+    /// Tries that failed.
+    pub hook_failures: Counter,
+    /// Events given up after all tries.
+    pub hook_given_up: Counter,
+    /// Events passed over because a webhook was too far behind.
+    pub hook_overflows: Counter,
+}
+
 /// What the management API did.
 #[derive(Default, Debug)]
 pub struct ApiStats {
@@ -466,6 +523,21 @@ impl HttpStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn licence_refusals_are_counted_by_reason_and_others_are_not() {
+        // R69
+        let stats = InstanceStats::default();
+        for why in Refusal::ALL {
+            stats.refuse(*why);
+            stats.shadow(*why);
+        }
+        assert_eq!(stats.refused.read(), Refusal::ALL.len() as u64);
+        for why in Refusal::ALL {
+            let counted = u64::from(Refusal::LICENCE.contains(why));
+            assert_eq!((stats.licence_refused.read(*why), stats.licence_shadowed.read(*why)), (counted, counted));
+        }
+    }
 
     #[test]
     fn every_refusal_has_a_counter_of_its_own() {

@@ -1,8 +1,10 @@
 //! What the API asks of the running node: facts that are in no table. Implemented by `app`.
 
 use crate::ids::{InstanceId, Transport};
+use crate::usage::Journal;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// The running node, as far as the API shows it. Calls are short and never wait.
@@ -12,6 +14,9 @@ pub trait Live: Send + Sync {
 
     /// Every listening address the node has or should have.
     fn listeners(&self) -> Vec<BoundListener>;
+
+    /// Where the use of licences is kept, if anywhere.
+    fn journal(&self) -> Option<Arc<Journal>>;
 
     /// The bindings of an instance that the node knows.
     fn bindings(&self, instance: InstanceId) -> Vec<Binding>;

@@ -15,6 +15,7 @@ use crate::route::compile;
 use crate::route::handles::Handles;
 use crate::route::resolved::Resolved;
 use crate::route::snapshot::Snapshot;
+use crate::usage::Journal;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
@@ -162,6 +163,10 @@ impl Live for Fixed {
             error: error.map(Into::into),
         };
         vec![listener("192.0.2.1:5060", None), listener("192.0.2.2:5060", Some("in use"))]
+    }
+
+    fn journal(&self) -> Option<Arc<Journal>> {
+        None
     }
 
     fn bindings(&self, _: InstanceId) -> Vec<Binding> {

@@ -30,6 +30,7 @@ use crate::route::handles::Handles;
 use crate::route::snapshot::Snapshot;
 use crate::stats::HttpStats;
 use crate::tls::{self, Certificates};
+use crate::usage;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -67,6 +68,9 @@ pub enum StartError {
     /// The HTTP front.
     #[error("http: {0}")]
     Http(#[from] http::ListenError),
+    /// The journal of licence use.
+    #[error("licence use: {0}")]
+    Usage(#[from] usage::JournalError),
     /// The API's token.
     #[error(transparent)]
     Token(#[from] token::Error),
@@ -115,8 +119,8 @@ impl Node {
         let store = open_store(data.path());
         let is_away = store.is_err();
         let rows = Arc::new(Rows::new(store.unwrap_or_else(|error| Arc::new(Absent::new(error)))));
-        let usage = Arc::clone(&state);
-        let service = Arc::new(Service::new(Arc::clone(&rows), Arc::clone(&status), usage, clock));
+        let in_use = Arc::clone(&state);
+        let service = Arc::new(Service::new(Arc::clone(&rows), Arc::clone(&status), in_use, clock));
         if !is_away {
             first::make_proxy(&service, &config.first_proxy).await?;
         }
@@ -141,6 +145,10 @@ impl Node {
         let certificates = Certificates::open(&data.path().join("tls"), own_names(&config), clock.now().unix)?;
         certificates.apply(&cell.load(), clock.now().unix)?;
 
+        let events = usage::Events::default();
+        let journal = usage::open(data.path(), events.stats())?;
+        state.set_journal(&journal);
+        state.set_closer(plane.front.closer());
         let stop = CancellationToken::new();
         let http_stats = Arc::new(HttpStats::default());
         let web = http::Server::new(
@@ -161,9 +169,20 @@ impl Node {
             shared: &shared,
             plane: &plane,
             http: http_stats,
+            usage: events.stats(),
             certificates: &certificates,
             stop: &stop,
         })?;
+        let (hooks, told) = watch::channel(settings::hooks(&config));
+        let watched = usage::Usage {
+            cell: Arc::clone(&cell),
+            clock,
+            licence_clock: Arc::clone(&shared.licence_clock),
+            journal,
+            events,
+            over: Box::new(model::Seats::default),
+        };
+        tasks.push(tokio::spawn(watched.run(told, stop.clone())));
         tasks.push(tokio::spawn(table.run(stop.clone())));
         let (orders, received) = mpsc::channel(ORDERS);
         let mut steward = Steward {
@@ -180,6 +199,7 @@ impl Node {
             listeners: super::listeners::Listeners::default(),
             orders: received,
             swaps,
+            hooks,
         };
         steward.follow_table().await;
         state.enter(Phase::Serving);

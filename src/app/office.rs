@@ -15,7 +15,7 @@ use crate::net::tcp;
 use crate::observe::metrics::{Metrics, Sources};
 use crate::observe::serve;
 use crate::route::cell::Cell;
-use crate::stats::HttpStats;
+use crate::stats::{HttpStats, UsageStats};
 use crate::tls::Certificates;
 use std::io;
 use std::net::SocketAddr;
@@ -36,6 +36,7 @@ pub(super) struct Wiring<'a> {
     pub(super) shared: &'a Shared,
     pub(super) plane: &'a Plane,
     pub(super) http: Arc<HttpStats>,
+    pub(super) usage: &'a Arc<UsageStats>,
     pub(super) certificates: &'a Arc<Certificates>,
     pub(super) stop: &'a CancellationToken,
 }
@@ -48,7 +49,7 @@ pub(super) struct Office {
 
 /// Binds and serves.
 pub(super) fn open(wiring: Wiring<'_>) -> Result<Office, StartError> {
-    let Wiring { config, data, clock, service, cell, state, shared, plane, http, certificates, stop } = wiring;
+    let Wiring { config, data, clock, service, cell, state, shared, plane, http, usage, certificates, stop } = wiring;
     let api_sockets = listen("admin.listen", &config.admin.listen)?;
     let page_sockets = listen("metrics.listen", &config.metrics.listen)?;
     let opened = token::open(data)?;
@@ -65,6 +66,8 @@ pub(super) fn open(wiring: Wiring<'_>) -> Result<Office, StartError> {
         http,
         api: Arc::clone(api.stats()),
         probes: Arc::clone(&plane.probes),
+        usage: Arc::clone(usage),
+        licence_clock: Arc::clone(&shared.licence_clock),
         facts: Box::new(move || facts.facts()),
         instances: config.metrics.instances,
     }));

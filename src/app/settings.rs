@@ -1,6 +1,7 @@
 //! From the file's keys to the options of the rooms.
 
 use crate::config::Config;
+use crate::config::sections::Webhook;
 use crate::driver::options::{InsideOptions, Limits, Options, Site};
 use crate::engine;
 use crate::engine::transaction::timing::Timing;
@@ -9,6 +10,7 @@ use crate::http;
 use crate::net::admission::Rate;
 use crate::net::stream::StreamLimits;
 use crate::sip;
+use crate::usage::Hook;
 
 /// Worker threads: as configured, or one for each core.
 pub(super) fn workers(config: &Config) -> u8 {
@@ -117,6 +119,13 @@ pub(super) fn schedule(config: &Config) -> Schedule {
     }
 }
 
+/// Who is told of events.
+pub(super) fn hooks(config: &Config) -> Vec<Hook> {
+    let hook =
+        |it: &Webhook| Hook { url: it.url.clone(), secret_file: it.secret_file.clone(), topics: it.events.clone() };
+    config.webhooks.iter().map(hook).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,13 +134,14 @@ mod tests {
     use crate::ids::Shard;
 
     /// Keys that `app` reads itself.
-    const ELSEWHERE: [&str; 11] = [
+    const ELSEWHERE: [&str; 12] = [
         "data_dir",
         "admin.listen",
         "metrics.listen",
         "metrics.instances",
         "health.targets",
         "drain.deadline",
+        "webhooks",
         "licence.vendor_keys",
         "first_proxy.name",
         "first_proxy.fqdn",

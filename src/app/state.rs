@@ -4,12 +4,14 @@ use crate::admin::live::{Binding, BoundListener, Live, Phase};
 use crate::clock::Clock;
 use crate::control::status::Status;
 use crate::control::usage::{InUse, Usage};
+use crate::driver::front::Closer;
 use crate::engine::shared::Shared;
 use crate::ids::InstanceId;
 use crate::observe::facts::{Facts, Listening};
+use crate::usage::Journal;
 use arc_swap::ArcSwap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// Accounts that `plan` names at most.
 const ACCOUNTS: usize = 1_000;
@@ -20,13 +22,35 @@ pub(super) struct State {
     listeners: ArcSwap<Vec<BoundListener>>,
     shared: Arc<Shared>,
     status: Arc<Status>,
+    journal: OnceLock<Arc<Journal>>,
+    closer: OnceLock<Closer>,
+    clock: Clock,
     started: u64,
 }
 
 impl State {
     pub(super) fn new(shared: Arc<Shared>, status: Arc<Status>, clock: Clock) -> Arc<Self> {
         let started = clock.now().unix;
-        Arc::new(Self { phase: AtomicU8::new(0), listeners: ArcSwap::default(), shared, status, started })
+        Arc::new(Self {
+            phase: AtomicU8::new(0),
+            listeners: ArcSwap::default(),
+            shared,
+            status,
+            journal: OnceLock::new(),
+            closer: OnceLock::new(),
+            clock,
+            started,
+        })
+    }
+
+    /// Takes note of where the use of licences is kept.
+    pub(super) fn set_journal(&self, journal: &Arc<Journal>) {
+        let _ = self.journal.set(Arc::clone(journal));
+    }
+
+    /// Takes note of what closes phones' connections.
+    pub(super) fn set_closer(&self, closer: Closer) {
+        let _ = self.closer.set(closer);
     }
 
     /// Enters another phase of life.
@@ -63,6 +87,7 @@ impl State {
             table_age: self.status.age(),
             table_problems: served.problems.len(),
             started: self.started,
+            now: self.clock.now().unix,
         }
     }
 }
@@ -77,6 +102,10 @@ impl Live for State {
 
     fn listeners(&self) -> Vec<BoundListener> {
         self.listeners.load().to_vec()
+    }
+
+    fn journal(&self) -> Option<Arc<Journal>> {
+        self.journal.get().map(Arc::clone)
     }
 
     fn bindings(&self, instance: InstanceId) -> Vec<Binding> {

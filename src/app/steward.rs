@@ -13,6 +13,7 @@ use crate::config::{Config, reload};
 use crate::engine::shared::Shared;
 use crate::route::cell::Cell;
 use crate::tls::Certificates;
+use crate::usage::Hook;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -46,6 +47,7 @@ pub(super) struct Steward {
     pub(super) listeners: Listeners,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) swaps: watch::Receiver<()>,
+    pub(super) hooks: watch::Sender<Vec<Hook>>,
 }
 
 impl Steward {
@@ -111,6 +113,7 @@ impl Steward {
     fn reload(&mut self, new: Config) {
         let changes = reload::changes(&self.config, &new);
         self.plane.front.set_limits(settings::limits(&new));
+        self.hooks.send_replace(settings::hooks(&new));
         for key in &changes.live {
             tracing::info!(key, "changed");
         }

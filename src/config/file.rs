@@ -54,7 +54,7 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
     let binds = inside.bind.iter().filter(|address| address.is_ipv4()).count();
     let told = inside.advertise.iter().filter(|address| address.is_ipv4()).count();
     let limits = &config.limits;
-    let rules: [(bool, &'static str, &str); 13] = [
+    let rules: [(bool, &'static str, &str); 16] = [
         (config.workers <= 64, "workers", "at most 64"),
         (!inside.bind.is_empty(), "inside.bind", "at least one address is needed"),
         (one_each(binds, inside.bind.len()), "inside.bind", "at most one address for each address family"),
@@ -71,6 +71,21 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
         (limits.source_connections >= 1, "limits.source_connections", "at least 1"),
         (limits.outbox_bytes >= limits.message_bytes, "limits.outbox_bytes", "at least limits.message_bytes"),
         (config.timers.c.ms() > 180_000, "timers.c", "must be more than 3m (RFC 3261 §16.6)"),
+        (
+            config.webhooks.iter().all(|hook| matches!(hook.url.scheme(), "http" | "https") && hook.url.has_host()),
+            "webhooks",
+            "a url is https://… or http://…",
+        ),
+        (
+            config
+                .webhooks
+                .iter()
+                .enumerate()
+                .all(|(n, hook)| config.webhooks.iter().take(n).all(|other| other.url != hook.url)),
+            "webhooks",
+            "no two with the same url",
+        ),
+        (config.webhooks.len() <= 16, "webhooks", "at most 16"),
         (config.health.fall >= 1 && config.health.rise >= 1, "health", "rise and fall are at least 1"),
     ];
     match rules.into_iter().find(|(sound, ..)| !sound) {
@@ -160,6 +175,22 @@ mod tests {
         assert!(parse("[timers]\nc = \"180001ms\"\n", Path::new("n")).is_ok());
         assert!(refused("[inside]\nbind = [\"1.1.1.1:1\", \"2.2.2.2:2\"]").contains("inside.bind: at most one"));
         assert!(refused("workers = 65").starts_with("n.toml:1:1: workers: at most 64"));
+    }
+
+    #[test]
+    fn webhooks_are_read_and_checked() {
+        // R72
+        let hook = |url: &str| format!("[[webhooks]]\nurl = \"{url}\"\nsecret_file = \"/s\"\n");
+        let good =
+            hook("https://a.example/x") + "events = [\"seats-warning\", \"licence-state\"]\n" + &hook("http://b/");
+        let config = parse(&good, Path::new("n")).unwrap();
+        assert_eq!(config.webhooks.iter().map(|hook| hook.events.len()).collect::<Vec<_>>(), [2, 0]);
+        assert!(refused(&hook("ftp://a/")).contains("webhooks: a url is"));
+        assert!(refused(&(hook("http://a/") + &hook("http://a/"))).contains("webhooks: no two"));
+        assert!(refused(&(hook("http://a/") + "events = [\"weather\"]\n")).contains("unknown variant `weather`"));
+        let many = |n: usize| (0..n).map(|n| hook(&format!("http://a/{n}"))).collect::<String>();
+        assert!(parse(&many(16), Path::new("n")).is_ok());
+        assert!(refused(&many(17)).contains("webhooks: at most 16"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::Config;
 use std::collections::BTreeMap;
 
 /// Keys that take effect at once. Every other one is read at the start only.
-const LIVE: [&str; 14] = [
+const LIVE: [&str; 15] = [
     "log.level",
     "drain.deadline",
     "licence.vendor_keys",
@@ -19,6 +19,7 @@ const LIVE: [&str; 14] = [
     "timers.idle",
     "timers.stall",
     "timers.connect",
+    "webhooks",
 ];
 
 /// Keys whose values differ.

@@ -2,10 +2,12 @@
 
 use super::time::Time;
 use crate::model::Service;
+use crate::usage::Topic;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use url::Url;
 
 /// The bootstrap configuration of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +40,8 @@ pub struct Config {
     pub http: Http,
     /// Whose licences are accepted.
     pub licence: Licence,
+    /// Addresses that are told of events about licences and seats.
+    pub webhooks: Vec<Webhook>,
     /// The proxy made at the first start, when the table has none.
     pub first_proxy: FirstProxy,
 }
@@ -266,6 +270,20 @@ pub struct FirstProxy {
     pub listeners: Vec<FirstListener>,
 }
 
+/// An address that is told of events about licences and seats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Where events are posted: `https://…`, or `http://…` where nobody can listen.
+    #[schemars(with = "String")]
+    pub url: Url,
+    /// File with the secret that signs what is posted; read again for every delivery.
+    pub secret_file: PathBuf,
+    /// What it is told; empty is everything.
+    #[serde(default)]
+    pub events: Vec<Topic>,
+}
+
 /// One listening address of the first proxy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -297,6 +315,7 @@ impl Default for Config {
             drain: Drain::default(),
             http: Http::default(),
             licence: Licence::default(),
+            webhooks: Vec::new(),
             first_proxy: FirstProxy::default(),
         }
     }

@@ -124,7 +124,7 @@ impl Engine {
             let answer = self.answer_of(moment, id, why, view.method());
             status = answer.status;
             self.note_refusal(why, Some(server.instance));
-            server.stats.refused.inc();
+            server.stats.refuse(why);
             self.write_rows(&answer, why.kind(), &mut rows);
             let tag = Tag::of(server.key);
             let peer = Some(server.flow.peer());

@@ -213,10 +213,15 @@ impl Engine {
         let (target, permit) = match admitted {
             Ok(admitted) => admitted,
             Err(why) => {
-                instance.stats.refused.inc();
                 return match why {
-                    Unfit::For(why) => self.refuse(flow, view, key, why),
-                    Unfit::Later(seconds) => self.refuse_until(flow, view, key, Refusal::RegistrarBusy, seconds),
+                    Unfit::For(why) => {
+                        instance.stats.refuse(why);
+                        self.refuse(flow, view, key, why);
+                    }
+                    Unfit::Later(seconds) => {
+                        instance.stats.refuse(Refusal::RegistrarBusy);
+                        self.refuse_until(flow, view, key, Refusal::RegistrarBusy, seconds);
+                    }
                 };
             }
         };

@@ -19,6 +19,8 @@ pub struct Facts {
     pub table_problems: usize,
     /// Unix seconds of the start.
     pub started: u64,
+    /// Unix seconds now.
+    pub now: u64,
 }
 
 /// A listening address.

@@ -155,6 +155,8 @@ mod tests {
             http: Arc::default(),
             api: Arc::default(),
             probes: Arc::default(),
+            usage: Arc::default(),
+            licence_clock: Arc::default(),
             facts: Box::new(facts),
             instances: 1,
         }));

@@ -16,6 +16,7 @@ use nantucket::route::handles::Handles;
 use nantucket::route::resolved::Resolved;
 use nantucket::route::snapshot::Snapshot;
 use nantucket::tls::Certificates;
+use nantucket::usage::Journal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -151,6 +152,10 @@ impl Live for Quiet {
             address: "127.0.0.1:8443".parse().unwrap(),
             error: None,
         }]
+    }
+
+    fn journal(&self) -> Option<Arc<Journal>> {
+        None
     }
 
     fn bindings(&self, _: InstanceId) -> Vec<Binding> {

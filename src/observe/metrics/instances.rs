@@ -35,7 +35,7 @@ const GAUGES: [(&str, &str, Read); 8] = [
 ];
 
 /// What stands for all instances.
-const ALL: &str = "*";
+pub(super) const ALL: &str = "*";
 
 pub(super) fn write(sheet: &mut Sheet<'_>, snapshot: &Snapshot, bound: usize) -> fmt::Result {
     let summed = snapshot.instances.len() > bound;

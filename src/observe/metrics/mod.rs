@@ -6,6 +6,7 @@
 mod api;
 mod http;
 mod instances;
+mod licences;
 mod net;
 mod node;
 mod sheet;
@@ -14,9 +15,10 @@ mod sip;
 use super::facts::Facts;
 use super::process;
 use crate::health::probe::ProbeStats;
+use crate::licence::clock::HighWater;
 use crate::net::counters::NetStats;
 use crate::route::cell::Cell;
-use crate::stats::{ApiStats, HttpStats, NodeStats};
+use crate::stats::{ApiStats, HttpStats, NodeStats, UsageStats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text;
@@ -40,6 +42,10 @@ pub struct Sources {
     pub http: Arc<HttpStats>,
     /// The management API.
     pub api: Arc<ApiStats>,
+    /// Events about licences and seats.
+    pub usage: Arc<UsageStats>,
+    /// Wall time as licences see it.
+    pub licence_clock: Arc<HighWater>,
     /// The prober.
     pub probes: Arc<ProbeStats>,
     /// What no counter knows.
@@ -83,13 +89,17 @@ struct Scrape(Arc<Sources>);
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut sheet = Sheet::new(encoder);
-        let Sources { cell, node, net, http, api, probes, facts, instances } = &*self.0;
+        let Sources { cell, node, net, http, api, usage, licence_clock, probes, facts, instances } = &*self.0;
         let snapshot = cell.load();
-        node::write(&mut sheet, &facts(), &snapshot, cell.revision(), &process::read())?;
+        let facts = facts();
+        let clocks = licences::Clocks { licence: licence_clock.seen(), wall: facts.now };
+        node::write(&mut sheet, &facts, &snapshot, cell.revision(), &process::read())?;
         sip::write(&mut sheet, node, probes)?;
         net::write(&mut sheet, net)?;
         http::write(&mut sheet, http)?;
         api::write(&mut sheet, api)?;
+        licences::usage(&mut sheet, usage)?;
+        licences::write(&mut sheet, &snapshot, snapshot.instances.len() > *instances, clocks)?;
         instances::write(&mut sheet, &snapshot, *instances)
     }
 }

@@ -2,11 +2,17 @@
 
 use super::super::facts::Listening;
 use super::*;
+use crate::licence::Standing;
+use crate::model::Kind;
+use crate::reason::Refusal;
 use crate::route::testing::{compiled, instance, proxy, table};
 
 fn metrics(instances: usize, bound: usize) -> Metrics {
     let rows = (1..=instances).map(|id| instance(u32::try_from(id).unwrap(), &format!("i{id}")));
-    let snapshot = compiled(&table(rows, [proxy(1, "front")]));
+    let mut snapshot = compiled(&table(rows, [proxy(1, "front")]));
+    if let Some(first) = snapshot.instances.first_mut().and_then(Arc::get_mut) {
+        first.allowance.standing = Standing::Until(700);
+    }
     let listener = Listening {
         owner: "front".into(),
         service: "sip-udp".into(),
@@ -21,6 +27,8 @@ fn metrics(instances: usize, bound: usize) -> Metrics {
         http: Arc::default(),
         api: Arc::default(),
         probes: Arc::default(),
+        usage: Arc::default(),
+        licence_clock: Arc::new(HighWater::new(100)),
         facts: Box::new(facts),
         instances: bound,
     })
@@ -66,4 +74,31 @@ fn too_many_instances_are_one_sum() {
     assert!(text.contains("nantucket_instance_bindings{instance=\"*\"} 22\n"));
     assert!(text.contains("nantucket_instance_series_summed 1\n"));
     assert!(!text.contains("\"i1\""));
+}
+
+#[test]
+fn seats_and_refusals_of_instances_are_apart() {
+    // R72 R69 R12 R10
+    let metrics = metrics(2, 10);
+    let snapshot = metrics.sources.cell.load();
+    snapshot.instances[0].stats.seats(Kind::Light).set(3);
+    snapshot.instances[1].stats.seats(Kind::Full).set(5);
+    snapshot.instances[1].stats.refuse(Refusal::SeatsExhausted);
+    snapshot.instances[0].stats.shadow(Refusal::SeatsExhausted);
+    let text = metrics.text();
+    for line in [
+        "instance_seats_used{instance=\"i1\",kind=\"light\"} 3",
+        "instance_seats_used{instance=\"i1\",kind=\"full\"} 0",
+        "instance_seats_used{instance=\"i2\",kind=\"full\"} 5",
+        "instance_seats_limit{instance=\"i2\",kind=\"full\"} 1000",
+        "instance_licence_refused_total{instance=\"i2\",reason=\"seats-exhausted\"} 1",
+        "instance_licence_refused_total{instance=\"i1\",reason=\"seats-exhausted\"} 0",
+        "instance_licence_shadowed_total{instance=\"i1\",reason=\"seats-exhausted\"} 1",
+        "instance_licence_ends_seconds{instance=\"i1\"} 600",
+        "instance_licence_valid{instance=\"i1\"} 1",
+        "licence_clock_ahead_seconds 100",
+    ] {
+        assert!(text.contains(&format!("nantucket_{line}\n")), "{line}\n{text}");
+    }
+    assert!(!text.contains("instance_licence_ends_seconds{instance=\"i2\"}"));
 }
