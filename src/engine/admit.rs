@@ -1,8 +1,9 @@
-//! Whether a request may be taken on: the instance's state (R34), the bounds (T19), and for a REGISTER how much its
-//! PBX can do.
+//! Whether a request may be taken on: the instance's state (R34), what its sender's licence covers (R45), the bounds
+//! (T19), and for a REGISTER how much its PBX can do.
 
 use super::admission::{Asked, Busy, Outcome, Permit};
 use super::core::{Engine, Moment};
+use super::light;
 use super::steer::Side;
 use super::tables::ServerId;
 use crate::ids::Flow;
@@ -40,6 +41,7 @@ impl Engine {
         if instance.state != State::On {
             return Err(Refusal::InstanceOff.into());
         }
+        light::check(flow, instance, view)?;
         if !self.tables.has_room(in_dialog) || self.tables.buffers.held() >= self.config.kept_bytes {
             return Err(Refusal::NodeBusy.into());
         }

@@ -23,6 +23,7 @@ mod failure;
 mod forward;
 mod instance;
 mod learn;
+mod light;
 pub mod outbox;
 mod refusal;
 pub mod registry;

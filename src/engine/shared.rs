@@ -3,6 +3,7 @@
 use super::registry::{Binding, Call, Registry};
 use super::token::Keyring;
 use crate::ids::InstanceId;
+use crate::licence::Softphones;
 use crate::licence::clock::HighWater;
 use crate::stats::NodeStats;
 use arc_swap::ArcSwap;
@@ -17,14 +18,17 @@ pub struct Shared {
     pub stats: Arc<NodeStats>,
     /// Wall time as licences see it.
     pub licence_clock: Arc<HighWater>,
+    /// What tells soft clients from phones (R46); swapped by `app` when the list changes.
+    pub softphones: ArcSwap<Softphones>,
     /// Bindings and calls by instance.
     pub registry: Registry,
 }
 
 impl Shared {
-    /// A shared part with these keys and nothing else yet.
+    /// A shared part with these keys, the built-in list of soft clients and nothing else yet.
     pub fn new(keys: Keyring) -> Self {
-        Self { keys: ArcSwap::from_pointee(keys), ..Self::default() }
+        let softphones = ArcSwap::from_pointee(Softphones::built_in());
+        Self { keys: ArcSwap::from_pointee(keys), softphones, ..Self::default() }
     }
 
     /// The bindings of an instance now.
