@@ -113,7 +113,8 @@ impl Node {
         let (keys, ring) = KeyFile::open(data.path(), clock.now().unix).map_err(StartError::Keys)?;
         let shared = Arc::new(Shared::new(ring));
         let status = Arc::new(Status::new(clock));
-        let state = State::new(Arc::clone(&shared), Arc::clone(&status), clock);
+        let cell = Arc::new(Cell::new(Snapshot::default()));
+        let state = State::new(Arc::clone(&shared), Arc::clone(&cell), Arc::clone(&status), clock);
         state.enter(Phase::Starting);
 
         let store = open_store(data.path());
@@ -124,7 +125,6 @@ impl Node {
         if !is_away {
             first::make_proxy(&service, &config.first_proxy).await?;
         }
-        let cell = Arc::new(Cell::new(Snapshot::default()));
         let (swapped, swaps) = watch::channel(());
         let mut table = Watch::new(Wiring {
             rows,

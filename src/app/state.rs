@@ -7,7 +7,9 @@ use crate::control::usage::{InUse, Usage};
 use crate::driver::front::Closer;
 use crate::engine::shared::Shared;
 use crate::ids::InstanceId;
+use crate::model::{Kind, Seats};
 use crate::observe::facts::{Facts, Listening};
+use crate::route::cell::Cell;
 use crate::usage::Journal;
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -21,6 +23,7 @@ pub(super) struct State {
     phase: AtomicU8,
     listeners: ArcSwap<Vec<BoundListener>>,
     shared: Arc<Shared>,
+    cell: Arc<Cell>,
     status: Arc<Status>,
     journal: OnceLock<Arc<Journal>>,
     closer: OnceLock<Closer>,
@@ -29,12 +32,13 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(shared: Arc<Shared>, status: Arc<Status>, clock: Clock) -> Arc<Self> {
+    pub(super) fn new(shared: Arc<Shared>, cell: Arc<Cell>, status: Arc<Status>, clock: Clock) -> Arc<Self> {
         let started = clock.now().unix;
         Arc::new(Self {
             phase: AtomicU8::new(0),
             listeners: ArcSwap::default(),
             shared,
+            cell,
             status,
             journal: OnceLock::new(),
             closer: OnceLock::new(),
@@ -132,6 +136,15 @@ impl Usage for State {
         accounts.dedup();
         accounts.truncate(ACCOUNTS);
         InUse { calls, bindings: count, accounts }
+    }
+
+    fn seats(&self, instance: InstanceId) -> Seats {
+        let snapshot = self.cell.load();
+        let used = |kind| {
+            let found = snapshot.by_id(instance).map_or(0, |it| it.stats.seats(kind).used.read());
+            u32::try_from(found).unwrap_or(u32::MAX)
+        };
+        Seats { full: used(Kind::Full), light: used(Kind::Light) }
     }
 }
 

@@ -2,11 +2,17 @@
 //! touches. The numbers live in the data plane; `app` hands them in.
 
 use crate::ids::InstanceId;
+use crate::model::Seats;
 
 /// Answers what an instance is doing.
 pub trait Usage: Send + Sync {
     /// Its calls, bindings and registered accounts.
     fn of(&self, instance: InstanceId) -> InUse;
+
+    /// Its users who have a seat.
+    fn seats(&self, _instance: InstanceId) -> Seats {
+        Seats::default()
+    }
 }
 
 /// What one instance is doing.
