@@ -7,6 +7,7 @@ mod data;
 mod first;
 mod keys;
 mod listeners;
+mod machine;
 mod node;
 mod office;
 mod plane;

@@ -3,6 +3,7 @@
 use super::data::DataDir;
 use super::first::{self, FirstError};
 use super::keys::KeyFile;
+use super::machine;
 use super::office::{self, Office};
 use super::plane::Plane;
 use super::settings;
@@ -14,6 +15,7 @@ use crate::admin::token;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control;
+use crate::control::licence::Premises;
 use crate::control::resolve::System;
 use crate::control::rows::Rows;
 use crate::control::service::Service;
@@ -24,6 +26,7 @@ use crate::control::store::{Store, StoreError};
 use crate::control::watch::{Watch, Wiring};
 use crate::engine::shared::Shared;
 use crate::http;
+use crate::licence::key::KeyError;
 use crate::model;
 use crate::route::cell::Cell;
 use crate::route::handles::Handles;
@@ -53,6 +56,12 @@ pub enum StartError {
     /// The keys of tokens.
     #[error("keys of calls in progress: {0}")]
     Keys(#[source] io::Error),
+    /// The key pair of the installation.
+    #[error("hardware id: {0}")]
+    Machine(#[source] io::Error),
+    /// A key of the vendor.
+    #[error("licence.vendor_keys: {0}")]
+    VendorKeys(#[from] KeyError),
     /// Neither the store nor the last good table.
     #[error("table: {0}")]
     Table(#[from] control::watch::StartError),
@@ -119,7 +128,15 @@ impl Node {
 
         let store = open_store(data.path());
         let is_away = store.is_err();
-        let rows = Arc::new(Rows::new(store.unwrap_or_else(|error| Arc::new(Absent::new(error)))));
+        let premises = Arc::new(Premises::new(
+            machine::open(data.path()).map_err(StartError::Machine)?,
+            settings::vendor_keys(&config)?,
+            Arc::clone(&shared.licence_clock),
+            Box::new(move || clock.now().unix),
+        ));
+        tracing::info!(id = %premises.machine.id(), "hardware");
+        let store = store.unwrap_or_else(|error| Arc::new(Absent::new(error)));
+        let rows = Arc::new(Rows::at(store, Arc::clone(&premises)));
         let in_use = Arc::clone(&state);
         let service = Arc::new(Service::new(Arc::clone(&rows), Arc::clone(&status), in_use, clock));
         if !is_away {
@@ -193,6 +210,7 @@ impl Node {
             cell: Arc::clone(&cell),
             certificates,
             keys,
+            premises,
             clock,
             config,
             own_listeners,

@@ -4,6 +4,7 @@ use super::*;
 use crate::admin::live::Phase;
 use crate::config::sections::FirstListener;
 use crate::control::change::{Actor, Asked, Change};
+use crate::control::licence::testing::volume;
 use crate::demo::digest::Algorithm;
 use crate::demo::line::Account;
 use crate::demo::pbx::{self, Pbx};
@@ -53,6 +54,7 @@ impl Node {
     }
 
     async fn add(&self, name: &str, pbx: &Pbx) {
+        self.change(Change::InstallLicence { document: volume(100_000, 100_000) }).await;
         let mut row = instance(0, name);
         let address = pbx.address().to_string();
         row.backends[0] = Backend { id: BackendId(1), address, ..row.backends[0].clone() };

@@ -7,6 +7,7 @@ use crate::engine;
 use crate::engine::transaction::timing::Timing;
 use crate::health::state::Schedule;
 use crate::http;
+use crate::licence::key::{KeyError, Keys};
 use crate::net::admission::Rate;
 use crate::net::stream::StreamLimits;
 use crate::sip;
@@ -105,6 +106,11 @@ pub(super) fn http(config: &Config) -> http::Config {
         answer_body: http.answer_body.duration(),
         ..http::Config::default()
     }
+}
+
+/// Whose licences are accepted.
+pub(super) fn vendor_keys(config: &Config) -> Result<Keys, KeyError> {
+    Keys::new(config.licence.vendor_keys.iter().map(|it| (it.id.as_str(), it.key.as_str())))
 }
 
 /// The prober's schedule.

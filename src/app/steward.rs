@@ -10,6 +10,7 @@ use super::web::Web;
 use crate::admin::live::{BoundListener, Phase};
 use crate::clock::Clock;
 use crate::config::{Config, reload};
+use crate::control::licence::Premises;
 use crate::engine::shared::Shared;
 use crate::route::cell::Cell;
 use crate::tls::Certificates;
@@ -40,6 +41,7 @@ pub(super) struct Steward {
     pub(super) cell: Arc<Cell>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) keys: KeyFile,
+    pub(super) premises: Arc<Premises>,
     pub(super) clock: Clock,
     pub(super) config: Config,
     /// Those of the API and the metrics.
@@ -114,6 +116,10 @@ impl Steward {
         let changes = reload::changes(&self.config, &new);
         self.plane.front.set_limits(settings::limits(&new));
         self.hooks.send_replace(settings::hooks(&new));
+        match settings::vendor_keys(&new) {
+            Ok(keys) => self.premises.keys.store(Arc::new(keys)),
+            Err(error) => tracing::error!(%error, "licence.vendor_keys stays as it was"),
+        }
         for key in &changes.live {
             tracing::info!(key, "changed");
         }

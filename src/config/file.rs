@@ -1,6 +1,7 @@
 //! Reading the file: every complaint names the file, the line and the key.
 
 use super::{Config, Error};
+use crate::licence::key::Keys;
 use std::path::Path;
 
 /// Where the file is looked for when none is named.
@@ -88,10 +89,11 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
         (config.webhooks.len() <= 16, "webhooks", "at most 16"),
         (config.health.fall >= 1 && config.health.rise >= 1, "health", "rise and fall are at least 1"),
     ];
-    match rules.into_iter().find(|(sound, ..)| !sound) {
-        Some((_, key, message)) => Err((key, message.into())),
-        None => Ok(()),
+    if let Some((_, key, message)) = rules.into_iter().find(|(sound, ..)| !sound) {
+        return Err((key, message.into()));
     }
+    let keys = config.licence.vendor_keys.iter().map(|it| (it.id.as_str(), it.key.as_str()));
+    Keys::new(keys).map(drop).map_err(|error| ("licence.vendor_keys", error.to_string()))
 }
 
 fn locate(path: Option<&Path>, key: &str, message: String) -> Error {
@@ -175,6 +177,9 @@ mod tests {
         assert!(parse("[timers]\nc = \"180001ms\"\n", Path::new("n")).is_ok());
         assert!(refused("[inside]\nbind = [\"1.1.1.1:1\", \"2.2.2.2:2\"]").contains("inside.bind: at most one"));
         assert!(refused("workers = 65").starts_with("n.toml:1:1: workers: at most 64"));
+        // R64
+        let key = "[licence]\nvendor_keys = [{ id = \"acme\", key = \"short\" }]\n";
+        assert!(refused(key).starts_with("n.toml:2:1: licence.vendor_keys: "), "{}", refused(key));
     }
 
     #[test]

@@ -93,6 +93,11 @@ pub enum Change {
         /// Which.
         name: String,
     },
+    /// Installs a licence, in place of the one it follows (R21, R64).
+    InstallLicence {
+        /// The document's text.
+        document: String,
+    },
     /// Makes this the list of an instance's users: from then on only listed accounts register (R49).
     PutUsers {
         /// Whose.
@@ -144,6 +149,7 @@ impl Change {
             | Self::UpdateProxy { name, .. }
             | Self::DeleteProxy { name }
             | Self::DeleteCertificate { name } => name,
+            Self::InstallLicence { .. } => "",
             Self::PutUsers { instance, .. }
             | Self::ImportUsers { instance, .. }
             | Self::PutUser { instance, .. }

@@ -4,15 +4,18 @@
 //! as it would be, so that a set of changes may be in any sensible order. It writes nothing. Lists of
 //! users are in a file of their own.
 
+mod licences;
 mod users;
 
 pub(super) use users::fold_user;
 
 use super::change::{Asked, Change};
 use super::error::ServiceError;
+use super::licence::LicenceRow;
 use super::overlay::Overlay;
 use super::rows::{self, Document, Held, Kept, Owner, SEQUENCE, Sequence};
 use super::store::{Commit, NewAudit};
+use super::usage::Usage;
 use super::validate;
 use crate::ids::{BackendId, InstanceId, ProxyId};
 use crate::model::{Backend, Certificate, FormerName, Instance, Proxy, SCHEMA, Users};
@@ -27,12 +30,15 @@ pub const KEEP_NAME: u64 = 30 * 24 * 3600;
 /// The table as it would be.
 pub(super) struct Draft<'a> {
     pub(super) base: &'a Held,
+    /// What instances are doing; none where there is no node, and where nothing is known of its licences.
+    pub(super) usage: Option<&'a dyn Usage>,
     pub(super) now: u64,
     pub(super) sequence: Sequence,
     pub(super) instances: Overlay<'a, InstanceId, Kept<Instance>>,
     pub(super) proxies: Overlay<'a, ProxyId, Kept<Proxy>>,
     pub(super) certificates: Overlay<'a, String, Kept<Certificate>>,
     pub(super) users: Overlay<'a, InstanceId, Kept<Users>>,
+    pub(super) licences: Overlay<'a, String, Kept<LicenceRow>>,
     pub(super) labels: Overlay<'a, String, Owner>,
     pub(super) aliases: Overlay<'a, String, InstanceId>,
     pub(super) problems: Vec<Problem>,
@@ -51,17 +57,25 @@ impl<'a> Draft<'a> {
     pub(super) fn new(base: &'a Held, now: u64) -> Self {
         Self {
             base,
+            usage: None,
             now,
             sequence: base.sequence,
             instances: Overlay::new(&base.instances),
             proxies: Overlay::new(&base.proxies),
             certificates: Overlay::new(&base.certificates),
             users: Overlay::new(&base.users),
+            licences: Overlay::new(&base.licences),
             labels: Overlay::new(&base.labels),
             aliases: Overlay::new(&base.aliases),
             problems: Vec::new(),
             audit: Vec::new(),
         }
+    }
+
+    /// On a node: the rules of the licences hold (B, E).
+    pub(super) fn on(mut self, usage: &'a dyn Usage) -> Self {
+        self.usage = Some(usage);
+        self
     }
 
     /// Makes one change. Rows that do not exist or are at another revision end it; what is wrong with
@@ -98,6 +112,7 @@ impl<'a> Draft<'a> {
                 let old = self.find_instance(name, if_match)?;
                 self.rename_instance(&old, to, keep_until.unwrap_or(self.now.saturating_add(KEEP_NAME)));
             }
+            Change::InstallLicence { document } => self.install_licence(document),
             Change::CreateProxy { row } => self.create_proxy(row),
             Change::UpdateProxy { name, row } => {
                 let old = self.find_proxy(name, if_match)?;
@@ -153,6 +168,9 @@ impl<'a> Draft<'a> {
         }
         for (id, before, after) in self.users.changed() {
             entry(rows::users_key(*id), before, after, &mut compare, &mut write)?;
+        }
+        for (id, before, after) in self.licences.changed() {
+            entry(rows::licence_key(id), before, after, &mut compare, &mut write)?;
         }
         let note = |Noted { action, object, before, after }| NewAudit {
             at: self.now,

@@ -52,7 +52,13 @@ impl ServiceError {
         let conflict = |problem: &Problem| {
             matches!(
                 problem.code,
-                Code::NameTaken | Code::NameReserved | Code::ListenerConflict | Code::InUse | Code::CommunityUsers
+                Code::NameTaken
+                    | Code::NameReserved
+                    | Code::ListenerConflict
+                    | Code::InUse
+                    | Code::CommunityUsers
+                    | Code::CommunityInstances
+                    | Code::PoolExhausted
             )
         };
         match problems {

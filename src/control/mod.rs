@@ -7,6 +7,7 @@
 pub mod change;
 mod draft;
 pub mod error;
+pub mod licence;
 pub mod offline;
 mod overlay;
 pub mod plan;

@@ -4,6 +4,7 @@
 //! reads everything again when that is too long ago. It decides nothing; `draft` checks changes
 //! against it, `watch` compiles it.
 
+use super::licence::{self, LicenceRow, Premises};
 use super::store::{Entries, Entry, Store, StoreError};
 use crate::ids::{InstanceId, ProxyId};
 use crate::model::{Certificate, Instance, Proxy, Table, Users};
@@ -25,9 +26,14 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Nothing read yet.
+    /// Nothing read yet, and no machine in particular.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, held: RwLock::default() }
+        Self::at(store, Arc::default())
+    }
+
+    /// Nothing read yet, on this machine.
+    pub fn at(store: Arc<dyn Store>, premises: Arc<Premises>) -> Self {
+        Self { store, held: RwLock::new(Held::at(premises)) }
     }
 
     /// The store they are of.
@@ -43,7 +49,7 @@ impl Rows {
             Ok(changes) => Ok(self.write().take(changes)),
             Err(StoreError::Compacted { .. }) => {
                 let all = self.store.all().await?;
-                let mut fresh = Held::default();
+                let mut fresh = Held::at(Arc::clone(&self.read().premises));
                 fresh.take(all);
                 let mut held = self.write();
                 if fresh.revision >= held.revision {
@@ -64,7 +70,7 @@ impl Rows {
             proxies: held.proxies.values().map(|held| Arc::clone(&held.row)).collect(),
             certificates: held.certificates.values().map(|held| Arc::clone(&held.row)).collect(),
             users: held.users.values().map(|held| Arc::clone(&held.row)).collect(),
-            book: Arc::default(),
+            book: Arc::new(licence::book(held.licences.values().map(|held| &*held.row))),
         };
         (table, held.unreadable.values().cloned().collect())
     }
@@ -121,6 +127,8 @@ pub(super) enum Owner {
 /// All rows at one revision.
 #[derive(Default)]
 pub(super) struct Held {
+    /// What licences depend on besides the rows.
+    pub(super) premises: Arc<Premises>,
     pub(super) revision: u64,
     pub(super) sequence: Sequence,
     /// The revision of the sequence row; 0 before the first change.
@@ -131,6 +139,8 @@ pub(super) struct Held {
     pub(super) certificates: BTreeMap<String, Kept<Certificate>>,
     /// Lists of users, of those instances that have one.
     pub(super) users: BTreeMap<InstanceId, Kept<Users>>,
+    /// Licences by id.
+    pub(super) licences: BTreeMap<String, Kept<LicenceRow>>,
     /// Names, former names and proxies' names, folded.
     pub(super) labels: BTreeMap<String, Owner>,
     /// Aliases, folded.
@@ -140,6 +150,10 @@ pub(super) struct Held {
 }
 
 impl Held {
+    fn at(premises: Arc<Premises>) -> Self {
+        Self { premises, ..Self::default() }
+    }
+
     /// Takes in entries; what is not newer is left alone.
     fn take(&mut self, changes: Entries) -> u64 {
         if changes.revision > self.revision {
@@ -178,6 +192,12 @@ impl Held {
                 }),
                 Err(_) => Err("its key holds no id".into()),
             },
+            "licence" => parse(&entry).map(|row| {
+                match row {
+                    Some(row) => self.licences.insert(id.to_owned(), row),
+                    None => self.licences.remove(id),
+                };
+            }),
             SEQUENCE => match serde_json::from_str(entry.value.as_deref().unwrap_or("null")) {
                 Ok(sequence) => {
                     self.sequence = sequence;
@@ -258,6 +278,11 @@ pub(super) fn users_key(id: InstanceId) -> String {
     format!("users/{:010}", id.0)
 }
 
+/// The key of a licence's row.
+pub(super) fn licence_key(id: &str) -> String {
+    format!("licence/{id}")
+}
+
 /// The key of a certificate's row, by its folded name.
 pub(super) fn certificate_key(folded: &str) -> String {
     format!("certificate/{folded}")
@@ -307,7 +332,7 @@ mod tests {
         put(&store, &instance_key(InstanceId(1)), instance(1, "acme")).await;
         store.commit(write(&instance_key(InstanceId(2)), Some("{\"row\":{}}"))).await.unwrap();
         store.commit(write("instance/x", Some("{}"))).await.unwrap();
-        store.commit(write("licence/1", Some("{}"))).await.unwrap();
+        store.commit(write("other/1", Some("{}"))).await.unwrap();
         rows.refresh().await.unwrap();
         let (table, problems) = rows.table();
         assert_eq!(table.instances.len(), 1);

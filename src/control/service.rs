@@ -27,7 +27,7 @@ const TRIES: usize = 64;
 
 /// The control plane's operations; shared as `Arc<Service>`.
 pub struct Service {
-    rows: Arc<Rows>,
+    pub(super) rows: Arc<Rows>,
     status: Arc<Status>,
     usage: Arc<dyn Usage>,
     clock: Clock,
@@ -166,7 +166,7 @@ impl Service {
     pub async fn plan(&self, changes: Vec<Asked>) -> Result<Plan, ServiceError> {
         self.rows.refresh().await?;
         let held = self.rows.read();
-        let mut draft = Draft::new(&held, self.clock.now().unix);
+        let mut draft = Draft::new(&held, self.clock.now().unix).on(&*self.usage);
         for asked in &changes {
             draft.make(asked)?;
         }
@@ -217,7 +217,7 @@ impl Service {
     /// The commit that makes the changes, if they change anything.
     fn draft(&self, who: &Actor, changes: &[Asked]) -> Result<(Option<Commit>, Applied), ServiceError> {
         let held = self.rows.read();
-        let mut draft = Draft::new(&held, self.clock.now().unix);
+        let mut draft = Draft::new(&held, self.clock.now().unix).on(&*self.usage);
         for asked in changes {
             draft.make(asked)?;
         }

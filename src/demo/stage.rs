@@ -19,8 +19,12 @@ use crate::admin::view::Status;
 use crate::app;
 use crate::cli::reach::{self, Reach};
 use crate::config::Config;
+use crate::control::licence::view::{Install, InstalledLicence};
 use crate::control::service::TableInfo;
 use crate::ids::{BackendId, ProxyId, Transport};
+use crate::licence::document::Document;
+use crate::licence::key::Signer;
+use crate::licence::terms::{self, Body, Right, Terms, Volume};
 use crate::model;
 use anyhow::{Context as _, bail, ensure};
 use rustls_pki_types::CertificateDer;
@@ -38,6 +42,10 @@ const SETTLE: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(1);
 /// Between two looks at the node's table.
 const LOOK: Duration = Duration::from_millis(20);
+/// Users of the demo's volume licence, signed with the built-in demo key.
+const USERS: u32 = 25;
+/// Users that each instance is booked.
+const BOOKED: u32 = 8;
 /// The host name of the proxy, and its base domain: browsers know that it is this machine.
 pub const HOST: &str = "demo.localhost";
 /// Instances of the demo.
@@ -146,6 +154,7 @@ impl Stage {
             feed,
             _dir: dir,
         };
+        stage.install_licence().await?;
         stage.open_front(&ports).await?;
         Ok(stage)
     }
@@ -179,6 +188,11 @@ impl Stage {
                 service: model::WebService::Full,
                 verify: false,
             }),
+            licence: model::Licensing {
+                mode: model::Mode::Cloud,
+                booked: model::Seats { full: BOOKED, light: 0 },
+                ..model::Licensing::default()
+            },
             ..model::Instance::named(name)
         }
     }
@@ -224,6 +238,29 @@ impl Stage {
             }
         }
         self.settle().await.map(drop)
+    }
+
+    /// Installs a volume licence, as an operator does.
+    async fn install_licence(&self) -> anyhow::Result<()> {
+        let body = Body {
+            schema: terms::SCHEMA,
+            id: "DEMO-VOLUME".into(),
+            issued: self.feed.clock().now().unix,
+            holder: "Nantucket demo".into(),
+            expires: None,
+            terms: Terms::Volume(Volume {
+                users: model::Seats { full: USERS, light: 0 },
+                rights: vec![Right::Softphone],
+                hardware: None,
+            }),
+        };
+        let document = Document::issue(&body, &Signer::demo())?.text();
+        let install = Install { document, confirm: false };
+        let made: Vec<InstalledLicence> =
+            self.api(move |node| node.post(&["licences"], &install)).await.map_err(said)?;
+        ensure!(made.len() == 1, "{} licences", made.len());
+        self.feed.say(&format!("licence  demo volume licence, {USERS} users"));
+        Ok(())
     }
 
     /// Makes the proxy's row, and waits until it listens.

@@ -112,6 +112,14 @@ codes! {
     AccountInvalid = "account-invalid",
     /// More users than a community instance has (R16, R26).
     CommunityUsers = "community-users",
+    /// More community instances than an installation has (R15).
+    CommunityInstances = "community-instances",
+    /// More users than the volume licence has left (R18, R22, R24).
+    PoolExhausted = "pool-exhausted",
+    /// A booking or a server licence that does not go with the mode (R14, R18, R23).
+    ModeMismatch = "mode-mismatch",
+    /// A text that is no genuine and valid licence (R64).
+    LicenceInvalid = "licence-invalid",
     /// The store is away: what is served may not be the newest (R76).
     StoreUnavailable = "store-unavailable",
     /// The store is at an older revision than what is served (R74).

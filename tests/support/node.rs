@@ -74,7 +74,10 @@ listeners = [
             .unwrap()]))
             .build();
         let agent = ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false).build().into();
-        Self { program, net, dir, agent, token }
+        let node = Self { program, net, dir, agent, token };
+        let document = licence::volume(100_000_000, 100_000_000);
+        node.must("POST", "/licences", Some(json!({"document": document})));
+        node
     }
 
     fn launch(dir: &Path) -> Program {

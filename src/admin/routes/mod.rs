@@ -5,6 +5,7 @@ mod audit;
 mod booking;
 mod certificates;
 mod instances;
+mod licences;
 mod list;
 mod node;
 mod plan;
@@ -66,6 +67,8 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(proxies::show, proxies::replace, proxies::patch, proxies::remove))
         .routes(routes!(certificates::list, certificates::create))
         .routes(routes!(certificates::show, certificates::replace, certificates::remove))
+        .routes(routes!(licences::list, licences::install))
+        .routes(routes!(licences::show))
         .routes(routes!(table::show))
         .routes(routes!(plan::plan).layer(DefaultBodyLimit::max(MAX_TABLE)))
         .routes(routes!(plan::apply).layer(DefaultBodyLimit::max(MAX_TABLE)))

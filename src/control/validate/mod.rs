@@ -6,6 +6,7 @@
 
 mod certificate;
 mod instance;
+mod licence;
 mod names;
 mod proxy;
 mod users;
@@ -44,6 +45,7 @@ pub(super) fn draft(draft: &Draft<'_>) -> Vec<Problem> {
             (None, None) => {}
         }
     }
+    licence::check(draft, &mut problems);
     problems
 }
 
