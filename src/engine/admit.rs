@@ -1,7 +1,7 @@
 //! Whether a request may be taken on: the instance's state (R34), what its sender's licence covers (R45), the bounds
 //! (T19), and for a REGISTER how much its PBX can do.
 
-use super::admission::{Asked, Busy, Outcome, Permit};
+use super::admission::{Answer, Asked, Busy, Permit};
 use super::core::{Engine, Moment};
 use super::light;
 use super::steer::Side;
@@ -78,12 +78,8 @@ impl Engine {
     pub(super) fn close_registration(&mut self, moment: Moment<'_>, id: ServerId, status: u16) {
         let Some(server) = self.tables.server_mut(id) else { return };
         let Some(permit) = server.permit.take() else { return };
-        let (branch, attempts) = (server.client, server.tried.len());
-        let sent = branch.and_then(|branch| self.tables.client(branch)).map(|client| client.started);
-        let outcome = match branch {
-            Some(_) => Outcome::Answer { status, sent: sent.filter(|_| attempts == 1) },
-            None => Outcome::Unsent,
-        };
-        permit.close(moment.now, outcome);
+        let attempts = server.tried.len();
+        let sent = server.client.and_then(|branch| self.tables.client(branch)).map(|client| client.started);
+        permit.close(moment.now, Answer { status, sent: sent.filter(|_| attempts == 1) });
     }
 }

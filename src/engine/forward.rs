@@ -38,6 +38,9 @@ impl Engine {
         };
         let Some(server) = self.tables.server_mut(id) else { return false };
         server.client = Some(client_id);
+        if let Some(permit) = &mut server.permit {
+            permit.sent();
+        }
         if let Some(backend) = target.backend {
             server.backend = backend;
             server.tried.push(backend.address, backend.transport);

@@ -20,18 +20,13 @@ pub struct Asked {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Busy(pub u32);
 
-/// What became of a REGISTER that was let in.
+/// How a REGISTER was answered: by the PBX, or by us because the PBX could not be reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// The PBX answered, or could not be reached, which is told as its answer.
-    Answer {
-        /// Status.
-        status: u16,
-        /// When it was sent; none where more than one target was tried.
-        sent: Option<Tick>,
-    },
-    /// It was never sent to the PBX.
-    Unsent,
+pub struct Answer {
+    /// Status.
+    pub status: u16,
+    /// When it was sent; none where more than one target was tried.
+    pub sent: Option<Tick>,
 }
 
 /// The gate of one instance, shared by all shards.
@@ -50,7 +45,8 @@ struct State {
     last: Now,
 }
 
-/// A REGISTER on its way. Say with [`Permit::close`] what became of it; one that is dropped was never answered.
+/// A REGISTER on its way. Say with [`Permit::sent`] that it was sent, and with [`Permit::close`] how it was
+/// answered. One that is dropped was never answered; one that was never sent says nothing of the PBX.
 pub struct Permit {
     gate: Arc<Gate>,
     account: u64,
@@ -58,6 +54,7 @@ pub struct Permit {
     /// Whether it answers a challenge that was let in before.
     continues: bool,
     alone: bool,
+    sent: bool,
     open: bool,
 }
 
@@ -99,7 +96,7 @@ impl Gate {
         state.in_flight += 1;
         self.show(&state);
         let pass = if credentials { Pass::Second } else { Pass::First };
-        Ok(Permit { gate: Arc::clone(self), account, pass, continues, alone, open: true })
+        Ok(Permit { gate: Arc::clone(self), account, pass, continues, alone, sent: false, open: true })
     }
 
     /// Brings the gauges up to date while nobody comes.
@@ -120,15 +117,17 @@ impl Gate {
         self.show(&state);
     }
 
-    fn close(&self, permit: &Permit, now: Option<Now>, outcome: Option<Outcome>) {
+    fn close(&self, permit: &Permit, answer: Option<(Now, Answer)>) {
         let mut state = self.lock();
-        let now = now.unwrap_or(state.last);
         let in_flight = state.in_flight;
-        match outcome {
-            Some(Outcome::Unsent) => {}
-            None => state.limit.failed(now.tick),
-            Some(Outcome::Answer { status: 408 | 500 | 503 | 504, .. }) => state.limit.failed(now.tick),
-            Some(Outcome::Answer { status, sent }) => {
+        match answer.filter(|_| permit.sent) {
+            None if !permit.sent => {}
+            None => {
+                let last = state.last.tick;
+                state.limit.failed(last);
+            }
+            Some((now, Answer { status: 408 | 500 | 503 | 504, .. })) => state.limit.failed(now.tick),
+            Some((now, Answer { status, sent })) => {
                 let challenge = matches!(status, 401 | 407);
                 if let Some(sent) = sent {
                     let sample = Sample { pass: permit.pass, sent, alone: permit.alone, challenge };
@@ -210,17 +209,22 @@ impl State {
 }
 
 impl Permit {
-    /// Says what became of it.
-    pub fn close(mut self, now: Now, outcome: Outcome) {
+    /// It was sent to the PBX.
+    pub const fn sent(&mut self) {
+        self.sent = true;
+    }
+
+    /// It was answered.
+    pub fn close(mut self, now: Now, answer: Answer) {
         self.open = false;
-        self.gate.close(&self, Some(now), Some(outcome));
+        self.gate.close(&self, Some((now, answer)));
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.open {
-            self.gate.close(self, None, None);
+            self.gate.close(self, None);
         }
     }
 }
@@ -239,11 +243,13 @@ mod tests {
     }
 
     fn ask(gate: &Arc<Gate>, ms: u64, account: u64, credentials: bool) -> Result<Permit, Busy> {
-        gate.enter(at(ms), Asked { account, credentials }, || false, 0.5)
+        let mut permit = gate.enter(at(ms), Asked { account, credentials }, || false, 0.5)?;
+        permit.sent();
+        Ok(permit)
     }
 
     fn answer(permit: Permit, ms: u64, status: u16) {
-        permit.close(at(ms), Outcome::Answer { status, sent: Some(Tick(ms - 1)) });
+        permit.close(at(ms), Answer { status, sent: Some(Tick(ms - 1)) });
     }
 
     fn registers(gate: &Gate) -> [u64; 4] {
@@ -260,10 +266,10 @@ mod tests {
         assert_eq!(registers(&gate), [START.into(), START.into(), 1, 1]);
         answer(flying.pop().unwrap(), 1_002, 404);
         assert_eq!(registers(&gate)[0], u64::from(START) - 1);
-        let again = ask(&gate, 1_002, 101, false).ok().unwrap();
-        flying.push(again);
         // Never sent says nothing of the PBX; never answered does.
-        flying.pop().unwrap().close(at(1_003), Outcome::Unsent);
+        let unsent = gate.enter(at(1_003), Asked { account: 101, credentials: true }, || false, 0.5).ok().unwrap();
+        assert!(ask(&gate, 1_003, 102, false).is_err());
+        drop(unsent);
         assert_eq!(registers(&gate)[..2], [u64::from(START) - 1, START.into()]);
         drop(flying.pop());
         assert_eq!(registers(&gate)[..2], [u64::from(START) - 2, u64::from(START / 2)]);

@@ -15,4 +15,4 @@ mod limit;
 #[cfg(test)]
 mod storm;
 
-pub use gate::{Asked, Busy, Gate, Outcome, Permit};
+pub use gate::{Answer, Asked, Busy, Gate, Permit};

@@ -3,7 +3,7 @@
 //! The PBX is a queue with workers: each takes a while for a request, the rest waits. Phones register with digest
 //! and come back when they were told to, give or take.
 
-use super::{Asked, Busy, Gate, Outcome, Permit};
+use super::{Answer, Asked, Busy, Gate, Permit};
 use crate::clock::{Now, Tick};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -81,8 +81,9 @@ impl World {
         let all = known + strangers;
         for account in 0..known {
             let asked = Asked { account: account as u64, credentials: true };
-            let permit = self.gate.enter(now(0), asked, || false, 0.5).ok().unwrap();
-            permit.close(now(0), Outcome::Answer { status: 200, sent: Some(Tick(0)) });
+            let mut permit = self.gate.enter(now(0), asked, || false, 0.5).ok().unwrap();
+            permit.sent();
+            permit.close(now(0), Answer { status: 200, sent: Some(Tick(0)) });
         }
         self.gate.reset();
         self.permits.resize_with(all, || None);
@@ -121,7 +122,8 @@ impl World {
         let asked = Asked { account: phone as u64, credentials };
         let dice = self.rng.f64();
         match self.gate.enter(now(at), asked, || false, dice) {
-            Ok(permit) => {
+            Ok(mut permit) => {
+                permit.sent();
                 self.permits[phone] = Some((permit, at));
                 self.queue.push_back((at + self.pbx.way * MS / 2, phone, credentials));
             }
@@ -157,7 +159,7 @@ impl World {
         let (permit, sent) = self.permits[phone].take().unwrap();
         let at = at + self.pbx.way * MS / 2;
         let status = if credentials { 200 } else { 401 };
-        permit.close(now(at), Outcome::Answer { status, sent: Some(Tick(sent / MS)) });
+        permit.close(now(at), Answer { status, sent: Some(Tick(sent / MS)) });
         if credentials {
             self.done[phone] = Some(at);
         } else {
