@@ -23,6 +23,8 @@ mod testing;
 mod tests;
 pub mod token;
 #[cfg(test)]
+mod usage_tests;
+#[cfg(test)]
 mod user_tests;
 pub mod view;
 

@@ -33,6 +33,7 @@ pub struct World {
     cell: Arc<Cell>,
     pub api: Arc<Api>,
     router: Router,
+    pub journal: Arc<Journal>,
     _dir: tempfile::TempDir,
 }
 
@@ -73,10 +74,12 @@ impl World {
         let rows = Arc::new(Rows::new(Arc::new(store)));
         let clock = Clock::start();
         let status = Arc::new(Status::new(clock));
-        let service = Arc::new(Service::new(Arc::clone(&rows), status, Arc::new(Fixed), clock));
+        let journal = Arc::new(Journal::in_memory().unwrap());
+        let fixed = Arc::new(Fixed(Arc::clone(&journal)));
+        let service = Arc::new(Service::new(Arc::clone(&rows), status, Arc::clone(&fixed) as _, clock));
         let cell = Arc::new(Cell::new(Snapshot::default()));
-        let api = Api::new(service, Arc::clone(&cell), Arc::new(Fixed), clock, token::Digest::of(TOKEN));
-        Self { rows, cell, router: router(Arc::clone(&api), Pages::default()), api, _dir: dir }
+        let api = Api::new(service, Arc::clone(&cell), fixed, clock, token::Digest::of(TOKEN));
+        Self { rows, cell, router: router(Arc::clone(&api), Pages::default()), api, journal, _dir: dir }
     }
 
     /// Lets the node serve what is in the store.
@@ -142,7 +145,7 @@ impl World {
 }
 
 /// A node with three calls and one phone at every instance.
-struct Fixed;
+struct Fixed(Arc<Journal>);
 
 impl Usage for Fixed {
     fn of(&self, _: InstanceId) -> InUse {
@@ -166,7 +169,7 @@ impl Live for Fixed {
     }
 
     fn journal(&self) -> Option<Arc<Journal>> {
-        None
+        Some(Arc::clone(&self.0))
     }
 
     fn bindings(&self, _: InstanceId) -> Vec<Binding> {

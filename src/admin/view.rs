@@ -5,6 +5,7 @@ use crate::control::change::{Asked, Change};
 use crate::control::plan::RenamePreview;
 use crate::ids::{BackendId, InstanceId};
 use crate::model::{Certificate, Instance, Proxy, State, User};
+use crate::usage::Mark;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -98,6 +99,13 @@ impl Wanted {
         let proxies = self.proxies.into_iter().map(|row| Change::PutProxy { row });
         certificates.chain(instances).chain(proxies).chain(self.changes).map(Asked::from)
     }
+}
+
+/// The most users that instances had at once, by month and kind (R72).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MonthList {
+    /// By month, instance and kind.
+    pub items: Vec<Mark>,
 }
 
 /// An instance's targets as the node sees them.

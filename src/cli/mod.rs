@@ -17,6 +17,7 @@ pub mod reach;
 pub mod show;
 pub mod status;
 pub mod table;
+pub mod usage;
 
 use exit::Failure;
 use reach::Reach;
@@ -64,6 +65,8 @@ pub enum Client {
     Check(check::Args),
     /// Show what would become of a request, and by which rule
     Explain(With<explain::Args>),
+    /// Show the most users of each month, and what happened to licences and seats
+    Usage(Remote<usage::Command>),
     /// Show who changed what, and when
     Audit(With<audit::Args>),
     /// Show the node: version, phase, listeners
@@ -116,6 +119,7 @@ impl Client {
             Self::Apply(it) => plan::apply(&it.args, &it.reach),
             Self::Check(args) => check::execute(&args),
             Self::Explain(it) => explain::execute(&it.args, &it.reach),
+            Self::Usage(it) => usage::execute(&it.command, &it.reach),
             Self::Audit(it) => audit::execute(&it.args, &it.reach),
             Self::Status(reach) => status::execute(&reach),
         }

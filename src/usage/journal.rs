@@ -82,7 +82,7 @@ pub struct EventPage {
 }
 
 /// Which marks.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MonthQuery {
     /// From this month on.
     pub from: Option<Month>,
@@ -90,17 +90,19 @@ pub struct MonthQuery {
     pub to: Option<Month>,
     /// Only of this instance.
     pub instance: Option<InstanceId>,
+    /// Only of those that had this name.
+    pub name: Option<String>,
 }
 
 /// What is to be written down in one piece.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Notes {
+pub struct Notes {
     /// Marks that were raised.
-    pub(super) marks: Vec<Mark>,
-    /// What happened, and when.
-    pub(super) events: Vec<(u64, Event)>,
+    pub marks: Vec<Mark>,
+    /// What happened, and when in Unix seconds.
+    pub events: Vec<(u64, Event)>,
     /// Which warnings were given; `None` forgets.
-    pub(super) given: Vec<(String, Option<u64>)>,
+    pub given: Vec<(String, Option<u64>)>,
 }
 
 impl Notes {
@@ -174,22 +176,23 @@ impl Journal {
     }
 
     /// The highest mark of every month, instance and kind, in that order.
-    pub fn months(&self, query: MonthQuery) -> Result<Vec<Mark>, JournalError> {
+    pub fn months(&self, query: &MonthQuery) -> Result<Vec<Mark>, JournalError> {
         // SQLite takes the other columns from the row that has the maximum.
         let sql = "SELECT month, name, instance, kind, MAX(used), licensed, at FROM mark
                    WHERE month >= ?1 AND month <= ?2 AND (?3 IS NULL OR instance = ?3)
+                   AND (?4 IS NULL OR name = ?4 COLLATE NOCASE)
                    GROUP BY month, instance, kind ORDER BY month, instance, kind";
         let from = query.from.map_or(0, Month::number);
         let to = query.to.map_or(u32::MAX, Month::number);
         let instance = query.instance.map(|id| id.0);
         let lock = self.lock();
         let mut statement = lock.prepare_cached(sql)?;
-        let rows = statement.query_map(params![from, to, instance], mark)?;
+        let rows = statement.query_map(params![from, to, instance, query.name], mark)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Writes down in one piece; returns the id of the newest event.
-    pub(super) fn note(&self, notes: &Notes) -> Result<u64, JournalError> {
+    pub fn note(&self, notes: &Notes) -> Result<u64, JournalError> {
         let mut lock = self.lock();
         let write = lock.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut put = write.prepare_cached(
@@ -361,19 +364,20 @@ mod tests {
         ];
         journal.note(&Notes { marks: marks.clone(), ..Notes::default() }).unwrap();
         let highest = [&marks[2], &marks[3], &marks[0], &marks[4]].map(Clone::clone);
-        assert_eq!(journal.months(MonthQuery::default()).unwrap(), highest);
+        assert_eq!(journal.months(&MonthQuery::default()).unwrap(), highest);
         for sql in ["UPDATE mark SET used = 0", "DELETE FROM mark"] {
             let error = journal.lock().execute(sql, []).unwrap_err().to_string();
             assert!(error.contains("append-only"), "{error}");
         }
         drop(journal);
         let again = Journal::open(&path).unwrap();
-        assert_eq!(again.months(MonthQuery::default()).unwrap(), highest);
+        assert_eq!(again.months(&MonthQuery::default()).unwrap(), highest);
         let november = Month::from_number(202_611);
-        let part = |query| again.months(query).unwrap().len();
+        let part = |query| again.months(&query).unwrap().len();
         assert_eq!(part(MonthQuery { to: november, ..MonthQuery::default() }), 3);
         assert_eq!(part(MonthQuery { from: Month::from_number(202_612), ..MonthQuery::default() }), 1);
         assert_eq!(part(MonthQuery { instance: Some(InstanceId(2)), ..MonthQuery::default() }), 1);
+        assert_eq!(part(MonthQuery { name: Some("I2".into()), ..MonthQuery::default() }), 1);
         assert_eq!(std::os::unix::fs::MetadataExt::mode(&path.metadata().unwrap()) & 0o777, 0o600);
     }
 

@@ -9,6 +9,7 @@
 mod backoff;
 mod crossings;
 mod event;
+mod export;
 mod journal;
 mod months;
 mod post;
@@ -18,7 +19,8 @@ mod watcher;
 mod webhook;
 
 pub use event::{Counted, Event, Recorded, Topic};
-pub use journal::{EventPage, EventQuery, Journal, JournalError, MonthQuery};
+pub use export::csv;
+pub use journal::{EventPage, EventQuery, Journal, JournalError, MonthQuery, Notes};
 pub use months::{Mark, Month};
 pub use task::{Events, Usage, open};
 pub use webhook::Hook;

@@ -129,8 +129,8 @@ impl Usage {
 
     /// What the ledger says of a month.
     async fn replay(&self, month: Month) -> Option<Months> {
-        let query = MonthQuery { from: Some(month), to: Some(month), instance: None };
-        match self.journal.call(move |journal| journal.months(query)).await {
+        let query = MonthQuery { from: Some(month), to: Some(month), ..MonthQuery::default() };
+        match self.journal.call(move |journal| journal.months(&query)).await {
             Ok(marks) => Some(Months::replay(month, &marks)),
             Err(error) => {
                 self.fail(&error);

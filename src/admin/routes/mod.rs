@@ -12,6 +12,7 @@ mod plan;
 mod proxies;
 mod refuse;
 mod table;
+mod usage;
 mod users;
 
 use super::extract::{MAX_BODY, MAX_TABLE, MAX_USERS};
@@ -73,6 +74,8 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(plan::plan).layer(DefaultBodyLimit::max(MAX_TABLE)))
         .routes(routes!(plan::apply).layer(DefaultBodyLimit::max(MAX_TABLE)))
         .routes(routes!(audit::list))
+        .routes(routes!(usage::events))
+        .routes(routes!(usage::months))
         .routes(routes!(node::status))
         .routes(routes!(node::health))
         .routes(routes!(node::bindings))

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use utoipa::IntoParams;
 
 /// The media type of CSV, as it is sent.
-const CSV: &str = "text/csv; charset=utf-8";
+pub(super) const CSV: &str = "text/csv; charset=utf-8";
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -234,7 +234,7 @@ fn one<'a>(list: &'a Versioned<Users>, owner: &str, name: &str) -> Result<&'a Us
     found.ok_or_else(|| Problem::new(Code::NotFound, format!("instance {owner} has no user {name}")))
 }
 
-fn wants_csv(headers: &HeaderMap) -> bool {
+pub(super) fn wants_csv(headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepts
         .flat_map(|value| value.split(','))
