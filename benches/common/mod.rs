@@ -71,7 +71,7 @@ pub fn table(count: u32) -> Table {
         revision: 1,
         instances: (1..=count).map(|id| Arc::new(instance(id))).collect(),
         proxies: vec![Arc::new(proxy)],
-        book: Arc::new(Book { pool: Some(model::Seats { full: u32::MAX, light: 0 }) }),
+        book: Arc::new(Book::demo(model::Seats { full: u32::MAX, light: 0 })),
         ..Table::default()
     }
 }

@@ -32,8 +32,8 @@ pub struct Property {
     pub value: String,
 }
 
-/// The hash of a [`Machine`]: 160 bits, written in groups of four characters.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// The hash of a [`Machine`]: 160 bits, written in groups of four characters. The default is no machine's.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HardwareId([u8; BYTES]);
 

@@ -96,7 +96,7 @@ pub fn table(
 
 /// A volume licence that is enough for everybody.
 pub fn book() -> crate::licence::Book {
-    crate::licence::Book { pool: Some(model::Seats { full: 1_000_000, light: 1_000_000 }) }
+    crate::licence::Book::demo(model::Seats { full: 1_000_000, light: 1_000_000 })
 }
 
 /// The snapshot of a table without problems but those of unresolved hosts, with handles of its own.

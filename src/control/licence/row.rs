@@ -1,8 +1,7 @@
 //! A licence as the store keeps it: the document as it was signed, and what became of it here.
 
-use crate::licence::Book;
 use crate::licence::document::Document;
-use crate::licence::terms::Terms;
+use crate::licence::{Book, Installed};
 use crate::model;
 use serde::{Deserialize, Serialize};
 
@@ -27,9 +26,8 @@ impl LicenceRow {
 
 /// What licences come to.
 pub(in crate::control) fn book<'a>(rows: impl Iterator<Item = &'a LicenceRow>) -> Book {
-    let volumes = rows.filter_map(|row| match &row.document.body().terms {
-        Terms::Volume(volume) => Some((row.document.body().issued, volume.users)),
-        _ => None,
-    });
-    Book { pool: volumes.max_by_key(|(issued, _)| *issued).map(|(_, users)| users) }
+    rows.fold(Book::default(), |book, row| match book.install(row.document.clone(), true, row.installed) {
+        Ok(Installed::Done(book)) => book,
+        Ok(Installed::Unchanged | Installed::Confirm(_)) | Err(_) => book,
+    })
 }

@@ -82,7 +82,7 @@ impl Checks<'_, '_> {
             return;
         }
         let book = licence::book(self.draft.licences.values().map(|kept| &*kept.row));
-        let pool = book.pool.unwrap_or_default();
+        let pool = book.pool().unwrap_or_default();
         let booked = self
             .draft
             .instances
