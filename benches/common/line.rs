@@ -28,6 +28,11 @@ pub struct Line {
 
 impl Line {
     pub fn new() -> Self {
+        Self::with(snapshot(1))
+    }
+
+    /// With this table.
+    pub fn with(snapshot: Snapshot) -> Self {
         let inside = InsideAddress { shared: INSIDE.parse().unwrap(), own: OWN.parse().unwrap() };
         // Shard 0 looks after the registry once a second, which is no message's cost.
         let shard = Shard(1);
@@ -37,7 +42,7 @@ impl Line {
         Self {
             engine: Engine::new(config, Arc::clone(&shared)),
             shared,
-            snapshot: snapshot(1),
+            snapshot,
             now: Now { tick: Tick(1_000), unix: NOW },
             request: room(),
             response: room(),

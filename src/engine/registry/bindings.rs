@@ -75,7 +75,8 @@ impl Bindings {
             if granted.clone().all(|g| g.expires == 0) {
                 return Ok(());
             }
-            self.accounts.insert(registration.account.into(), Vec::new());
+            // Most accounts have one contact.
+            self.accounts.insert(registration.account.into(), Vec::with_capacity(1));
         }
         let Some(list) = self.accounts.get_mut(registration.account) else { return Ok(()) };
         let before = list.len();
@@ -96,6 +97,7 @@ impl Bindings {
                 overflow = Err(Overflow);
                 continue;
             }
+            list.reserve_exact(1);
             list.push(Binding {
                 account: text(registration.account),
                 contact: text(g.contact),

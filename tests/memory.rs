@@ -1,0 +1,94 @@
+//! What a registered phone costs: bindings of as many users with a seat each, 500 in an instance, as they come in
+//! through the engine.
+//!
+//! A test binary of its own, because it counts every byte the thread that measures has allocated and not given back.
+//! `tests/run` has 20,000 phones, `tests/run soak` 100,000; the latter's figure is the one to quote.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+#[path = "../benches/common/mod.rs"]
+mod common;
+
+use common::line::Line;
+use nantucket::ids::{ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
+use std::net::SocketAddr;
+
+const PHONES: u32 = 500;
+/// Bytes that one registered phone may cost.
+const BOUND: u64 = 600;
+
+fn instances() -> u32 {
+    if std::env::var_os("NANTUCKET_LONG").is_some() { 200 } else { 40 }
+}
+
+fn peer(n: u32) -> SocketAddr {
+    let [_, a, b, c] = n.to_be_bytes();
+    SocketAddr::from(([100, a, b, c], 5_062))
+}
+
+fn udp(n: u32) -> Flow {
+    let listener = ListenerId { proxy: ProxyId(1), number: 1 };
+    Flow::Udp { listener, local: "192.0.2.1:5060".parse().unwrap(), peer: peer(n) }
+}
+
+fn tcp(n: u32) -> Flow {
+    let (listener, conn) = (ListenerId { proxy: ProxyId(1), number: 2 }, ConnId::new(0, Shard(1), n));
+    let local = "192.0.2.1:5060".parse().unwrap();
+    Flow::Stream { listener, conn, transport: Transport::Tcp, local, peer: peer(n) }
+}
+
+/// A REGISTER of a desk phone.
+fn register(n: u32) -> String {
+    let (instance, user) = (n / PHONES + 1, 1_000 + n % PHONES);
+    let contact = format!("sip:{user}@192.168.10.{}:5062;ob", user % 250 + 1);
+    format!(
+        "REGISTER sip:t{instance}.pbx.example SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 192.168.10.5:5062;branch=z9hG4bK{n};rport\r\n\
+         Max-Forwards: 70\r\n\
+         From: <sip:{user}@t{instance}.pbx.example>;tag=f1\r\n\
+         To: <sip:{user}@t{instance}.pbx.example>\r\n\
+         Call-ID: c{n}@192.168.10.5\r\n\
+         CSeq: 1 REGISTER\r\n\
+         Contact: <{contact}>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\"\r\n\
+         Expires: 3600\r\n\
+         User-Agent: Deskphone T46S 66.86.0.15\r\n\
+         Authorization: Digest username=\"{user}\", realm=\"pbx\", nonce=\"1\", uri=\"sip:t{instance}\", response=\"0\"\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+}
+
+/// All phones register; how many bytes stay.
+fn cost(line: &mut Line, flow: fn(u32) -> Flow) -> u64 {
+    let spent = allocation_counter::measure(|| {
+        for n in 0..instances() * PHONES {
+            let (mut message, mut row) = (String::new(), String::new());
+            allocation_counter::opt_out(|| {
+                message = register(n);
+                let contact = message.split("Contact: <").nth(1).and_then(|rest| rest.split('>').next()).unwrap();
+                row = format!("Contact: <{contact}>;expires=3600\r\n");
+            });
+            assert_eq!(line.feed(flow(n), message.as_bytes()), 1);
+            assert_eq!(line.answer(Line::inside(), b"SIP/2.0 200 OK", row.as_bytes()), 1);
+            allocation_counter::opt_out(|| drop((message, row)));
+            if n % 100 == 99 {
+                // The transactions are over.
+                line.pass(40_000);
+            }
+        }
+        line.pass(40_000);
+    });
+    u64::try_from(spent.bytes_current).unwrap()
+}
+
+#[test]
+fn a_registered_phone_costs_so_many_bytes() {
+    let all = instances() * PHONES;
+    for (name, flow) in [("UDP", udp as fn(u32) -> Flow), ("TCP", tcp)] {
+        let mut line = Line::with(common::snapshot(instances()));
+        let spent = cost(&mut line, flow);
+        let bindings: usize = (1..=instances()).map(|id| line.shared.bindings(InstanceId(id)).len()).sum();
+        assert_eq!(bindings, all as usize);
+        let each = spent / u64::from(all);
+        println!("{all} phones over {name} in {} instances: {spent} bytes, {each} for each", instances());
+        assert!(each <= BOUND, "{each} bytes for a phone over {name}");
+    }
+}
