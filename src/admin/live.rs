@@ -15,11 +15,60 @@ pub trait Live: Send + Sync {
     /// Every listening address the node has or should have.
     fn listeners(&self) -> Vec<BoundListener>;
 
+    /// Registrations of an instance behind a place, in the order of accounts and contacts, at most so many.
+    fn registrations(
+        &self,
+        instance: InstanceId,
+        search: &Search<'_>,
+        after: Option<&Place>,
+        most: usize,
+    ) -> Vec<(Place, Binding)>;
+
+    /// How many registrations are wanted.
+    fn count_registrations(&self, instance: InstanceId, search: &Search<'_>) -> usize;
+
+    /// Ends a registration: its seat is free. Whether the phone was told; `None` if there is no such registration.
+    fn end_registration(&self, instance: InstanceId, place: &Place) -> Option<bool>;
+
     /// Where the use of licences is kept, if anywhere.
     fn journal(&self) -> Option<Arc<Journal>>;
 
     /// The bindings of an instance that the node knows.
     fn bindings(&self, instance: InstanceId) -> Vec<Binding>;
+}
+
+/// A place in the registrations of an instance: one of them, or behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The account, byte by byte.
+    pub account: Vec<u8>,
+    /// The contact URI.
+    pub contact: String,
+}
+
+/// Which registrations are wanted.
+pub struct Search<'a> {
+    /// Only of this account.
+    pub account: Option<&'a [u8]>,
+    /// And only those for which this is true.
+    pub wanted: &'a dyn Fn(&Seen<'_>) -> bool,
+}
+
+/// A registration that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The account.
+    pub account: &'a str,
+    /// The contact URI.
+    pub contact: &'a str,
+    /// The phone's software, as it says.
+    pub user_agent: &'a str,
+    /// Its instance id (`+sip.instance`), empty without one.
+    pub device: &'a str,
+    /// Transport of its flow.
+    pub transport: Option<Transport>,
+    /// Where it registered from.
+    pub source: Option<SocketAddr>,
 }
 
 /// The node's life.
@@ -60,6 +109,9 @@ pub struct Binding {
     pub contact: String,
     /// The phone's software, as it says.
     pub user_agent: String,
+    /// The device's instance id (`+sip.instance`), if it has one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub device: String,
     /// Transport of its flow; absent for a contact that came past this node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<Transport>,

@@ -13,6 +13,8 @@ pub mod live;
 mod merge;
 pub mod openapi;
 pub mod problem;
+#[cfg(test)]
+mod registration_tests;
 mod request_id;
 mod routes;
 mod serve;

@@ -27,6 +27,7 @@ use utoipa::openapi::{OpenApi as Document, RefOr, SecurityRequirement};
         (name = "licences", description = "Who may use what: licences, bookings, reports"),
         (name = "table", description = "All rows as one"),
         (name = "audit", description = "Who changed what, and when"),
+        (name = "registrations", description = "Who is registered, and the end of it"),
         (name = "usage", description = "What the use of licences comes to: events and monthly marks"),
         (name = "node", description = "What the node is doing")
     )

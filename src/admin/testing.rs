@@ -1,6 +1,6 @@
 //! An API over a store of its own, asked without sockets.
 
-use super::live::{Binding, BoundListener, Live, Phase};
+use super::live::{Binding, BoundListener, Live, Phase, Place, Search, Seen};
 use super::problem::Problem;
 use super::{Api, Pages, router, token};
 use crate::clock::Clock;
@@ -21,7 +21,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tower::ServiceExt as _;
 
 /// The token that works.
@@ -34,6 +34,7 @@ pub struct World {
     pub api: Arc<Api>,
     router: Router,
     pub journal: Arc<Journal>,
+    pub node: Arc<Fixed>,
     _dir: tempfile::TempDir,
 }
 
@@ -75,11 +76,11 @@ impl World {
         let clock = Clock::start();
         let status = Arc::new(Status::new(clock));
         let journal = Arc::new(Journal::in_memory().unwrap());
-        let fixed = Arc::new(Fixed(Arc::clone(&journal)));
-        let service = Arc::new(Service::new(Arc::clone(&rows), status, Arc::clone(&fixed) as _, clock));
+        let node = Arc::new(Fixed { journal: Arc::clone(&journal), registered: Mutex::default() });
+        let service = Arc::new(Service::new(Arc::clone(&rows), status, Arc::clone(&node) as _, clock));
         let cell = Arc::new(Cell::new(Snapshot::default()));
-        let api = Api::new(service, Arc::clone(&cell), fixed, clock, token::Digest::of(TOKEN));
-        Self { rows, cell, router: router(Arc::clone(&api), Pages::default()), api, journal, _dir: dir }
+        let api = Api::new(service, Arc::clone(&cell), Arc::clone(&node) as _, clock, token::Digest::of(TOKEN));
+        Self { rows, cell, router: router(Arc::clone(&api), Pages::default()), api, journal, node, _dir: dir }
     }
 
     /// Lets the node serve what is in the store.
@@ -145,7 +146,23 @@ impl World {
 }
 
 /// A node with three calls and one phone at every instance.
-struct Fixed(Arc<Journal>);
+pub struct Fixed {
+    journal: Arc<Journal>,
+    /// Registrations in the order of instances and places.
+    pub registered: Mutex<Vec<(InstanceId, Place, Binding)>>,
+}
+
+fn wanted(search: &Search<'_>, (_, place, binding): &(InstanceId, Place, Binding)) -> bool {
+    search.account.is_none_or(|account| account == place.account)
+        && (search.wanted)(&Seen {
+            account: &binding.account,
+            contact: &binding.contact,
+            user_agent: &binding.user_agent,
+            device: &binding.device,
+            transport: binding.transport,
+            source: binding.source,
+        })
+}
 
 impl Usage for Fixed {
     fn of(&self, _: InstanceId) -> InUse {
@@ -168,8 +185,34 @@ impl Live for Fixed {
         vec![listener("192.0.2.1:5060", None), listener("192.0.2.2:5060", Some("in use"))]
     }
 
+    fn registrations(
+        &self,
+        instance: InstanceId,
+        search: &Search<'_>,
+        after: Option<&Place>,
+        most: usize,
+    ) -> Vec<(Place, Binding)> {
+        let behind = |it: &&(InstanceId, Place, Binding)| {
+            after.is_none_or(|place| (&it.1.account, &it.1.contact) > (&place.account, &place.contact))
+        };
+        let known = self.registered.lock().unwrap();
+        let found = known.iter().filter(|it| it.0 == instance).filter(behind).filter(|it| wanted(search, it));
+        found.take(most).map(|(_, place, binding)| (place.clone(), binding.clone())).collect()
+    }
+
+    fn count_registrations(&self, instance: InstanceId, search: &Search<'_>) -> usize {
+        let known = self.registered.lock().unwrap();
+        known.iter().filter(|it| it.0 == instance && wanted(search, it)).count()
+    }
+
+    fn end_registration(&self, instance: InstanceId, place: &Place) -> Option<bool> {
+        let mut known = self.registered.lock().unwrap();
+        let at = known.iter().position(|it| it.0 == instance && it.1 == *place)?;
+        Some(known.remove(at).2.transport == Some(Transport::Tcp))
+    }
+
     fn journal(&self) -> Option<Arc<Journal>> {
-        Some(Arc::clone(&self.0))
+        Some(Arc::clone(&self.journal))
     }
 
     fn bindings(&self, _: InstanceId) -> Vec<Binding> {
@@ -177,6 +220,7 @@ impl Live for Fixed {
             account: account.into(),
             contact: format!("sip:{account}@192.0.2.9:5060"),
             user_agent: "phone".into(),
+            device: String::new(),
             transport: Some(Transport::Udp),
             source: Some("192.0.2.9:5060".parse().unwrap()),
             since: 1,

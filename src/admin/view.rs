@@ -1,10 +1,10 @@
 //! The documents of the API that are not rows of the table. The command line reads the same types.
 
-use super::live::{BoundListener, Phase};
+use super::live::{Binding, BoundListener, Phase};
 use crate::control::change::{Asked, Change};
 use crate::control::plan::RenamePreview;
 use crate::ids::{BackendId, InstanceId};
-use crate::model::{Certificate, Instance, Proxy, State, User};
+use crate::model::{Certificate, Instance, Kind, Proxy, State, User};
 use crate::usage::Mark;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -106,6 +106,70 @@ impl Wanted {
 pub struct MonthList {
     /// By month, instance and kind.
     pub items: Vec<Mark>,
+}
+
+/// A registration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Registration {
+    /// Identifies it until it ends.
+    pub id: String,
+    /// The instance's name.
+    pub instance: String,
+    /// Whose account it is; absent where the list of users does not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What the user is licensed as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// The contact.
+    #[serde(flatten)]
+    pub binding: Binding,
+}
+
+/// One page of registrations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RegistrationPage {
+    /// In the order of instance, account and contact.
+    pub items: Vec<Registration>,
+    /// Give it as `after` to get the next page; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// How many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Count {
+    /// The number.
+    pub count: usize,
+}
+
+/// A registration that was ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ended {
+    /// As it was.
+    #[serde(flatten)]
+    pub registration: Registration,
+    /// Whether the phone was told, by the end of its connection. One over UDP cannot be: its PBX keeps the binding
+    /// until it ends.
+    pub told: bool,
+}
+
+/// Registrations that were ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EndedList {
+    /// All of them.
+    pub items: Vec<Ended>,
+    /// How many there are.
+    pub count: usize,
+    /// How many of the phones were told.
+    pub told: usize,
+}
+
+impl EndedList {
+    /// A list with its numbers.
+    pub fn of(items: Vec<Ended>) -> Self {
+        Self { count: items.len(), told: items.iter().filter(|it| it.told).count(), items }
+    }
 }
 
 /// An instance's targets as the node sees them.

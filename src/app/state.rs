@@ -1,10 +1,11 @@
 //! What the node knows of itself, for whoever asks: the API, the metrics, the health pages, `plan`.
 
-use crate::admin::live::{Binding, BoundListener, Live, Phase};
+use crate::admin::live::{self, Binding, BoundListener, Live, Phase, Search, Seen};
 use crate::clock::Clock;
 use crate::control::status::Status;
 use crate::control::usage::{InUse, Usage};
 use crate::driver::front::Closer;
+use crate::engine::registry;
 use crate::engine::shared::Shared;
 use crate::ids::InstanceId;
 use crate::model::{Kind, Seats};
@@ -108,21 +109,66 @@ impl Live for State {
         self.listeners.load().to_vec()
     }
 
+    fn registrations(
+        &self,
+        instance: InstanceId,
+        search: &Search<'_>,
+        after: Option<&live::Place>,
+        most: usize,
+    ) -> Vec<(live::Place, Binding)> {
+        let Some(room) = self.shared.registry.find(instance) else { return Vec::new() };
+        let after = after.map(place);
+        let (found, _) = room.look(search.account, after.as_ref(), most, &|it| (search.wanted)(&seen(it)));
+        let named = |(place, binding): (registry::Place, _)| {
+            (live::Place { account: place.account, contact: place.contact }, shown(binding))
+        };
+        found.into_iter().map(named).collect()
+    }
+
+    fn count_registrations(&self, instance: InstanceId, search: &Search<'_>) -> usize {
+        let Some(room) = self.shared.registry.find(instance) else { return 0 };
+        room.count(search.account, &|it| (search.wanted)(&seen(it)))
+    }
+
+    fn end_registration(&self, instance: InstanceId, ended: &live::Place) -> Option<bool> {
+        let binding = self.shared.registry.find(instance)?.end(&place(ended))?;
+        Some(binding.flow.is_some_and(|flow| self.closer.get().is_some_and(|closer| closer.close(&flow))))
+    }
+
     fn journal(&self) -> Option<Arc<Journal>> {
         self.journal.get().map(Arc::clone)
     }
 
     fn bindings(&self, instance: InstanceId) -> Vec<Binding> {
-        let shown = |binding: crate::engine::registry::Binding| Binding {
-            account: binding.account,
-            contact: binding.contact,
-            user_agent: binding.user_agent,
-            transport: binding.flow.map(|flow| flow.transport()),
-            source: binding.flow.map(|flow| flow.peer()),
-            since: binding.since,
-            expires: binding.expires,
-        };
         self.shared.bindings(instance).into_iter().map(shown).collect()
+    }
+}
+
+fn place(place: &live::Place) -> registry::Place {
+    registry::Place { account: place.account.clone(), contact: place.contact.clone() }
+}
+
+fn seen(binding: &registry::Binding) -> Seen<'_> {
+    Seen {
+        account: &binding.account,
+        contact: &binding.contact,
+        user_agent: &binding.user_agent,
+        device: "",
+        transport: binding.flow.map(|flow| flow.transport()),
+        source: binding.flow.map(|flow| flow.peer()),
+    }
+}
+
+fn shown(binding: registry::Binding) -> Binding {
+    Binding {
+        account: binding.account,
+        contact: binding.contact,
+        user_agent: binding.user_agent,
+        device: String::new(),
+        transport: binding.flow.map(|flow| flow.transport()),
+        source: binding.flow.map(|flow| flow.peer()),
+        since: binding.since,
+        expires: binding.expires,
     }
 }
 

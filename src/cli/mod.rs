@@ -14,6 +14,7 @@ pub mod instance;
 pub mod plan;
 pub mod proxy;
 pub mod reach;
+pub mod registration;
 pub mod show;
 pub mod status;
 pub mod table;
@@ -65,6 +66,8 @@ pub enum Client {
     Check(check::Args),
     /// Show what would become of a request, and by which rule
     Explain(With<explain::Args>),
+    /// Show who is registered, and end registrations
+    Registration(Remote<registration::Command>),
     /// Show the most users of each month, and what happened to licences and seats
     Usage(Remote<usage::Command>),
     /// Show who changed what, and when
@@ -119,6 +122,7 @@ impl Client {
             Self::Apply(it) => plan::apply(&it.args, &it.reach),
             Self::Check(args) => check::execute(&args),
             Self::Explain(it) => explain::execute(&it.args, &it.reach),
+            Self::Registration(it) => registration::execute(&it.command, &it.reach),
             Self::Usage(it) => usage::execute(&it.command, &it.reach),
             Self::Audit(it) => audit::execute(&it.args, &it.reach),
             Self::Status(reach) => status::execute(&reach),

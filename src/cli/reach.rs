@@ -196,6 +196,11 @@ impl Node {
         self.call::<(), Value>(Method::DELETE, path, &[], None, None).map(|_| ())
     }
 
+    /// DELETE of all that a query names, with what it says of them.
+    pub fn delete_with<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<T, Failure> {
+        self.call::<(), T>(Method::DELETE, path, query, None, None).map(|answer| answer.value)
+    }
+
     fn call<B: Serialize, T: DeserializeOwned>(
         &self,
         method: Method,

@@ -10,7 +10,7 @@ use super::plan::{Plan, RenamePreview, UsersTouched};
 use super::rows::{Kept, Owner, Rows};
 pub use super::status::Source;
 use super::status::Status;
-use super::store::{AuditPage, AuditQuery, Commit, StoreError};
+use super::store::{AuditPage, AuditQuery, Commit, NewAudit, StoreError};
 use super::usage::Usage;
 use crate::clock::Clock;
 use crate::model::{Certificate, Instance, Proxy, Users};
@@ -207,6 +207,14 @@ impl Service {
             certificates,
             problems: served.problems.to_vec(),
         }
+    }
+
+    /// Records what was done to something that is in no row (R77).
+    pub async fn record(&self, audit: Vec<NewAudit>) -> Result<(), ServiceError> {
+        if !audit.is_empty() {
+            self.rows.store().commit(Commit { compare: Vec::new(), write: Vec::new(), audit }).await?;
+        }
+        Ok(())
     }
 
     /// The audit, newest first (R77).

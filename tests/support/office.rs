@@ -1,6 +1,6 @@
 //! The API of a node in this process, over a store of its own: for what needs no data plane.
 
-use nantucket::admin::live::{Binding, BoundListener, Live, Phase};
+use nantucket::admin::live::{Binding, BoundListener, Live, Phase, Place, Search};
 use nantucket::admin::{self, Api, token};
 use nantucket::clock::Clock;
 use nantucket::control::rows::Rows;
@@ -152,6 +152,18 @@ impl Live for Quiet {
             address: "127.0.0.1:8443".parse().unwrap(),
             error: None,
         }]
+    }
+
+    fn registrations(&self, _: InstanceId, _: &Search<'_>, _: Option<&Place>, _: usize) -> Vec<(Place, Binding)> {
+        Vec::new()
+    }
+
+    fn count_registrations(&self, _: InstanceId, _: &Search<'_>) -> usize {
+        0
+    }
+
+    fn end_registration(&self, _: InstanceId, _: &Place) -> Option<bool> {
+        None
     }
 
     fn journal(&self) -> Option<Arc<Journal>> {

@@ -11,6 +11,7 @@ mod node;
 mod plan;
 mod proxies;
 mod refuse;
+mod registrations;
 mod table;
 mod usage;
 mod users;
@@ -74,6 +75,9 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(plan::plan).layer(DefaultBodyLimit::max(MAX_TABLE)))
         .routes(routes!(plan::apply).layer(DefaultBodyLimit::max(MAX_TABLE)))
         .routes(routes!(audit::list))
+        .routes(routes!(registrations::list, registrations::end_all))
+        .routes(routes!(registrations::count))
+        .routes(routes!(registrations::end))
         .routes(routes!(usage::events))
         .routes(routes!(usage::months))
         .routes(routes!(node::status))

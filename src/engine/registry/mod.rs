@@ -9,6 +9,7 @@ mod bindings;
 mod calls;
 pub mod decisions;
 pub mod journal;
+mod look;
 mod room;
 mod watched;
 
@@ -16,6 +17,7 @@ pub use bindings::{Binding, Bindings, Granted, PER_ACCOUNT, Registration};
 pub use calls::{Call, Calls, DialogKey, SILENCE};
 pub use decisions::{Decision, Decisions, Outcome};
 pub use journal::Journal;
+pub use look::Place;
 pub use room::{Live, Room};
 
 use crate::clock::Now;
