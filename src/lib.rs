@@ -23,6 +23,7 @@ pub mod net;
 pub mod observe;
 pub mod reason;
 pub mod route;
+pub mod seats;
 pub mod sip;
 pub mod stats;
 pub mod tls;

@@ -116,6 +116,11 @@ impl Refusal {
     pub fn licence_index(self) -> Option<usize> {
         Self::LICENCE.iter().position(|why| *why == self)
     }
+
+    /// Whether it is over in a moment, so that those who are told come back at different times.
+    pub const fn passes(self) -> bool {
+        matches!(self, Self::SeatsPending | Self::SeatsUnsaved | Self::RegistrarBusy)
+    }
 }
 
 reasons! {

@@ -3,6 +3,7 @@
 
 use crate::model::Kind;
 use crate::reason::{Drop, Refusal};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// A number that only grows.
@@ -100,8 +101,23 @@ pub struct NodeStats {
     pub bindings_overflow: Counter,
     /// Calls not kept because the instance's registry was full.
     pub calls_overflow: Counter,
+    /// Claims of seats on their way to the disk.
+    pub seats: Arc<JournalStats>,
     refused: Vec<Counter>,
     dropped: Vec<Counter>,
+}
+
+/// Claims of seats on their way to the disk.
+#[derive(Default, Debug)]
+pub struct JournalStats {
+    /// Changes that wait to be written.
+    pub waiting: Gauge,
+    /// Times changes were written.
+    pub writes: Counter,
+    /// Times they could not be written or read.
+    pub failures: Counter,
+    /// Ends of claims that were not noted because too much waited; after a restart they end by their time.
+    pub lost: Counter,
 }
 
 impl Default for NodeStats {
@@ -122,6 +138,7 @@ impl Default for NodeStats {
             oversized_datagrams: Counter::default(),
             bindings_overflow: Counter::default(),
             calls_overflow: Counter::default(),
+            seats: Arc::default(),
             refused: Refusal::ALL.iter().map(|_| Counter::default()).collect(),
             dropped: Drop::ALL.iter().map(|_| Counter::default()).collect(),
         }

@@ -65,6 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("net", &["crate::engine", "crate::control", "crate::admin", "crate::app", "crate::http"]),
     ("driver", &["crate::control", "crate::admin", "crate::app", "crate::http", "crate::cli"]),
     ("http", &["crate::engine", "crate::control", "crate::admin", "crate::app", "crate::driver", "crate::cli"]),
+    ("seats", &["crate::control", "crate::admin", "crate::app", "crate::http", "crate::net", "crate::cli"]),
     ("health", &["crate::engine", "crate::control", "crate::admin", "crate::app", "crate::driver", "crate::http"]),
     ("control", &["crate::engine", "crate::driver", "crate::net", "crate::http", "crate::admin", "crate::app"]),
     ("admin", &["crate::engine", "crate::driver", "crate::net", "crate::http", "crate::app", "crate::cli"]),

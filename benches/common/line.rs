@@ -8,6 +8,7 @@ use nantucket::engine::contract::{Input, Output};
 use nantucket::engine::shared::Shared;
 use nantucket::engine::token::Keyring;
 use nantucket::ids::{Flow, ListenerId, Shard};
+use nantucket::licence::ledger::Change;
 use nantucket::route::snapshot::Snapshot;
 use std::sync::Arc;
 
@@ -101,12 +102,29 @@ impl Line {
 
     fn drain(&mut self) -> usize {
         let mut sent = 0;
+        let mut saves = false;
         while let Some(output) = self.engine.poll_output() {
+            if matches!(output, Output::Save) {
+                saves = true;
+                continue;
+            }
             let Output::Send { bytes, .. } = output else { panic!("{output:?}") };
             let last = if bytes.starts_with(b"SIP/2.0 ") { &mut self.response } else { &mut self.request };
             last.clear();
             last.extend_from_slice(bytes);
             sent += 1;
+        }
+        if saves { sent + self.keep() } else { sent }
+    }
+
+    /// Claims of seats are written down at once.
+    fn keep(&mut self) -> usize {
+        let mut sent = 0;
+        for entry in self.shared.registry.journal.take(usize::MAX) {
+            if let Change::Put { ticket: Some(ticket), .. } = entry.change {
+                self.engine.handle(self.now, Input::Claimed { ticket, saved: true }, &self.snapshot);
+                sent += self.drain();
+            }
         }
         sent
     }

@@ -12,6 +12,7 @@ use crate::health::state::Probes;
 use crate::net::counters::NetStats;
 use crate::net::udp;
 use crate::route::cell::Cell;
+use crate::seats::{self, Keeper};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,12 +26,20 @@ pub(super) struct Plane {
     pub(super) probes: Arc<ProbeStats>,
     stop: CancellationToken,
     prober: JoinHandle<()>,
+    seats: seats::Running,
 }
 
 impl Plane {
     /// Binds the addresses towards the instances and starts everything; nothing is listened on for
-    /// clients yet.
+    /// clients yet. Claims of seats are read back before that.
     pub(super) fn start(config: &Config, cell: &Arc<Cell>, shared: &Arc<Shared>, clock: Clock) -> io::Result<Self> {
+        let path = config.data_dir.join("seats.sqlite");
+        let keeper = Keeper::open(seats::Wiring {
+            shared: Arc::clone(shared),
+            cell: Arc::clone(cell),
+            clock,
+            open: Box::new(move || Ok(Box::new(seats::Sqlite::open(&path)?))),
+        });
         let net = Arc::new(NetStats::default());
         let mut options = settings::driver(config, fastrand::u32(..));
         options.inside.retain(|family| !is_without(family.bind));
@@ -52,14 +61,19 @@ impl Plane {
                 .collect::<Vec<(IpAddr, IpAddr)>>(),
             stop: stop.clone(),
         };
-        Ok(Self { front, net, probes, stop, prober: prober.spawn()? })
+        let seats = keeper.start(front.claims())?;
+        Ok(Self { front, net, probes, stop, prober: prober.spawn()?, seats })
     }
 
     /// Stops probing and closes everything.
     pub(super) async fn stop(self) {
         self.stop.cancel();
         self.front.stop().await;
-        let _ = tokio::task::spawn_blocking(|| self.prober.join()).await;
+        let ended = tokio::task::spawn_blocking(|| {
+            self.seats.stop();
+            self.prober.join()
+        });
+        let _ = ended.await;
     }
 }
 

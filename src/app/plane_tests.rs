@@ -22,6 +22,7 @@ struct Stage {
     shared: Arc<Shared>,
     cell: Arc<Cell>,
     pbx: Pbx,
+    _dir: tempfile::TempDir,
 }
 
 impl Stage {
@@ -46,13 +47,14 @@ impl Stage {
         front.listeners = vec![listener(1, Service::SipUdp), listener(2, Service::SipTcp)];
         let cell = Arc::new(Cell::new(compiled(&table([row], [front]))));
 
-        let mut config = Config { workers: 2, ..Config::default() };
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config { workers: 2, data_dir: dir.path().to_owned(), ..Config::default() };
         config.inside.bind = vec![any];
         let shared = Arc::new(Shared::new(Keyring::default().rotated(Clock::start().now().unix, [7; 32])));
         let mut plane = Plane::start(&config, &cell, &shared, Clock::start()).unwrap();
         let troubles = plane.front.listen(&wanted(&cell.load())).await;
         assert!(troubles.is_empty(), "{troubles:?}");
-        Self { plane, shared, cell, pbx }
+        Self { plane, shared, cell, pbx, _dir: dir }
     }
 
     async fn phone(&self, user: &str, transport: Transport) -> Phone {

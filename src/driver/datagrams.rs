@@ -60,7 +60,7 @@ impl<M: Machine + 'static> Worker<M> {
         let kind = classify(bytes);
         if kind == Datagram::KeepAlive {
             stats.keep_alives.inc();
-            return;
+            return self.tell_keep_alive(socket, received);
         }
         if received.peer.port() == 0 {
             // Nobody can be answered there.
@@ -79,6 +79,7 @@ impl<M: Machine + 'static> Worker<M> {
                 if stun::answer(bytes, received.peer, &mut answer) {
                     stats.keep_alives.inc();
                     let _ = socket.send(&answer, received.local, received.peer);
+                    self.tell_keep_alive(socket, received);
                 } else {
                     self.lose(Loss::Stun, received.peer);
                 }
@@ -87,6 +88,13 @@ impl<M: Machine + 'static> Worker<M> {
             Datagram::Junk(Junk::Dtls) => self.lose(Loss::Dtls, received.peer),
             Datagram::Junk(Junk::Other) => self.lose(Loss::Junk, received.peer),
             Datagram::KeepAlive => {}
+        }
+    }
+
+    fn tell_keep_alive(&self, socket: &UdpSocket, received: Received) {
+        let Received { peer, local, .. } = received;
+        if !socket.listener().is_inside() {
+            self.deliver(Input::KeepAlive { flow: Flow::Udp { listener: socket.listener(), local, peer } });
         }
     }
 

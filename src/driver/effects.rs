@@ -40,6 +40,7 @@ impl<M: Machine + 'static> Worker<M> {
                 self.common.post.put(shard, Mail::HandOver { flow, bytes: bytes.into() });
             }
             Output::Close { flow } => self.close(flow),
+            Output::Save => self.common.signal.raise(),
         }
     }
 

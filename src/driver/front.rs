@@ -1,5 +1,6 @@
 //! The front: all workers of the node, as `app` holds them.
 
+use super::claims::{Claims, Signal};
 use super::command::{Bundle, Command, Socket};
 use super::listeners::{Bound, Trouble, Wanted, plan};
 use super::machine::Machine;
@@ -39,6 +40,7 @@ pub struct Front {
     guests: Arc<Guests>,
     fatal: mpsc::Receiver<Shard>,
     closer: Closer,
+    signal: Signal,
 }
 
 /// Closes clients' connections from outside of the workers; copied to whoever needs it.
@@ -96,6 +98,7 @@ impl Front {
             guests: Guests::new(options.limits.connections, options.limits.source_connections),
             post,
             notes: Arc::default(),
+            signal: Signal::default(),
         };
         let mut sites: Vec<_> = (0..workers).map(|shard| Seat::new(Shard(shard), common.boot)).collect();
         let (mut inside, mut told) = (Vec::new(), Vec::new());
@@ -127,9 +130,9 @@ impl Front {
             })?;
             handles.push(Handle { orders, thread });
         }
-        let Common { limits, sources, guests, post, boot, .. } = common;
+        let Common { limits, sources, guests, post, boot, signal, .. } = common;
         let closer = Closer { post, boot };
-        Ok(Self { workers: handles, bound: Vec::new(), inside, told, limits, sources, guests, fatal, closer })
+        Ok(Self { workers: handles, bound: Vec::new(), inside, told, limits, sources, guests, fatal, closer, signal })
     }
 
     /// Makes `wanted` what is listened on. What stays is not touched; what cannot be bound is
@@ -187,6 +190,11 @@ impl Front {
     /// What closes clients' connections.
     pub fn closer(&self) -> Closer {
         self.closer.clone()
+    }
+
+    /// What tells that a worker waits for a claim to be written down, and what tells the worker.
+    pub fn claims(&self) -> (Signal, Claims) {
+        (self.signal.clone(), Claims { post: self.closer.post.clone() })
     }
 
     /// Waits for a worker to die, which it never should.

@@ -39,6 +39,8 @@ pub(super) enum Mail {
         /// The flow that was.
         flow: Flow,
     },
+    /// Claims that the receiver waits for are written down, or could not be.
+    Claimed(Vec<(u64, bool)>),
     /// The receiver's connection is to be closed.
     Close {
         /// Which.
@@ -69,6 +71,11 @@ impl Post {
             self.stats.lose(Loss::MailboxFull);
         }
         sent
+    }
+
+    /// As [`Self::put`], but waits for room; for threads that no worker waits for. False if the worker has ended.
+    pub(super) fn put_waiting(&self, to: Shard, mail: Mail) -> bool {
+        self.boxes.get(usize::from(to.0)).is_some_and(|sender| sender.blocking_send(mail).is_ok())
     }
 }
 

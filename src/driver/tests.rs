@@ -31,6 +31,8 @@ enum Seen {
     Unreachable(SocketAddr, String),
     Failed(u64, SendError),
     HandedOver(Shard, String),
+    KeepAlive(SocketAddr),
+    Claimed(Shard, u64, bool),
     Timeout,
 }
 
@@ -47,6 +49,7 @@ enum Todo {
     Send(Dest, u64),
     HandOver(Shard, Flow),
     Close(Flow),
+    Save,
 }
 
 impl Puppet {
@@ -73,6 +76,7 @@ impl Puppet {
             }
             "GIVE" => Todo::HandOver(Shard(words[1].parse().unwrap()), flow),
             "CLOSE" => Todo::Close(flow),
+            "SAVE" => Todo::Save,
             "LATER" => {
                 self.due = Some(now.tick.after(words[1].parse().unwrap()));
                 return;
@@ -101,6 +105,8 @@ impl Machine for Puppet {
             Input::Unreachable { peer, quoted } => Seen::Unreachable(peer, text(quoted)),
             Input::SendFailed { ticket, why } => Seen::Failed(ticket, why),
             Input::HandedOver { bytes, .. } => Seen::HandedOver(self.site.shard, text(bytes)),
+            Input::KeepAlive { flow } => Seen::KeepAlive(flow.peer()),
+            Input::Claimed { ticket, saved } => Seen::Claimed(self.site.shard, ticket, saved),
         };
         let _ = self.seen.send(seen);
     }
@@ -113,6 +119,7 @@ impl Machine for Puppet {
             Todo::Send(to, ticket) => Output::Send { to, bytes, ticket },
             Todo::HandOver(shard, flow) => Output::HandOver { shard, flow, bytes },
             Todo::Close(flow) => Output::Close { flow },
+            Todo::Save => Output::Save,
         })
     }
 
@@ -223,7 +230,7 @@ async fn datagrams_are_answered_by_whichever_worker_they_reach() {
 #[tokio::test]
 async fn stun_is_answered_and_junk_is_counted() {
     // X08
-    let stage = Stage::open(1, Limits::default()).await;
+    let mut stage = Stage::open(1, Limits::default()).await;
     let phone = stage.udp().await;
     phone.send(b"\r\n\r\n").await.unwrap();
     phone.send(&[0x80, 0, 0, 1, 0, 0, 0, 1]).await.unwrap();
@@ -237,6 +244,32 @@ async fn stun_is_answered_and_junk_is_counted() {
     assert_eq!(port, phone.local_addr().unwrap().port());
     assert_eq!((stage.stats.lost(Loss::Rtp), stage.stats.lost(Loss::Dtls)), (1, 1));
     assert_eq!(stage.stats.keep_alives.read(), 2);
+    let own = phone.local_addr().unwrap();
+    for _ in 0..2 {
+        // R43: the engine learns from them how often a device shows itself.
+        let peer = stage.until(|seen| if let Seen::KeepAlive(peer) = seen { Some(peer) } else { None }).await;
+        assert_eq!(peer, own);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_claim_is_told_when_it_is_written_down() {
+    // R66
+    let mut stage = Stage::open(2, Limits::default()).await;
+    let phone = stage.udp().await;
+    let (signal, claims) = stage.front.claims();
+    let keeper = std::thread::spawn(move || {
+        signal.wait(Duration::from_secs(60));
+        claims.tell(Shard(1), vec![(7, true), (8, false)]);
+        claims.tell(Shard(9), vec![(9, true)]);
+    });
+    phone.send(b"SAVE").await.unwrap();
+    for expected in [(Shard(1), 7, true), (Shard(1), 8, false)] {
+        let claimed =
+            |seen| if let Seen::Claimed(shard, ticket, saved) = seen { Some((shard, ticket, saved)) } else { None };
+        assert_eq!(stage.until(claimed).await, expected);
+    }
+    keeper.join().unwrap();
 }
 
 #[tokio::test]

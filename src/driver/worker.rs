@@ -4,6 +4,7 @@
 //! held in cells. What comes in is handled, and what the engine wants done is done, before the next
 //! thing is read: no channel and no other thread is on the way of a message.
 
+use super::claims::Signal;
 use super::effects::Failure;
 use super::machine::Machine;
 use super::mail::{Mail, Post};
@@ -42,6 +43,7 @@ pub(super) struct Common {
     pub(super) guests: Arc<Guests>,
     pub(super) post: Post,
     pub(super) notes: Arc<Notes>,
+    pub(super) signal: Signal,
 }
 
 /// One worker, inside its thread.
@@ -203,6 +205,11 @@ impl<M: Machine + 'static> Worker<M> {
             Mail::Send { conn, bytes, ticket, from } => self.send_for(from, conn, &bytes, ticket),
             Mail::Failed { ticket, why } => self.deliver(Input::SendFailed { ticket, why }),
             Mail::FlowClosed { flow } => self.deliver(Input::FlowClosed { flow }),
+            Mail::Claimed(claimed) => {
+                for (ticket, saved) in claimed {
+                    self.deliver(Input::Claimed { ticket, saved });
+                }
+            }
             Mail::Close { conn } => {
                 if let Some(connection) = self.connections.borrow().find(conn) {
                     connection.close();

@@ -21,7 +21,7 @@ impl Engine {
         {
             match server.machine.repeat(true, &timing) {
                 // C05
-                Repeat::Confirm { over: true, .. } => return self.tables.close_server(id),
+                Repeat::Confirm { over: true, .. } => return self.close_server(id),
                 Repeat::Confirm { plan, .. } => return self.tables.apply(Owner::Server(id), plan, moment.now.tick),
                 Repeat::Resend | Repeat::Absorb => return,
                 // Some clients give the ACK for a 2xx the branch of its INVITE.

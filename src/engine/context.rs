@@ -52,7 +52,7 @@ impl Engine {
         let Some(server) = self.tables.server(id) else { return Err(Drop::Late) };
         // RFC 4320 §4.2, T03
         if status == 408 && server.machine.kind == Kind::Other {
-            self.tables.close_server(id);
+            self.close_server(id);
             return Ok(());
         }
         self.pass_back(moment, id, view)

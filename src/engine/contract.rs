@@ -34,6 +34,18 @@ pub enum Input<'a> {
         /// Why.
         why: SendError,
     },
+    /// A keep-alive came over a client's datagram flow; the driver has answered it (R43).
+    KeepAlive {
+        /// The way it came.
+        flow: Flow,
+    },
+    /// A claim of a seat that a REGISTER waits for is written down, or could not be.
+    Claimed {
+        /// The ticket of its entry in the journal.
+        ticket: u64,
+        /// Whether it is on the disk.
+        saved: bool,
+    },
     /// A response that came to another shard's socket and was handed over, because its branch
     /// carries this shard's number.
     HandedOver {
@@ -79,6 +91,8 @@ pub enum Output<'a> {
         /// The message.
         bytes: &'a [u8],
     },
+    /// Somebody waits for the journal to be written down ([`super::registry::Journal`]).
+    Save,
     /// Close a stream whose peer cannot be understood any more.
     Close {
         /// Which.

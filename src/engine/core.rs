@@ -105,6 +105,8 @@ impl Engine {
             Input::Message { flow, bytes } => self.on_message(moment, flow, bytes, false),
             Input::HandedOver { flow, bytes } => self.on_message(moment, flow, bytes, true),
             Input::FlowClosed { flow } => self.on_flow_closed(moment, flow),
+            Input::KeepAlive { flow } => self.shared.registry.hear(&flow, now.unix),
+            Input::Claimed { ticket, saved } => self.on_claimed(moment, ticket, saved),
             Input::Unreachable { peer, quoted } => self.on_unreachable(moment, peer, quoted),
             Input::SendFailed { ticket, why } => self.on_send_failed(moment, ticket, why),
         }
@@ -197,7 +199,7 @@ impl Engine {
         self.shared.registry.expire(moment.now);
         if self.followed != Some(moment.snapshot.revision) {
             self.followed = Some(moment.snapshot.revision);
-            self.shared.registry.follow(moment.snapshot, moment.now.unix);
+            self.shared.registry.follow(moment.snapshot);
         }
     }
 

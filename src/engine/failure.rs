@@ -130,7 +130,7 @@ impl Engine {
         match (why, server.machine.kind, server.way) {
             (Failure::Timeout, Kind::Invite, _) => self.answer_own(moment, id, Refusal::Timeout),
             // RFC 4320 §4.2, T03: nothing is answered; the caller has timed out as well.
-            (Failure::Timeout, Kind::Other, _) => self.tables.close_server(id),
+            (Failure::Timeout, Kind::Other, _) => self.close_server(id),
             (Failure::Transport, _, Way::Client(_)) => self.answer_own(moment, id, Refusal::FlowGone),
             (Failure::Transport, _, _) => self.answer_own(moment, id, Refusal::Unreachable),
         }
@@ -148,7 +148,10 @@ impl Engine {
 
     /// The answer for a reason in a transaction: a PBX that does not know 430 gets 480 (P04).
     pub(super) fn answer_of(&self, moment: Moment<'_>, id: ServerId, why: Refusal, method: Method<'_>) -> Answer {
-        let answer = Answer::of(why, method);
+        let mut answer = Answer::of(why, method);
+        if let Some(instance) = self.tables.server(id).and_then(|server| moment.snapshot.by_id(server.instance)) {
+            answer = answer.in_language(why, instance.language);
+        }
         if why != Refusal::FlowGone {
             return answer;
         }

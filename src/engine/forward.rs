@@ -121,6 +121,15 @@ impl Engine {
 
     /// Tries the next target of a request whose branch failed. False if there is none.
     pub(super) fn try_next(&mut self, moment: Moment<'_>, id: ServerId) -> bool {
+        let gone = self.proceed(moment, id);
+        if gone {
+            self.shared.stats.failovers.inc();
+        }
+        gone
+    }
+
+    /// Sends a request on from where it was left. False if there is no target left, or it may not go on any more.
+    pub(super) fn proceed(&mut self, moment: Moment<'_>, id: ServerId) -> bool {
         let Some(server) = self.tables.server(id) else { return false };
         if server.cancelled || !server.machine.is_open() {
             return false;
@@ -138,9 +147,6 @@ impl Engine {
         }
         self.room.own_index = index;
         self.tables.return_request(id, request);
-        if gone {
-            self.shared.stats.failovers.inc();
-        }
         gone
     }
 

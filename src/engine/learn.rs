@@ -3,15 +3,16 @@
 
 use super::core::{Engine, Moment};
 use super::registry::{Call, Granted, Registration};
+use super::seats::{Answered, Asked, DEFAULT_EXPIRES};
 use super::steer::{self, Side};
 use super::tables::{ServerId, Topic};
 use crate::ids::Flow;
+use crate::licence::ledger::Hold;
+use crate::model::State;
+use crate::route::snapshot::Instance;
 use crate::sip::uri::Uri;
 use crate::sip::view::{Name, View, delta_seconds};
 use std::ops::Range;
-
-/// Seconds a contact is bound for where nobody says (RFC 3261 §10.2.1.1).
-const DEFAULT_EXPIRES: u32 = 3_600;
 
 /// The contacts of an answer, decoded, in reused room.
 #[derive(Default)]
@@ -37,6 +38,7 @@ impl Engine {
         let success = (200..300).contains(&view.status());
         match server.topic {
             Topic::Register if success => self.learn_bindings(moment, id, view),
+            Topic::Register if matches!(view.status(), 401 | 407) => self.learn_challenge(id),
             Topic::Invite if success => self.learn_call(moment, id, view),
             // A challenge leaves the call alone.
             Topic::Bye(dialog) if !matches!(view.status(), 401 | 407) => {
@@ -49,10 +51,37 @@ impl Engine {
     }
 
     fn learn_bindings(&mut self, moment: Moment<'_>, id: ServerId, view: &View<'_>) {
+        let hold = self.tables.server_mut(id).and_then(|server| server.hold.take());
         let Some(server) = self.tables.server(id) else { return };
-        let Some(instance) = moment.snapshot.by_id(server.instance) else { return };
+        let (flow, owner) = (server.flow, server.instance);
+        let mut settled = false;
+        if let Some(instance) = moment.snapshot.by_id(owner).filter(|instance| instance.state == State::On) {
+            settled = self.settle_bindings(moment, id, view, instance, hold.as_ref());
+        }
+        let Some(room) = self.shared.registry.find(owner) else { return };
+        if let Some(hold) = hold.filter(|_| !settled) {
+            room.with(|live| live.ledger.release(&hold));
+        }
+        if !self.note_flow(flow, owner)
+            && let Flow::Stream { conn, .. } = flow
+        {
+            room.with(|live| live.bindings.drop_stream(conn));
+        }
+    }
+
+    /// Binds what the answer grants; false if it cannot be told whose it is.
+    fn settle_bindings(
+        &mut self,
+        moment: Moment<'_>,
+        id: ServerId,
+        view: &View<'_>,
+        instance: &Instance,
+        hold: Option<&Hold>,
+    ) -> bool {
+        let Some(server) = self.tables.server(id) else { return false };
         let mut index = std::mem::take(&mut self.room.own_index);
         let mut contacts = std::mem::take(&mut self.room.contacts);
+        let mut settled = false;
         if let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits)
             && let Ok(Some(account)) = request.to().and_then(|to| to.uri()).map(|uri| uri.user)
         {
@@ -62,21 +91,29 @@ impl Engine {
             let user_agent = request.value(Name::UserAgent).unwrap_or_default();
             let registration = Registration { account, flow: server.flow, user_agent };
             let room = self.shared.registry.room(instance);
-            let cap = self.config.bindings;
-            let done = room.with(|live| live.bindings.learn(&registration, contacts.granted(), moment.now.unix, cap));
-            if done.is_err() {
+            let answered = Answered { moment, instance, room: &room, request: &request, registration, hold };
+            if !answered.settle(contacts.granted(), self.config.bindings) {
                 self.shared.stats.bindings_overflow.inc();
             }
+            self.watch_device(instance, account, &server.flow);
+            settled = true;
         }
         self.room.own_index = index;
         self.room.contacts = contacts;
-        let (flow, id) = (server.flow, server.instance);
-        if !self.note_flow(flow, id)
-            && let Flow::Stream { conn, .. } = flow
-            && let Some(room) = self.shared.registry.find(id)
+        settled
+    }
+
+    /// A REGISTER without credentials was challenged: the instance is no open one (R65).
+    fn learn_challenge(&mut self, id: ServerId) {
+        let Some(server) = self.tables.server(id) else { return };
+        let Some(room) = self.shared.registry.find(server.instance).filter(|room| room.is_open()) else { return };
+        let mut index = std::mem::take(&mut self.room.own_index);
+        if let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits)
+            && Asked::read(&request).is_some_and(|asked| !asked.credentials)
         {
-            room.with(|live| live.bindings.drop_stream(conn));
+            room.set_open(false);
         }
+        self.room.own_index = index;
     }
 
     fn learn_call(&mut self, moment: Moment<'_>, id: ServerId, view: &View<'_>) {

@@ -30,6 +30,7 @@ pub mod registry;
 mod reply;
 mod request;
 mod response;
+mod seats;
 pub mod shared;
 pub mod steer;
 mod tables;

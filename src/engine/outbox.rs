@@ -14,6 +14,7 @@ enum What {
     Send { to: Dest, ticket: u64 },
     HandOver { shard: Shard, flow: Flow },
     Close { flow: Flow },
+    Save,
 }
 
 /// The queue of outputs.
@@ -46,6 +47,12 @@ impl Outbox {
         self.queue.push_back((What::Close { flow }, end..end));
     }
 
+    /// Has the journal written down.
+    pub fn save(&mut self) {
+        let end = self.bytes.len();
+        self.queue.push_back((What::Save, end..end));
+    }
+
     /// The oldest output.
     pub fn pop(&mut self) -> Option<Output<'_>> {
         let Some((what, range)) = self.queue.pop_front() else {
@@ -60,6 +67,7 @@ impl Outbox {
             What::Send { to, ticket } => Output::Send { to, bytes, ticket },
             What::HandOver { shard, flow } => Output::HandOver { shard, flow, bytes },
             What::Close { flow } => Output::Close { flow },
+            What::Save => Output::Save,
         })
     }
 

@@ -1,5 +1,6 @@
 //! The status each refusal has: the one place that maps reasons to SIP (DESIGN 11).
 
+use crate::model::Language;
 use crate::reason::Refusal;
 use crate::sip::method::Method;
 use std::io::Write as _;
@@ -73,6 +74,39 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The same in the instance's language; the code in `Warning` is the same in every language. Phones show the
+    /// reason phrase: it is short and has no letters beyond ASCII.
+    pub const fn in_language(self, why: Refusal, language: Language) -> Self {
+        let words = match language {
+            Language::En => None,
+            Language::De => german(why),
+        };
+        match words {
+            Some((reason, text)) => Self { reason, text, ..self },
+            None => self,
+        }
+    }
+}
+
+const fn german(why: Refusal) -> Option<(&'static str, &'static str)> {
+    Some(match why {
+        Refusal::SeatsExhausted => ("Keine Lizenz frei", "alle lizenzierten Nutzer sind angemeldet"),
+        Refusal::LightSecondDevice => {
+            ("Zweites Telefon", "ein Light-Nutzer hat ein Telefon, und ein anderes ist angemeldet")
+        }
+        Refusal::LightSoftphone => ("Nur Tischtelefon", "ein Light-Nutzer hat keinen Softclient"),
+        Refusal::LightMethod => ("Nur Anrufe", "die Lizenz eines Light-Nutzers umfasst nur Anrufe"),
+        Refusal::NotLicensedUser => ("Nicht lizenziert", "dieses Konto hat kein lizenzierter Nutzer"),
+        Refusal::LicenceDeactivated => ("Lizenz inaktiv", "es ist keine aktive Lizenz installiert"),
+        Refusal::SoftphoneRight => ("Kein Softphone", "Softclients sind nicht lizenziert"),
+        Refusal::SeatsPending => ("Bitte warten", "die letzten Lizenzen werden gerade vergeben"),
+        Refusal::SeatsUnsaved => ("Bitte warten", "die Anmeldung konnte nicht gespeichert werden"),
+        Refusal::RegistrarBusy => ("Bitte warten", "es melden sich mehr Telefone an, als bedient werden"),
+        _ => return None,
+    })
+}
+
 /// Appends the `Warning` row of a refusal: `code: text`, the same words as the metric's label.
 pub fn write_warning(code: &str, text: &str, out: &mut Vec<u8>) {
     // A Vec takes every write.
@@ -94,6 +128,22 @@ mod tests {
             let a = Answer::of(*why, Method::Invite);
             assert!((400..600).contains(&a.status), "{why:?}");
             assert!(a.text.bytes().all(|b| (b' '..0x7f).contains(&b) && b != b'"' && b != b'\\'), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_phone_shows_is_short_and_in_its_language() {
+        // R69
+        for why in Refusal::LICENCE.into_iter().chain([Refusal::RegistrarBusy]) {
+            let english = Answer::of(why, Method::Register).in_language(why, Language::En);
+            let german = Answer::of(why, Method::Register).in_language(why, Language::De);
+            assert_eq!(english, Answer::of(why, Method::Register));
+            assert!(german.reason != english.reason && german.text != english.text, "{why:?}");
+            for answer in [english, german] {
+                assert!(answer.reason.len() <= 20, "{why:?}: {}", answer.reason);
+                assert!(format!("{}{}", answer.reason, answer.text).is_ascii(), "{why:?}");
+                assert_eq!(answer.status, if why.passes() { 503 } else { 403 });
+            }
         }
     }
 

@@ -5,8 +5,9 @@ use super::core::{Engine, Moment};
 use super::refusal::{Answer, write_retry_after, write_warning};
 use super::tables::{Owner, ServerId};
 use super::transaction::key::Key;
-use crate::ids::{Flow, Transport};
+use crate::ids::{Flow, InstanceId, Transport};
 use crate::reason::{Drop, Refusal};
+use crate::route::snapshot::Instance;
 use crate::sip::method::Method;
 use crate::sip::reply::{self, Reply};
 use crate::sip::via::{Rport, Via};
@@ -34,6 +35,18 @@ pub(super) fn reply_to(flow: Flow, via: &Via<'_>) -> Dest {
     }
 }
 
+/// What a refused request is told.
+pub(super) struct Told<'a> {
+    /// Why.
+    pub why: Refusal,
+    /// In which words.
+    pub answer: Answer,
+    /// The code in `Warning`.
+    pub code: &'a str,
+    /// On whose behalf, as far as that is known.
+    pub instance: Option<InstanceId>,
+}
+
 /// A To-tag of ours, from the transaction it belongs to.
 pub(super) struct Tag([u8; 18]);
 
@@ -56,32 +69,40 @@ impl Engine {
     /// To-tag.
     pub(super) fn refuse(&mut self, flow: Flow, view: &View<'_>, key: Key, why: Refusal) {
         let answer = Answer::of(why, view.method());
-        self.refuse_as(flow, view, key, why, &answer, why.kind());
+        self.refuse_as(flow, view, key, &Told { why, answer, code: why.kind(), instance: None });
     }
 
-    /// As [`Self::refuse`], for something that may be tried again after these seconds.
-    pub(super) fn refuse_until(&mut self, flow: Flow, view: &View<'_>, key: Key, why: Refusal, seconds: u32) {
-        let answer = Answer { retry: Some(seconds), ..Answer::of(why, view.method()) };
-        self.refuse_as(flow, view, key, why, &answer, why.kind());
+    /// As [`Self::refuse`], on behalf of an instance and in its language.
+    pub(super) fn refuse_for(&mut self, instance: &Instance, flow: Flow, view: &View<'_>, key: Key, why: Refusal) {
+        let answer = Answer::of(why, view.method()).in_language(why, instance.language);
+        self.refuse_as(flow, view, key, &Told { why, answer, code: why.kind(), instance: Some(instance.id) });
     }
 
-    /// As [`Self::refuse`], with another answer and code than the reason's own.
-    pub(super) fn refuse_as(
+    /// As [`Self::refuse_for`], for something that may be tried again after these seconds.
+    pub(super) fn refuse_until(
         &mut self,
+        instance: &Instance,
         flow: Flow,
         view: &View<'_>,
         key: Key,
         why: Refusal,
-        answer: &Answer,
-        code: &str,
+        seconds: u32,
     ) {
+        let answer = Answer { retry: Some(seconds), ..Answer::of(why, view.method()) };
+        let answer = answer.in_language(why, instance.language);
+        self.refuse_as(flow, view, key, &Told { why, answer, code: why.kind(), instance: Some(instance.id) });
+    }
+
+    /// As [`Self::refuse`], with another answer and code than the reason's own.
+    pub(super) fn refuse_as(&mut self, flow: Flow, view: &View<'_>, key: Key, told: &Told<'_>) {
         if view.method() == Method::Ack {
             return self.discard(Drop::RefusedAck);
         }
-        self.note_refusal(why, None);
+        let answer = &told.answer;
+        self.note_refusal(told.why, told.instance);
         let mut rows = std::mem::take(&mut self.room.rows);
         rows.clear();
-        self.write_rows(answer, code, &mut rows);
+        write_rows(answer, self.retry_after(told.why), told.code, &mut rows);
         if answer.status == 420 {
             rows.extend_from_slice(b"Unsupported: ");
             for (number, tag) in crate::sip::check::unsupported(view).enumerate() {
@@ -117,6 +138,7 @@ impl Engine {
         let mut text = std::mem::take(&mut self.room.text);
         rows.clear();
         text.clear();
+        let after = self.retry_after(why);
         let mut status = 0;
         if let Some(server) = self.tables.server(id)
             && let Ok(view) = View::read(server.request.bytes(), &mut index, &self.config.limits)
@@ -125,7 +147,7 @@ impl Engine {
             status = answer.status;
             self.note_refusal(why, Some(server.instance));
             server.stats.refuse(why);
-            self.write_rows(&answer, why.kind(), &mut rows);
+            write_rows(&answer, after, why.kind(), &mut rows);
             let tag = Tag::of(server.key);
             let peer = Some(server.flow.peer());
             let reply = Reply { status, reason: answer.reason, to_tag: Some(tag.text()), peer, rows: &rows };
@@ -162,13 +184,17 @@ impl Engine {
         }
         let Some(server) = self.tables.server_mut(id) else { return };
         let step = server.machine.answer(status, &timing);
+        if status >= 200 {
+            self.give_back(id);
+        }
         if !step.send {
             return self.discard(Drop::Late);
         }
+        let Some(server) = self.tables.server(id) else { return };
         let reply = server.reply;
         self.out.send(reply, 0, |out| out.extend_from_slice(text));
         if step.over {
-            return self.tables.close_server(id);
+            return self.close_server(id);
         }
         if step.keep {
             self.tables.keep_answer(id, text);
@@ -184,10 +210,18 @@ impl Engine {
         }
     }
 
-    fn write_rows(&self, answer: &Answer, code: &str, rows: &mut Vec<u8>) {
-        if answer.status == 503 {
-            write_retry_after(answer.retry.unwrap_or(self.config.retry_after), rows);
-        }
-        write_warning(code, answer.text, rows);
+    /// Seconds after which a refused client may try again. Those who were told the same must not come back in the
+    /// same second.
+    fn retry_after(&mut self, why: Refusal) -> u32 {
+        let seconds = self.config.retry_after;
+        let jitter = if why.passes() { self.rng.u32(0..=seconds) } else { 0 };
+        seconds.saturating_add(jitter)
     }
+}
+
+fn write_rows(answer: &Answer, retry_after: u32, code: &str, rows: &mut Vec<u8>) {
+    if answer.status == 503 {
+        write_retry_after(answer.retry.unwrap_or(retry_after), rows);
+    }
+    write_warning(code, answer.text, rows);
 }

@@ -9,7 +9,7 @@ use super::core::{Engine, Moment};
 use super::ends;
 use super::instance::{self, Goal, Nobody};
 use super::refusal::Answer;
-use super::reply::reply_to;
+use super::reply::{Told, reply_to};
 use super::steer::{self, Arrival, BackendRef, Inbound, Side, SteerError};
 use super::tables::{NewServer, Owner, Topic, Way};
 use super::target;
@@ -118,7 +118,7 @@ impl Engine {
             _ => Refusal::Malformed,
         };
         let answer = Answer { status: refusal.status, reason: refusal.reason, ..Answer::of(why, view.method()) };
-        self.refuse_as(flow, view, key, why, &answer, refusal.bad.kind());
+        self.refuse_as(flow, view, key, &Told { why, answer, code: refusal.bad.kind(), instance: None });
         if refusal.close {
             self.out.close(flow);
         }
@@ -216,13 +216,21 @@ impl Engine {
                 return match why {
                     Unfit::For(why) => {
                         instance.stats.refuse(why);
-                        self.refuse(flow, view, key, why);
+                        self.refuse_for(instance, flow, view, key, why);
                     }
                     Unfit::Later(seconds) => {
                         instance.stats.refuse(Refusal::RegistrarBusy);
-                        self.refuse_until(flow, view, key, Refusal::RegistrarBusy, seconds);
+                        self.refuse_until(instance, flow, view, key, Refusal::RegistrarBusy, seconds);
                     }
                 };
+            }
+        };
+        let hold = match self.seat(moment, flow, view, instance) {
+            Ok(hold) => hold,
+            Err(why) => {
+                instance.stats.transactions.dec();
+                instance.stats.refuse(why);
+                return self.refuse_for(instance, flow, view, key, why);
             }
         };
         instance.stats.requests.inc();
@@ -251,6 +259,9 @@ impl Engine {
             permit,
         });
         self.tables.apply(Owner::Server(id), plan, moment.now.tick);
+        if self.take_hold(moment, id, hold) {
+            return;
+        }
         if !self.forward(moment, id, view, inbound, target) {
             return self.answer_own(moment, id, Refusal::Internal);
         }

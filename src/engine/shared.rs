@@ -10,7 +10,6 @@ use arc_swap::ArcSwap;
 use std::sync::Arc;
 
 /// The shared part of all engines of a node.
-#[derive(Default)]
 pub struct Shared {
     /// The keys of tokens; swapped by `app` when they rotate.
     pub keys: ArcSwap<Keyring>,
@@ -24,11 +23,19 @@ pub struct Shared {
     pub registry: Registry,
 }
 
+impl Default for Shared {
+    fn default() -> Self {
+        Self::new(Keyring::default())
+    }
+}
+
 impl Shared {
     /// A shared part with these keys, the built-in list of soft clients and nothing else yet.
     pub fn new(keys: Keyring) -> Self {
+        let stats = Arc::new(NodeStats::default());
+        let registry = Registry::new(Arc::clone(&stats.seats));
         let softphones = ArcSwap::from_pointee(Softphones::built_in());
-        Self { keys: ArcSwap::from_pointee(keys), softphones, ..Self::default() }
+        Self { keys: ArcSwap::from_pointee(keys), softphones, stats, licence_clock: Arc::default(), registry }
     }
 
     /// The bindings of an instance now.

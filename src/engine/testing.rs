@@ -7,6 +7,7 @@ use super::shared::Shared;
 use super::token::{DAY, Key, Keyring, OVERLAP};
 use crate::clock::{Now, Tick};
 use crate::ids::{ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
+use crate::licence::ledger::Change;
 use crate::model::Table;
 use crate::reason::Drop;
 use crate::route::snapshot::Snapshot;
@@ -109,6 +110,10 @@ pub struct Bench {
     pub now: Now,
     /// Connections closed by the engine.
     pub closed: Vec<Flow>,
+    /// Whether what the engine wants written down is written down at once.
+    pub keeps: bool,
+    /// Times the engine wanted that otherwise.
+    pub saves: usize,
     /// Responses handed to other shards.
     pub handed: Vec<(Shard, String)>,
 }
@@ -214,6 +219,8 @@ impl Bench {
             snapshot: compiled(rows),
             now: Now { tick: Tick(1_000), unix: EPOCH },
             closed: Vec::new(),
+            keeps: true,
+            saves: 0,
             handed: Vec::new(),
         }
     }
@@ -262,7 +269,23 @@ impl Bench {
     /// Anything happens; what the engine sends.
     pub fn input(&mut self, input: Input<'_>) -> Vec<Sent> {
         self.engine.handle(self.now, input, &self.snapshot);
-        self.drain()
+        let mut sent = self.drain();
+        if self.keeps && std::mem::take(&mut self.saves) > 0 {
+            sent.extend(self.keep(true));
+        }
+        sent
+    }
+
+    /// Writes the journal down, or fails to; what the engine sends then.
+    pub fn keep(&mut self, saved: bool) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        for entry in self.shared.registry.journal.take(usize::MAX) {
+            if let Change::Put { ticket: Some(ticket), .. } = entry.change {
+                self.engine.handle(self.now, Input::Claimed { ticket, saved }, &self.snapshot);
+                sent.extend(self.drain());
+            }
+        }
+        sent
     }
 
     /// Time passes; what the engine sends, with the millisecond it did.
@@ -295,6 +318,7 @@ impl Bench {
                     self.handed.push((shard, String::from_utf8_lossy(bytes).into_owned()));
                 }
                 Output::Close { flow } => self.closed.push(flow),
+                Output::Save => self.saves += 1,
             }
         }
         sent

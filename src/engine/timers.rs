@@ -51,6 +51,9 @@ impl Engine {
     }
 
     fn on_server_timer(&mut self, moment: Moment<'_>, id: ServerId, which: Which) {
+        if which == Which::End && self.on_patience(moment, id) {
+            return;
+        }
         let timing = self.config.timing;
         let Some(server) = self.tables.server_mut(id) else { return };
         let fired = match which {
@@ -63,7 +66,7 @@ impl Engine {
                 self.tables.apply(Owner::Server(id), resend_after(after), moment.now.tick);
             }
             server::Fired::Trying => self.answer_trying(moment, id),
-            server::Fired::Over => self.tables.close_server(id),
+            server::Fired::Over => self.close_server(id),
             server::Fired::Nothing => {}
         }
     }

@@ -5,10 +5,10 @@
 
 use crate::ids::{InstanceId, Shard};
 use crate::licence::ledger::Change;
-use crate::stats::{Counter, Gauge};
+use crate::stats::JournalStats;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Entries that may wait before no new claim is made.
 pub const BOUND: usize = 8_192;
@@ -34,26 +34,23 @@ pub const fn shard_of(ticket: u64) -> Shard {
 pub struct Journal {
     queue: Mutex<VecDeque<Entry>>,
     broken: AtomicBool,
-    /// Entries that wait.
-    pub waiting: Gauge,
-    /// Ends of claims that were not noted because too much waited; after a restart they end by their time.
-    pub lost: Counter,
+    stats: Arc<JournalStats>,
 }
 
 impl Journal {
+    /// An empty journal with these counters.
+    pub fn new(stats: Arc<JournalStats>) -> Self {
+        Self { stats, ..Self::default() }
+    }
+
     /// Whether a new claim can be written down.
     pub fn can_save(&self) -> bool {
-        !self.broken.load(Relaxed) && self.waiting.read() < BOUND as u64
+        !self.broken.load(Relaxed) && self.stats.waiting.read() < BOUND as u64
     }
 
     /// Says whether the last attempt to write failed.
     pub fn set_broken(&self, broken: bool) {
         self.broken.store(broken, Relaxed);
-    }
-
-    /// Whether the last attempt to write failed.
-    pub fn is_broken(&self) -> bool {
-        self.broken.load(Relaxed)
     }
 
     /// Adds what happened in an instance.
@@ -63,10 +60,10 @@ impl Journal {
             if queue.len() < LAST {
                 queue.push_back(Entry { instance, change });
             } else {
-                self.lost.inc();
+                self.stats.lost.inc();
             }
         }
-        self.waiting.set(queue.len() as u64);
+        self.stats.waiting.set(queue.len() as u64);
     }
 
     /// Takes out the oldest entries, at most `most`.
@@ -74,7 +71,7 @@ impl Journal {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let count = most.min(queue.len());
         let taken = queue.drain(..count).collect();
-        self.waiting.set(queue.len() as u64);
+        self.stats.waiting.set(queue.len() as u64);
         taken
     }
 }
@@ -96,7 +93,7 @@ mod tests {
         let taken: Vec<_> = journal.take(2).into_iter().map(|entry| entry.change).collect();
         assert_eq!(taken, [delete(1), delete(2)]);
         assert_eq!(journal.take(2), [Entry { instance: InstanceId(2), change: Change::Clear }]);
-        assert_eq!((journal.take(2), journal.waiting.read()), (vec![], 0));
+        assert_eq!((journal.take(2), journal.stats.waiting.read()), (vec![], 0));
     }
 
     #[test]
@@ -108,9 +105,9 @@ mod tests {
         journal.put(InstanceId(1), [delete(0)].into_iter());
         assert!(!journal.can_save());
         journal.put(InstanceId(1), (BOUND..LAST).map(delete));
-        assert_eq!(journal.lost.read(), 0);
+        assert_eq!(journal.stats.lost.read(), 0);
         journal.put(InstanceId(1), [delete(0)].into_iter());
-        assert_eq!((journal.lost.read(), journal.waiting.read()), (1, LAST as u64));
+        assert_eq!((journal.stats.lost.read(), journal.stats.waiting.read()), (1, LAST as u64));
         journal.take(LAST - BOUND + 1);
         assert!(journal.can_save());
         journal.set_broken(true);

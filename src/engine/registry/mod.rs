@@ -25,6 +25,7 @@ use crate::ids::{ConnId, InstanceId};
 use crate::licence::ledger::{Change, Name, Record};
 use crate::model::State;
 use crate::route::snapshot::{Instance, Snapshot};
+use crate::stats::JournalStats;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use std::collections::BTreeMap;
@@ -60,6 +61,11 @@ pub struct Kept {
 }
 
 impl Registry {
+    /// No rooms yet, and a journal with these counters.
+    pub fn new(stats: Arc<JournalStats>) -> Self {
+        Self { journal: Arc::new(Journal::new(stats)), ..Self::default() }
+    }
+
     /// The room of an instance, made if there is none.
     pub fn room(&self, instance: &Instance) -> Arc<Room> {
         if let Some(room) = self.find(instance.id) {
@@ -140,12 +146,12 @@ impl Registry {
     }
 
     /// Empties the rooms of instances that are not switched on (R34) and removes those of deleted ones.
-    pub fn follow(&self, snapshot: &Snapshot, now_unix: u64) {
+    pub fn follow(&self, snapshot: &Snapshot) {
         self.rooms.retain(|id, room| match snapshot.by_id(*id) {
             Some(instance) if instance.state == State::On => true,
             found => {
                 room.with(|live| {
-                    live.ledger.clear(now_unix);
+                    live.ledger.clear();
                     live.bindings.clear();
                     live.calls.clear();
                 });

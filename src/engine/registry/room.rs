@@ -9,6 +9,7 @@ use crate::ids::InstanceId;
 use crate::licence::ledger::Ledger;
 use crate::model::Kind;
 use crate::stats::InstanceStats;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is known of one instance.
@@ -18,6 +19,7 @@ pub struct Room {
     journal: Arc<Journal>,
     /// Lets REGISTERs in as fast as the PBX answers them.
     pub gate: Arc<Gate>,
+    is_open: AtomicBool,
     live: Mutex<Live>,
 }
 
@@ -32,8 +34,6 @@ pub struct Live {
     pub calls: Calls,
     /// What was decided of late.
     pub decisions: Decisions,
-    /// Whether the instance answers REGISTERs without credentials with a 2xx, as far as was seen.
-    pub is_open: bool,
 }
 
 impl Live {
@@ -47,8 +47,14 @@ impl Live {
 
 impl Room {
     pub(super) fn new(id: InstanceId, stats: &Arc<InstanceStats>, journal: &Arc<Journal>) -> Self {
-        let gate = Arc::new(Gate::new(Arc::clone(stats)));
-        Self { id, stats: Arc::clone(stats), journal: Arc::clone(journal), gate, live: Mutex::default() }
+        Self {
+            id,
+            stats: Arc::clone(stats),
+            journal: Arc::clone(journal),
+            gate: Arc::new(Gate::new(Arc::clone(stats))),
+            is_open: AtomicBool::new(false),
+            live: Mutex::default(),
+        }
     }
 
     /// Looks at or changes what is known, notes what has to be written down, and sets the instance's gauges to the
@@ -67,6 +73,16 @@ impl Room {
             self.stats.seats(kind).set(u64::from(used.of(kind)));
         }
         done
+    }
+
+    /// Whether the instance answers REGISTERs without credentials with a 2xx, as far as was seen (R65).
+    pub fn is_open(&self) -> bool {
+        self.is_open.load(Relaxed)
+    }
+
+    /// Notes how it answered one.
+    pub fn set_open(&self, is_open: bool) {
+        self.is_open.store(is_open, Relaxed);
     }
 
     /// Whether a new claim can be written down.

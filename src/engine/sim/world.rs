@@ -7,9 +7,11 @@ use crate::clock::{Now, Tick};
 use crate::engine::Engine;
 use crate::engine::config::{Config, Inside, InsideAddress};
 use crate::engine::contract::{Dest, Input, Output, SendError};
+use crate::engine::registry::journal::shard_of;
 use crate::engine::shared::Shared;
 use crate::engine::testing::{EPOCH, keys};
 use crate::ids::{ConnId, Flow, ListenerId, ProxyId, Shard, Transport};
+use crate::licence::ledger::Change;
 use crate::route::compile::compile;
 use crate::route::handles::Handles;
 use crate::route::resolved::Resolved;
@@ -47,6 +49,7 @@ enum Event {
     ToEngine { shard: u8, boot: u32, flow: Flow, text: String },
     HandOver { shard: u8, boot: u32, flow: Flow, text: String },
     Failed { shard: u8, boot: u32, ticket: u64 },
+    Claimed { shard: u8, boot: u32, ticket: u64 },
     Unreachable { shard: u8, boot: u32, peer: SocketAddr, quoted: Vec<u8> },
     ToPhone { phone: usize, text: String },
     ToPbx { pbx: usize, text: String, from: String },
@@ -294,6 +297,7 @@ impl World {
             Event::ToEngine { shard, boot, .. }
             | Event::HandOver { shard, boot, .. }
             | Event::Failed { shard, boot, .. }
+            | Event::Claimed { shard, boot, .. }
             | Event::Unreachable { shard, boot, .. } => (usize::from(*shard), *boot),
             Event::ToPhone { phone, text } => return self.phone_hears(*phone, text),
             Event::ToPbx { pbx, text, from } => return self.pbx_hears(*pbx, text, from),
@@ -309,6 +313,7 @@ impl World {
             _ if boot != self.boot => return,
             Event::HandOver { flow, text, .. } => Input::HandedOver { flow: *flow, bytes: text.as_bytes() },
             Event::Failed { ticket, .. } => Input::SendFailed { ticket: *ticket, why: SendError::FlowGone },
+            Event::Claimed { ticket, .. } => Input::Claimed { ticket: *ticket, saved: true },
             Event::Unreachable { peer, quoted, .. } => Input::Unreachable { peer: *peer, quoted },
             Event::ToPhone { .. } | Event::ToPbx { .. } => return,
         };
@@ -375,6 +380,7 @@ impl World {
 
     fn drain(&mut self, shard: usize) {
         let mut outputs = Vec::new();
+        let mut saves = false;
         while let Some(output) = self.engines[shard].poll_output() {
             match output {
                 Output::Send { to, bytes, ticket } => {
@@ -387,6 +393,7 @@ impl World {
                     self.queue.push(Reverse((self.tick, self.serial)));
                     self.events.insert(self.serial, event);
                 }
+                Output::Save => saves = true,
                 Output::Close { flow } => panic!("a sound stream was closed: {flow:?}"),
             }
         }
@@ -394,8 +401,22 @@ impl World {
             self.judge.goes(&to, &text);
             self.deliver(shard as u8, to, text, ticket);
         }
+        if saves {
+            self.save();
+        }
         let (servers, clients, timers) = self.engines[shard].counts();
         assert!(servers <= 400 && timers <= 2 * (servers + clients), "{:?}", (servers, clients, timers));
+    }
+
+    /// Claims are written down in a moment; what a crash makes of them is another simulation's business.
+    fn save(&mut self) {
+        for entry in self.shared.registry.journal.take(usize::MAX) {
+            if let Change::Put { ticket: Some(ticket), .. } = entry.change {
+                let event = Event::Claimed { shard: shard_of(ticket).0, boot: self.boot, ticket };
+                let at = self.tick + self.rng.u64(0..30);
+                self.at(at, event);
+            }
+        }
     }
 
     fn deliver(&mut self, shard: u8, to: Dest, text: String, ticket: u64) {

@@ -76,6 +76,11 @@ impl Tables {
         id
     }
 
+    /// The name the next server transaction will have.
+    pub fn next_server(&self) -> ServerId {
+        ServerId { index: self.servers.vacant_key() as u32, generation: self.generation.wrapping_add(1) }
+    }
+
     /// The server transaction a request belongs to.
     pub fn find(&self, key: Key) -> Option<ServerId> {
         self.by_key.get(&key).copied()

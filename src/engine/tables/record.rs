@@ -11,7 +11,8 @@ use crate::engine::token::FlowRef;
 use crate::engine::transaction::key::Key;
 use crate::engine::transaction::{client, server};
 use crate::engine::wheel::TimerId;
-use crate::ids::{Flow, InstanceId, Transport};
+use crate::ids::{Flow, InstanceId, Shard, Transport};
+use crate::licence::ledger::Hold;
 use crate::stats::{InstanceStats, TargetHealth};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +25,18 @@ pub const MAX_ATTEMPTS: usize = 8;
 pub struct ServerId {
     pub(super) index: u32,
     pub(super) generation: u32,
+}
+
+impl ServerId {
+    /// As a ticket of the journal, with the shard in the lowest byte.
+    pub const fn ticket(self, shard: Shard) -> u64 {
+        (self.generation as u64) << 32 | (self.index as u64 & 0xff_ffff) << 8 | shard.0 as u64
+    }
+
+    /// Back from a ticket.
+    pub const fn from_ticket(ticket: u64) -> Self {
+        Self { index: (ticket >> 8) as u32 & 0xff_ffff, generation: (ticket >> 32) as u32 }
+    }
 }
 
 /// Names a client transaction; written into its branch.
@@ -150,6 +163,10 @@ pub struct Server {
     pub cancelled: bool,
     /// For a REGISTER: its place among those the PBX works on.
     pub permit: Option<Permit>,
+    /// Its part in a claim of a seat, until that is granted or given back.
+    pub hold: Option<Hold>,
+    /// Whether that claim is still to be written down before the request goes on.
+    pub waits: bool,
     pub(super) timers: Timers,
 }
 
@@ -268,6 +285,8 @@ impl Server {
             best_status: 0,
             cancelled: false,
             permit: new.permit,
+            hold: None,
+            waits: false,
             timers: Timers::default(),
         }
     }

@@ -10,6 +10,7 @@ mod limits;
 mod names;
 mod refusals;
 mod register;
+mod seats;
 mod targets;
 mod transactions;
 mod transport;

@@ -28,10 +28,6 @@ use std::sync::Arc;
 
 /// Seconds by which the durable moment of last life may be behind: a restored claim lives that much longer.
 pub const GRACE: u64 = 10;
-/// For how long the accounts of an instance that went off are remembered, in seconds.
-pub const REMEMBERED: u64 = 3_600;
-/// Accounts remembered of one instance.
-const REMEMBERED_ACCOUNTS: usize = 50_000;
 
 /// A name as it came from a device or the list of users.
 pub type Name = Arc<[u8]>;
@@ -103,6 +99,17 @@ pub struct Grant<'a> {
     pub now: u64,
 }
 
+/// A seat that is held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seat<'a> {
+    /// The user who has it.
+    pub user: &'a [u8],
+    /// What the user has it as.
+    pub kind: Kind,
+    /// A light user's device.
+    pub device: Option<&'a [u8]>,
+}
+
 /// The seats of one instance.
 #[derive(Default, Debug)]
 pub struct Ledger {
@@ -114,8 +121,6 @@ pub struct Ledger {
     soonest: Option<u64>,
     /// How often all was cleared: a hold of before is void.
     epoch: u64,
-    known: Map<()>,
-    known_until: u64,
 }
 
 impl Ledger {
@@ -249,9 +254,6 @@ impl Ledger {
 
     /// Ends what has expired, and gives the accounts to `ended`.
     pub fn expire(&mut self, now: u64) {
-        if self.known_until <= now && !self.known.is_empty() {
-            self.known = Map::default();
-        }
         if self.soonest.is_none_or(|soonest| soonest > now) {
             return;
         }
@@ -273,6 +275,10 @@ impl Ledger {
                 self.changes.push(Change::Delete { account });
                 continue;
             }
+            if self.claims.contains_key(&account) {
+                // It came back before its claim could be read.
+                continue;
+            }
             let (account, user) = self.claim(&account, &record.user, record.kind);
             if let Some(claim) = self.claims.get_mut(&account) {
                 claim.until = Some(until);
@@ -286,16 +292,13 @@ impl Ledger {
         }
     }
 
-    /// Ends all: the instance is off (R34). Who was here is remembered for a while.
-    pub fn clear(&mut self, now: u64) {
+    /// Ends all: the instance is off (R34).
+    pub fn clear(&mut self) {
         if self.claims.is_empty() {
             return;
         }
         self.epoch += 1;
-        let claims = std::mem::take(&mut self.claims);
-        let lasting = claims.into_iter().filter(|(_, claim)| claim.until.is_some()).map(|(account, _)| (account, ()));
-        self.known = lasting.take(REMEMBERED_ACCOUNTS).collect();
-        self.known_until = now.saturating_add(REMEMBERED);
+        self.claims.clear();
         self.users.clear();
         self.counts = Counts::default();
         self.soonest = None;
@@ -315,16 +318,11 @@ impl Ledger {
         self.claims.get(account).is_some_and(|claim| claim.until.is_some())
     }
 
-    /// Whether an account is registered or was before the instance went off (admission lets these go first).
-    pub fn knows(&self, account: &[u8], now: u64) -> bool {
-        self.is_live(account) || (now < self.known_until && self.known.contains_key(account))
-    }
-
-    /// The user by whom an account's seat is held, what it is held as, and its device if it is a light user's.
-    pub fn holder(&self, account: &[u8]) -> Option<(&[u8], Kind, Option<&[u8]>)> {
+    /// Who holds an account's seat.
+    pub fn seat(&self, account: &[u8]) -> Option<Seat<'_>> {
         let claim = self.claims.get(account)?;
         let holder = self.users.get(&claim.user)?;
-        Some((&claim.user, holder.kind, holder.device.as_deref()))
+        Some(Seat { user: &claim.user, kind: holder.kind, device: holder.device.as_deref() })
     }
 
     /// Users with a seat, and with one in the balance.

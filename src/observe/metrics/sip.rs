@@ -40,6 +40,12 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NodeStats, probes: &ProbeStat
     ];
     sheet.counts("sip_registry_overflows", "Bindings and calls not kept for want of room", overflows)?;
 
+    let seats = &stats.seats;
+    sheet.gauge("seats_waiting", "Changes of seats that wait to be written down", seats.waiting.read())?;
+    sheet.count("seats_writes", "Times changes of seats were written down", seats.writes.read())?;
+    sheet.count("seats_write_failures", "Times seats could not be written down or read", seats.failures.read())?;
+    sheet.count("seats_lost", "Ends of seats not written down for want of room", seats.lost.read())?;
+
     let outcomes = [
         ([("outcome", "sent")], probes.sent.read()),
         ([("outcome", "answered")], probes.answered.read()),

@@ -46,6 +46,20 @@ pub fn ordinary(domain: &str, via: &str, more: &str) -> (String, Vec<u8>) {
     (call_id, request.into_bytes())
 }
 
+/// The fence behind some bytes. What is behind a REGISTER is one itself, of an account of its own: both wait until
+/// their seats are written down, in their order.
+fn fence(behind: &[u8], domain: &str, via: &str) -> (String, Vec<u8>) {
+    if !behind.starts_with(b"REGISTER ") {
+        return ordinary(domain, via, "");
+    }
+    let (call_id, request) = ordinary(domain, via, "Contact: <sip:fence@192.0.2.1>;expires=60\r\n");
+    let text = String::from_utf8(request).unwrap();
+    let text = text.replace("MESSAGE sip:fence@", "REGISTER sip:").replace("1 MESSAGE", "1 REGISTER");
+    let own = format!("sip:{call_id}@{domain}");
+    let text = text.replace(&format!("sip:fence@{domain}"), &own).replace(&format!("sip:client@{domain}"), &own);
+    (call_id, text.into_bytes())
+}
+
 fn is_of(bytes: &[u8], call_id: &str) -> bool {
     let mut index = Index::new();
     View::read(bytes, &mut index, &Limits::DEFAULT).is_ok_and(|view| view.call_id() == call_id.as_bytes())
@@ -64,7 +78,8 @@ pub fn over_udp(node: SocketAddr, from: (Ipv4Addr, u16), domain: &str, datagrams
     for datagram in datagrams {
         socket.send_to(datagram, node).unwrap();
     }
-    let (call_id, fence) = ordinary(domain, &format!("UDP {}:{}", from.0, from.1), "");
+    let behind = datagrams.last().map_or(&b""[..], Vec::as_slice);
+    let (call_id, fence) = fence(behind, domain, &format!("UDP {}:{}", from.0, from.1));
     socket.send_to(&fence, node).unwrap();
     let (mut heard, mut room) = (Heard::default(), vec![0; 65_536]);
     loop {
@@ -90,7 +105,7 @@ pub fn over_tcp(node: SocketAddr, domain: &str, bytes: &[u8], wait: bool) -> Hea
     let mut stream = TcpStream::connect(node).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
-    let (call_id, fence) = ordinary(domain, &format!("TCP {}", stream.local_addr().unwrap()), "");
+    let (call_id, fence) = fence(bytes, domain, &format!("TCP {}", stream.local_addr().unwrap()));
     let _ = stream.write_all(bytes);
     if !wait {
         let _ = stream.write_all(&fence);
