@@ -11,6 +11,7 @@ pub mod exit;
 pub mod explain;
 pub mod file;
 pub mod instance;
+pub mod licence;
 pub mod plan;
 pub mod proxy;
 pub mod reach;
@@ -56,6 +57,9 @@ pub enum Client {
     Proxy(Remote<proxy::Command>),
     /// Add, show and remove certificates
     Certificate(Remote<certificate::Command>),
+    /// Issue licences, the vendor's side, and look into them; works without a node
+    #[command(subcommand)]
+    Licence(licence::Command),
     /// Show the revision and hash of the table, and what is wrong in it
     Table(Reach),
     /// Show what a table file would change, without changing anything
@@ -117,6 +121,7 @@ impl Client {
             Self::Instance(it) => instance::execute(it.command, &it.reach),
             Self::Proxy(it) => proxy::execute(it.command, &it.reach),
             Self::Certificate(it) => certificate::execute(it.command, &it.reach),
+            Self::Licence(command) => licence::execute(command),
             Self::Table(reach) => table::execute(&reach),
             Self::Plan(it) => plan::plan(&it.args, &it.reach),
             Self::Apply(it) => plan::apply(&it.args, &it.reach),

@@ -1,3 +1,4 @@
 //! Licences as an operator handles them: through the API and the command line.
 
 mod booking;
+mod vendor;
