@@ -121,6 +121,7 @@ impl Node {
         let data = DataDir::open(&config.data_dir).map_err(StartError::Data)?;
         let (keys, ring) = KeyFile::open(data.path(), clock.now().unix).map_err(StartError::Keys)?;
         let shared = Arc::new(Shared::new(ring));
+        shared.softphones.store(Arc::new(config.softphones.clone()));
         let status = Arc::new(Status::new(clock));
         let cell = Arc::new(Cell::new(Snapshot::default()));
         let state = State::new(Arc::clone(&shared), Arc::clone(&cell), Arc::clone(&status), clock);

@@ -140,7 +140,7 @@ mod tests {
     use crate::ids::Shard;
 
     /// Keys that `app` reads itself.
-    const ELSEWHERE: [&str; 12] = [
+    const ELSEWHERE: [&str; 13] = [
         "data_dir",
         "admin.listen",
         "metrics.listen",
@@ -148,6 +148,7 @@ mod tests {
         "health.targets",
         "drain.deadline",
         "webhooks",
+        "licence.softphones",
         "licence.vendor_keys",
         "first_proxy.name",
         "first_proxy.fqdn",

@@ -120,6 +120,10 @@ impl Steward {
             Ok(keys) => self.premises.keys.store(Arc::new(keys)),
             Err(error) => tracing::error!(%error, "licence.vendor_keys stays as it was"),
         }
+        if self.config.softphones != new.softphones {
+            self.shared.softphones.store(Arc::new(new.softphones.clone()));
+            tracing::info!(patterns = new.softphones.len(), "changed the list of soft clients");
+        }
         for key in &changes.live {
             tracing::info!(key, "changed");
         }

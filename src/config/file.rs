@@ -1,7 +1,9 @@
 //! Reading the file: every complaint names the file, the line and the key.
 
 use super::{Config, Error};
+use crate::licence::Softphones;
 use crate::licence::key::Keys;
+use crate::licence::softphones::Fault;
 use std::path::Path;
 
 /// Where the file is looked for when none is named.
@@ -16,7 +18,22 @@ pub fn load(path: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Result
     };
     super::env::apply(&mut config, env)?;
     check(&config).map_err(|(key, message)| locate(path, key, message))?;
+    if !config.licence.softphones.as_os_str().is_empty() {
+        config.softphones = softphones(&config.licence.softphones)?;
+    }
     Ok(config)
+}
+
+/// Reads a list of soft clients. Its first problem is told with its place, the others behind it.
+fn softphones(path: &Path) -> Result<Softphones, Error> {
+    let fail = |position, key: &str, message| Error { file: Some(path.into()), position, key: key.into(), message };
+    let text = std::fs::read_to_string(path).map_err(|error| fail(None, "", error.to_string()))?;
+    Softphones::parse(&text).map_err(|faults| {
+        let mut faults = faults.into_iter();
+        let Some(Fault { line, key, reason }) = faults.next() else { return fail(None, "", String::new()) };
+        let others: String = faults.map(|fault| format!("; {fault}")).collect();
+        fail(Some((line, 1)), &key, format!("{reason}{others}"))
+    })
 }
 
 /// Reads one file.
@@ -196,6 +213,25 @@ mod tests {
         let many = |n: usize| (0..n).map(|n| hook(&format!("http://a/{n}"))).collect::<String>();
         assert!(parse(&many(16), Path::new("n")).is_ok());
         assert!(refused(&many(17)).contains("webhooks: at most 16"));
+    }
+
+    #[test]
+    fn a_list_of_soft_clients_is_read_beside_the_file() {
+        // R46
+        let dir = tempfile::tempdir().unwrap();
+        let (path, list) = (dir.path().join("n.toml"), dir.path().join("soft.toml"));
+        std::fs::write(&path, format!("[licence]\nsoftphones = {list:?}\n")).unwrap();
+        let read = || load(Some(&path), &|_| None);
+        assert!(read().unwrap_err().to_string().contains("soft.toml"), "there is none yet");
+        std::fs::write(&list, "accounts = []\nuser_agents = [\"Mine*\"]\n").unwrap();
+        let softphones = read().unwrap().softphones;
+        assert!(softphones.has_user_agent(b"mine 1") && !softphones.has_user_agent(b"Zoiper"));
+        std::fs::write(&list, "accounts = [\n  \"*\"]\nuser_agents = [\"\"]\n").unwrap();
+        let told = read().unwrap_err().to_string();
+        let begins = format!("{}:2:1: accounts[0]: the pattern \"*\" matches everything", list.display());
+        assert!(told.starts_with(&begins) && told.contains("; line 3 user_agents[0]: "), "{told}");
+        std::fs::write(&path, "").unwrap();
+        assert!(read().unwrap().softphones.has_user_agent(b"Zoiper"), "the built-in list");
     }
 
     #[test]

@@ -4,9 +4,10 @@ use super::Config;
 use std::collections::BTreeMap;
 
 /// Keys that take effect at once. Every other one is read at the start only.
-const LIVE: [&str; 15] = [
+const LIVE: [&str; 16] = [
     "log.level",
     "drain.deadline",
+    "licence.softphones",
     "licence.vendor_keys",
     "limits.connections",
     "limits.source_connections",

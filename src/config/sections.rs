@@ -1,6 +1,7 @@
 //! The sections of the file and their defaults. `config/nantucket.toml` shows them all.
 
 use super::time::Time;
+use crate::licence::Softphones;
 use crate::model::Service;
 use crate::usage::Topic;
 use schemars::JsonSchema;
@@ -38,12 +39,15 @@ pub struct Config {
     pub drain: Drain,
     /// The HTTP front.
     pub http: Http,
-    /// Whose licences are accepted.
+    /// Whose licences are accepted, and what they tell apart.
     pub licence: Licence,
     /// Addresses that are told of events about licences and seats.
     pub webhooks: Vec<Webhook>,
     /// The proxy made at the first start, when the table has none.
     pub first_proxy: FirstProxy,
+    /// What `licence.softphones` names, as it was read.
+    #[serde(skip)]
+    pub softphones: Softphones,
 }
 
 /// Addresses towards the instances.
@@ -237,13 +241,15 @@ pub struct Http {
     pub answer_body: Time,
 }
 
-/// Whose licences are accepted.
+/// Whose licences are accepted, and what they tell apart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Licence {
     /// Public keys of the vendor, as `nantucket licence keygen` prints them. While there is none, licences made with
     /// the built-in demo key are accepted; with the first one they are not.
     pub vendor_keys: Vec<VendorKey>,
+    /// File with what tells soft clients from phones, instead of the built-in list; empty is the built-in one.
+    pub softphones: PathBuf,
 }
 
 /// A public key of the vendor.
@@ -317,6 +323,7 @@ impl Default for Config {
             licence: Licence::default(),
             webhooks: Vec::new(),
             first_proxy: FirstProxy::default(),
+            softphones: Softphones::built_in(),
         }
     }
 }
