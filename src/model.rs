@@ -172,7 +172,7 @@ pub enum DeviceClass {
 }
 
 /// A user of an instance: a person or a thing that is licensed (R39, R49).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct User {
     /// Unique inside the instance, in any case of its letters.
@@ -287,6 +287,40 @@ pub struct Web {
     /// Whether an https target's certificate is verified against the system's roots.
     #[serde(default)]
     pub verify: bool,
+    /// How it is told who asks (R46).
+    #[serde(default)]
+    pub sign_in: SignIn,
+}
+
+impl Web {
+    /// A web side at this URL with nothing else said.
+    pub fn at(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            prefix: Prefix::default(),
+            service: WebService::default(),
+            verify: false,
+            sign_in: SignIn::default(),
+        }
+    }
+}
+
+/// How the web side of an instance is told who asks, besides Basic authorisation: what keeps light users out (R46).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SignIn {
+    /// Paths that sign-ins are sent to, as the PBX has them, as in `/login`; a `*` at the end stands for any rest.
+    pub paths: Vec<String>,
+    /// The field of the form or JSON document that holds the user's name, as in `username` or `user.name`.
+    pub field: String,
+    /// The claim of a bearer token (JWT) that holds the user's name; empty looks at none.
+    pub claim: String,
+}
+
+impl Default for SignIn {
+    fn default() -> Self {
+        Self { paths: Vec::new(), field: "username".into(), claim: "preferred_username".into() }
+    }
 }
 
 /// What becomes of the `/<name>` prefix of a request that selected its instance by path.

@@ -388,11 +388,13 @@ pub enum HttpRefusal {
     InstanceTimeout,
     /// The request has been here before.
     Loop,
+    /// A light user's, whose licence covers calls only (R46).
+    LightUser,
 }
 
 impl HttpRefusal {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::Malformed,
         Self::UnknownName,
@@ -412,6 +414,7 @@ impl HttpRefusal {
         Self::Overloaded,
         Self::InstanceTimeout,
         Self::Loop,
+        Self::LightUser,
     ];
 
     /// Its stable code.
@@ -436,6 +439,7 @@ impl HttpRefusal {
             Self::Overloaded => "overloaded",
             Self::InstanceTimeout => "instance-timeout",
             Self::Loop => "loop",
+            Self::LightUser => "light-user",
         }
     }
 }

@@ -289,12 +289,7 @@ mod tests {
     fn snapshot(change: impl FnOnce(&mut model::Instance, &mut model::Proxy)) -> Snapshot {
         let mut acme = instance(1, "Acme");
         acme.aliases.push("pbx.acme.example".into());
-        acme.web = Some(Web {
-            url: "http://198.51.0.1:8080".into(),
-            prefix: model::Prefix::Strip,
-            service: WebService::Full,
-            verify: false,
-        });
+        acme.web = Some(Web::at("http://198.51.0.1:8080"));
         let mut front = proxy(1, "front");
         change(&mut acme, &mut front);
         compiled(&table([acme, instance(2, "beta")], [front]))

@@ -183,10 +183,8 @@ impl Stage {
                 profile: if tcp { model::Profile::Generic } else { model::Profile::AsteriskPjsip },
             }],
             web: Some(model::Web {
-                url: format!("http://{}", house.web.address()),
                 prefix: if tcp { model::Prefix::Keep } else { model::Prefix::Strip },
-                service: model::WebService::Full,
-                verify: false,
+                ..model::Web::at(&format!("http://{}", house.web.address()))
             }),
             licence: model::Licensing {
                 mode: model::Mode::Cloud,

@@ -1,5 +1,6 @@
 //! One request of a client and its answer by the instance.
 
+use super::asker::{self, Doorman};
 use super::authority::Authority;
 use super::body::Body;
 use super::front::Front;
@@ -19,6 +20,11 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use std::sync::Arc;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// How long the body of a sign-in is waited for before it goes on as it is.
+const SIGN_IN: Duration = Duration::from_secs(2);
 
 /// The way a request goes.
 pub(super) struct Way {
@@ -40,6 +46,14 @@ pub(super) async fn run(
     let instance = Arc::clone(&way.target.instance);
     let refuse = |why| Refused { why, instance: Some(Arc::clone(&instance)) };
     let Some(web) = instance.web.as_ref() else { return Err(refuse(HttpRefusal::WebOff)) };
+    let doorman = Doorman::of(&instance, way.authority.as_ref());
+    let inner = parts.uri.path().get(way.target.prefix..).unwrap_or_default();
+    let signing_in = doorman.as_ref().filter(|doorman| doorman.watches(inner));
+    let known = doorman.as_ref().is_some_and(|doorman| doorman.knows_authorization(&parts.headers))
+        || signing_in.is_some_and(|doorman| doorman.knows_query(parts.uri.query()));
+    if known {
+        keep_out(&instance).map_err(refuse)?;
+    }
     let limit = gate::limit(&instance, shared.config.instance_requests);
     let gate = shared.gates.of(instance.id);
     let permit = gate.enter(&instance, limit).ok_or_else(|| refuse(HttpRefusal::Overloaded))?;
@@ -50,7 +64,13 @@ pub(super) async fn run(
     })?;
 
     let upgrade = Upgrade::asked(&mut parts);
-    let upload = upload(front, &instance, &parts, body).map_err(refuse)?;
+    let mut upload = upload(front, &instance, &parts, body).map_err(refuse)?;
+    if let Some(doorman) = signing_in.filter(|_| !known)
+        && let Some(body) = read_sign_in(&mut upload, &mut parts).await
+        && doorman.knows_body(parts.headers.get(header::CONTENT_TYPE), &body)
+    {
+        keep_out(&instance).map_err(refuse)?;
+    }
     let prefix = prefix(&parts, &way.target);
     let inward = Inward {
         front,
@@ -87,6 +107,28 @@ pub(super) async fn run(
         lease.detach();
     }
     Ok(deliver(front, Response::from_parts(parts, incoming), lease, permit).await)
+}
+
+/// Refuses a light user (R46); in shadow mode it is counted and passes.
+fn keep_out(instance: &Instance) -> Result<(), HttpRefusal> {
+    if instance.shadow {
+        instance.stats.shadow_refused.inc();
+        return Ok(());
+    }
+    Err(HttpRefusal::LightUser)
+}
+
+/// The body of a sign-in; none where there is none, or it is too long or too slow to be one.
+async fn read_sign_in(upload: &mut Upload, parts: &mut Parts) -> Option<Zeroizing<Vec<u8>>> {
+    if upload.size_hint().lower() > asker::MOST_BODY as u64 {
+        return None;
+    }
+    let body = upload.peek(asker::MOST_BODY, SIGN_IN).await;
+    // What was expected has been said: the body is here.
+    if upload.progress().is_some() {
+        parts.headers.remove(header::EXPECT);
+    }
+    body
 }
 
 /// The body to send on, if its announced length is allowed.

@@ -7,6 +7,7 @@
 //! files; pages of its own (`page`) say why something cannot be had.
 
 mod admission;
+mod asker;
 mod authority;
 mod body;
 mod config;

@@ -218,6 +218,7 @@ mod tests {
             prefix: Prefix::Strip,
             service: WebService::Full,
             verify: false,
+            sign_in: crate::model::SignIn::default(),
         }
     }
 

@@ -45,6 +45,12 @@ fn english(why: Option<HttpRefusal>, state: Option<State>) -> Words {
             "This telephone system is not reached by browser.",
             "Phones and other services may work all the same.",
         ),
+        Why::LightUser => (
+            "Not part of your licence",
+            "Your user has a light licence. It covers calls with one telephone; the web interface, apps, soft clients \
+             and programs need a full licence.",
+            "Your telephone works as before. Please ask your administrator for a full licence.",
+        ),
         Why::RestOnly => (
             "No web access here",
             "This telephone system serves programs only at this address, no pages.",
@@ -133,6 +139,12 @@ fn german(why: Option<HttpRefusal>, state: Option<State>) -> Words {
             "Kein Webzugang",
             "Diese Telefonanlage ist mit dem Browser nicht erreichbar.",
             "Telefone und andere Dienste können trotzdem funktionieren.",
+        ),
+        Why::LightUser => (
+            "Nicht Teil Ihrer Lizenz",
+            "Ihr Benutzer hat eine Light-Lizenz. Sie umfasst das Telefonieren mit einem Telefon; Weboberfläche, Apps, \
+             Softphones und Programme brauchen eine Voll-Lizenz.",
+            "Ihr Telefon funktioniert wie bisher. Bitte fragen Sie Ihre Administration nach einer Voll-Lizenz.",
         ),
         Why::RestOnly => (
             "Hier kein Webzugang",

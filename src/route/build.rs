@@ -206,7 +206,8 @@ impl Build<'_> {
             return None;
         }
         let model::Web { prefix, service, verify, .. } = *web;
-        Some(Web { tls: target.tls, host, port, addresses, prefix, service, verify })
+        let sign_in = web.sign_in.clone();
+        Some(Web { tls: target.tls, host, port, addresses, prefix, service, verify, sign_in })
     }
 
     fn addresses(&mut self, field: String, endpoint: Result<Endpoint, String>) -> Vec<SocketAddr> {

@@ -160,6 +160,8 @@ pub struct Web {
     pub service: WebService,
     /// Whether a TLS target is verified.
     pub verify: bool,
+    /// How it is told who asks.
+    pub sign_in: model::SignIn,
 }
 
 /// One proxy.

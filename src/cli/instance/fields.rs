@@ -2,7 +2,7 @@
 
 use crate::ids::{BackendId, Transport};
 use crate::model::{
-    Backend, Instance, Language, Licensing, Mode, Prefix, Profile, Seats, SecondDevice, Web, WebService,
+    Backend, Instance, Language, Licensing, Mode, Prefix, Profile, Seats, SecondDevice, SignIn, Web, WebService,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -35,6 +35,9 @@ pub struct Fields {
     /// Verify the certificate of an https web address
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub web_verify: Option<bool>,
+    /// How the web side is told who asks.
+    #[command(flatten)]
+    pub sign_in: SignInArgs,
     /// A further SIP domain and web host of the instance; give it again for more
     #[arg(long = "alias", value_name = "HOST")]
     pub aliases: Vec<String>,
@@ -56,6 +59,34 @@ pub struct Fields {
     /// Largest HTTP request body in bytes; 0 is the node's default
     #[arg(long, value_name = "BYTES")]
     pub max_http_body: Option<u64>,
+}
+
+/// What may be said about how the web side is told who asks.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SignInArgs {
+    /// Path that sign-ins are sent to, as in /login; a * at its end stands for any rest; give it again for more
+    #[arg(long = "sign-in-path", value_name = "PATH")]
+    paths: Vec<String>,
+    /// Field of the sign-in's form or JSON that holds the user's name, as in username or user.name
+    #[arg(long = "sign-in-field", value_name = "FIELD")]
+    field: Option<String>,
+    /// Claim of bearer tokens that holds the user's name; empty looks at none
+    #[arg(long = "sign-in-claim", value_name = "CLAIM")]
+    claim: Option<String>,
+}
+
+impl SignInArgs {
+    fn is_said(&self) -> bool {
+        !self.paths.is_empty() || self.field.is_some() || self.claim.is_some()
+    }
+
+    fn apply(&self, row: &mut SignIn) {
+        if !self.paths.is_empty() {
+            row.paths.clone_from(&self.paths);
+        }
+        set(&mut row.field, self.field.clone());
+        set(&mut row.claim, self.claim.clone());
+    }
 }
 
 /// What may be said about an instance's licence.
@@ -125,6 +156,9 @@ pub struct Removals {
     /// Take the web address away
     #[arg(long, conflicts_with_all = ["web", "web_prefix", "web_service", "web_verify"])]
     pub no_web: bool,
+    /// Look at no sign-ins any more
+    #[arg(long, conflicts_with = "paths")]
+    pub no_sign_in: bool,
     /// Take all aliases away
     #[arg(long, conflicts_with = "aliases")]
     pub no_alias: bool,
@@ -156,15 +190,12 @@ impl Fields {
 
     fn apply_web(&self, row: &mut Instance) -> Result<(), String> {
         if let Some(url) = &self.web {
-            let web = row.web.get_or_insert(Web {
-                url: String::new(),
-                prefix: Prefix::default(),
-                service: WebService::default(),
-                verify: false,
-            });
-            web.url.clone_from(url);
+            row.web.get_or_insert_with(|| Web::at(url)).url.clone_from(url);
         }
-        let says_how = self.web_prefix.is_some() || self.web_service.is_some() || self.web_verify.is_some();
+        let says_how = self.web_prefix.is_some()
+            || self.web_service.is_some()
+            || self.web_verify.is_some()
+            || self.sign_in.is_said();
         match &mut row.web {
             None if says_how => Err("the instance has no web address yet: give it with --web URL".into()),
             None => Ok(()),
@@ -172,6 +203,7 @@ impl Fields {
                 set(&mut web.prefix, self.web_prefix);
                 set(&mut web.service, self.web_service);
                 set(&mut web.verify, self.web_verify);
+                self.sign_in.apply(&mut web.sign_in);
                 Ok(())
             }
         }
@@ -186,6 +218,9 @@ impl Removals {
         }
         if self.no_web {
             row.web = None;
+        }
+        if let Some(web) = row.web.as_mut().filter(|_| self.no_sign_in) {
+            web.sign_in.paths.clear();
         }
         if self.no_alias {
             row.aliases.clear();

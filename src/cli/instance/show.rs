@@ -81,6 +81,9 @@ fn facts(row: &Instance) -> String {
         let verify = if web.verify { ", certificate verified" } else { "" };
         let (prefix, service) = (show::word(&web.prefix), show::word(&web.service));
         facts.push(("web", format!("{}, service {service}, prefix {prefix}{verify}", web.url)));
+        if !web.sign_in.paths.is_empty() {
+            facts.push(("sign-in", format!("field {} at {}", web.sign_in.field, web.sign_in.paths.join(", "))));
+        }
     }
     let limit = |n: u64| if n == 0 { "the node's default".to_owned() } else { n.to_string() };
     facts.push(("max transactions", limit(row.limits.transactions.into())));

@@ -2,7 +2,7 @@
 
 use super::{count, names, text};
 use crate::control::draft::Draft;
-use crate::model::Instance;
+use crate::model::{Instance, SignIn};
 use crate::route::domain::{self, fold};
 use crate::route::problem::{Code, Problem};
 
@@ -10,6 +10,12 @@ use crate::route::problem::{Code, Problem};
 const MOST_ALIASES: usize = 64;
 /// The most former names of an instance.
 const MOST_FORMER: usize = 16;
+/// The most paths of sign-ins.
+const MOST_PATHS: usize = 16;
+/// The longest of them, in bytes.
+const MOST_PATH: usize = 256;
+/// The longest name of a field or claim.
+const MOST_FIELD: usize = 64;
 /// The largest weight of a backend.
 const MOST_WEIGHT: u16 = 1_000;
 
@@ -48,10 +54,32 @@ pub(super) fn check(draft: &Draft<'_>, row: &Instance, problems: &mut Vec<Proble
             problem("name".into(), Code::NameTaken, format!("\"{host}\" is proxy {}'s", front.row.name));
         }
     }
+    if let Some(web) = &row.web {
+        sign_in(&place, &web.sign_in, problems);
+    }
     text(&place, "display_name", &row.display_name, 128, problems);
     count(&place, "aliases", row.aliases.len(), MOST_ALIASES, problems);
     count(&place, "former_names", row.former_names.len(), MOST_FORMER, problems);
     problems.extend(crate::route::check_instance(row));
+}
+
+/// Where sign-ins are sent to: paths without anything behind them, of which a `*` may be the end (R46).
+fn sign_in(place: &str, row: &SignIn, problems: &mut Vec<Problem>) {
+    for (path, n) in row.paths.iter().zip(0..) {
+        let begin = path.strip_suffix('*').unwrap_or(path);
+        let plain = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '?' | '#' | '*');
+        if !begin.starts_with('/') || !begin.chars().all(plain) || path.len() > MOST_PATH {
+            let reason = format!("is no path as in /login or /auth/*, of at most {MOST_PATH} bytes");
+            problems.push(Problem::new(place, format!("web.sign_in.paths[{n}]"), Code::UrlInvalid, reason));
+        }
+    }
+    count(place, "web.sign_in.paths", row.paths.len(), MOST_PATHS, problems);
+    if row.field.is_empty() && !row.paths.is_empty() {
+        let reason = "is empty: the field with the user's name is needed where there are paths";
+        problems.push(Problem::new(place, "web.sign_in.field", Code::Missing, reason));
+    }
+    text(place, "web.sign_in.field", &row.field, MOST_FIELD, problems);
+    text(place, "web.sign_in.claim", &row.claim, MOST_FIELD, problems);
 }
 
 /// A row that goes away must not be named by a proxy.

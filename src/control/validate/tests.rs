@@ -79,12 +79,7 @@ fn every_problem_comes_at_once() {
         row.backends[0].transport = Transport::Tls;
         row.backends.push(model::Backend { address: "192.0.2.300".into(), weight: 1_001, ..row.backends[0].clone() });
         row.backends[1].transport = Transport::Udp;
-        row.web = Some(model::Web {
-            url: "ftp://x".into(),
-            prefix: model::Prefix::Keep,
-            service: model::WebService::Full,
-            verify: false,
-        });
+        row.web = Some(model::Web { prefix: model::Prefix::Keep, ..model::Web::at("ftp://x") });
         row.backends[1].id = crate::ids::BackendId(2);
     });
     let expected = [
@@ -98,6 +93,36 @@ fn every_problem_comes_at_once() {
         ("web.url", Code::UrlInvalid),
     ];
     assert_eq!(found, expected.map(|(field, code)| (field.to_owned(), code)));
+}
+
+#[test]
+fn sign_ins_are_paths_and_a_field() {
+    // R46
+    let with = |change: &dyn Fn(&mut model::SignIn)| {
+        instance_problems(|row| {
+            let mut web = model::Web::at("http://192.0.2.9");
+            change(&mut web.sign_in);
+            row.web = Some(web);
+        })
+    };
+    let path = |text: &str| with(&|it| it.paths = vec![text.into()]);
+    for good in ["/", "/login", "/api/auth/*", "/*", &format!("/{}", "x".repeat(254)), &format!("/{}", "x".repeat(255))]
+    {
+        assert_eq!(path(good), [], "{good}");
+    }
+    for bad in ["", "login", "*", "/a*b", "/a?b", "/a#b", "/a b", "https://x/", &format!("/{}", "x".repeat(256))] {
+        assert_eq!(path(bad), one("web.sign_in.paths[0]", Code::UrlInvalid), "{bad}");
+    }
+    let many = |count: usize| with(&|it| it.paths = (0..count).map(|n| format!("/{n}")).collect());
+    assert_eq!((many(15), many(16)), (Vec::new(), Vec::new()));
+    assert_eq!(many(17), one("web.sign_in.paths", Code::TooMany));
+    let field = |length: usize| with(&|it| (it.field, it.paths) = ("x".repeat(length), vec!["/login".into()]));
+    assert_eq!((field(1), field(64)), (Vec::new(), Vec::new()));
+    assert_eq!(
+        (field(0), field(65)),
+        (one("web.sign_in.field", Code::Missing), one("web.sign_in.field", Code::TextInvalid))
+    );
+    assert_eq!(with(&|it| it.claim = "x\n".into()), one("web.sign_in.claim", Code::TextInvalid));
 }
 
 #[test]

@@ -102,12 +102,7 @@ fn no_name_hides_another() {
 fn host_names_become_the_addresses_they_stand_for() {
     let mut row = instance(1, "acme");
     row.backends[0].address = "PBX.internal:5070".into();
-    row.web = Some(model::Web {
-        url: "https://web.internal".into(),
-        prefix: model::Prefix::Keep,
-        service: model::WebService::Full,
-        verify: true,
-    });
+    row.web = Some(model::Web { prefix: model::Prefix::Keep, verify: true, ..model::Web::at("https://web.internal") });
     let rows = table([row], []);
     let handles = Handles::default();
     let mut resolved = Resolved::default();

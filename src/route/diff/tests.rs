@@ -97,12 +97,7 @@ fn any_instance(id: u32) -> impl Strategy<Value = model::Instance> {
                 .collect();
             row.aliases = alias.map(|n| format!("alias{n}.example")).into_iter().collect();
             row.former_names = vec![FormerName { name: format!("former{until}"), until: 10 + until }];
-            row.web = web.then(|| model::Web {
-                url: "http://198.51.100.9".into(),
-                prefix: model::Prefix::Strip,
-                service: model::WebService::Full,
-                verify: false,
-            });
+            row.web = web.then(|| model::Web::at("http://198.51.100.9"));
             row
         },
     )

@@ -3,6 +3,7 @@
 mod flow;
 mod h1;
 mod h2;
+mod light;
 mod peer;
 mod routes;
 mod tls;

@@ -42,12 +42,7 @@ pub fn instance(id: u32, name: &str, web: SocketAddr) -> model::Instance {
         id: InstanceId(id),
         display_name: format!("{name} telephony"),
         state: State::On,
-        web: Some(model::Web {
-            url: format!("http://{web}"),
-            prefix: model::Prefix::Strip,
-            service: model::WebService::Full,
-            verify: false,
-        }),
+        web: Some(model::Web::at(&format!("http://{web}"))),
         ..model::Instance::named(name)
     }
 }
