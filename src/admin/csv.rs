@@ -9,18 +9,22 @@ use crate::model::{DeviceClass, Kind, User};
 use crate::route::problem::{Code, Problem as RowProblem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// The byte order mark that Excel puts in front, and expects.
 const MARK: &str = "\u{feff}";
 /// The longest piece of a value that is told back.
 const MOST_VALUE: usize = 80;
+/// The code of what is no line of the table.
+const SHAPE: &str = "shape";
 /// The most problems that are told.
 const MOST_PROBLEMS: usize = 10_000;
 
-/// Users as they were read, with where each was.
+/// Users as they were read, with where each was and what is not of the right shape.
 #[derive(Debug, Default)]
 pub(super) struct Sheet {
     pub(super) users: Vec<User>,
+    pub(super) problems: Vec<FieldProblem>,
     lines: Vec<u64>,
 }
 
@@ -42,7 +46,7 @@ impl Column {
     }
 }
 
-/// Reads users. `Err` lists everything that is not of the right shape.
+/// Reads users. `Err` says what keeps the lines from being looked at.
 pub(super) fn read(bytes: &[u8]) -> Result<Sheet, Vec<FieldProblem>> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.strip_prefix(MARK).unwrap_or(text),
@@ -61,7 +65,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sheet, Vec<FieldProblem>> {
     let mut problems = Vec::new();
     let columns = match records.next() {
         Some(Ok(heading)) => columns(&heading, skipped + 1, &mut problems),
-        Some(Err(reason)) => return Err(vec![at(skipped + 1, "", "", &reason, "shape")]),
+        Some(Err(reason)) => return Err(vec![at(skipped + 1, "", "", &reason, SHAPE)]),
         None => return Err(vec![at(1, "", "", "is empty: the first line names the columns", "missing")]),
     };
     let mut sheet = Sheet::default();
@@ -70,13 +74,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sheet, Vec<FieldProblem>> {
         return Err(problems);
     }
     for record in records {
-        if problems.len() >= MOST_PROBLEMS {
-            break;
-        }
         let record = match record {
             Ok(record) => record,
             Err(reason) => {
-                problems.push(at(0, "", "", &reason, "shape"));
+                sheet.problems.push(at(0, "", "", &reason, SHAPE));
                 break;
             }
         };
@@ -85,9 +86,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sheet, Vec<FieldProblem>> {
             continue;
         }
         sheet.lines.push(line);
-        sheet.users.push(user(&record, &columns, line, &mut problems));
+        sheet.users.push(user(&record, &columns, line, &mut sheet.problems));
+        if sheet.problems.len() >= MOST_PROBLEMS {
+            break;
+        }
     }
-    if problems.is_empty() { Ok(sheet) } else { Err(problems) }
+    Ok(sheet)
 }
 
 /// Writes users; for Excel in German with semicolons and a byte order mark.
@@ -110,6 +114,16 @@ pub(super) fn write(users: &[User], excel: bool) -> String {
 }
 
 impl Sheet {
+    /// All problems in the order of their lines: those of the sheet, and what was found in its users. Of a line that has
+    /// not the right number of fields nothing else is told.
+    pub(super) fn with(&self, found: &[RowProblem]) -> Vec<FieldProblem> {
+        let torn: HashSet<_> = self.problems.iter().filter(|told| told.code == SHAPE).map(|told| told.line).collect();
+        let placed = found.iter().filter_map(|problem| self.place(problem)).filter(|told| !torn.contains(&told.line));
+        let mut all: Vec<FieldProblem> = self.problems.iter().cloned().chain(placed).collect();
+        all.sort_by_key(|told| told.line);
+        all
+    }
+
     /// A problem of a user, told by line and column.
     pub(super) fn place(&self, problem: &RowProblem) -> Option<FieldProblem> {
         let (number, rest) = problem.field.strip_prefix("users[")?.split_once("].")?;
@@ -189,7 +203,7 @@ fn user(record: &csv::StringRecord, columns: &[Option<Column>], line: u64, probl
         User { name: String::new(), kind: Kind::default(), accounts: Vec::new(), class: DeviceClass::default() };
     if record.len() != columns.len() {
         let reason = format!("has {} fields, the first line has {}", record.len(), columns.len());
-        problems.push(at(line, "", record.iter().next().unwrap_or_default(), &reason, "shape"));
+        problems.push(at(line, "", record.iter().next().unwrap_or_default(), &reason, SHAPE));
     }
     for (column, text) in columns.iter().zip(record.iter().map(str::trim)) {
         match column {

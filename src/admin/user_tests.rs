@@ -162,6 +162,17 @@ async fn csv_is_imported_whole_or_not_at_all() {
     assert_eq!(told, expected, "also what clashes with those that are there");
     assert_eq!(world.get(USERS).await.read::<UserList>().users.len(), 1, "nothing was changed");
 
+    let text = "name;kind;accounts\r\nben;half;11\r\ncarl\r\nBEN;;10\r\n";
+    let refused = csv(&world, Method::POST, USERS, text).await.problem();
+    let told: Vec<_> = refused.errors.iter().map(|it| (it.line, it.field.as_str(), it.code.as_str())).collect();
+    let expected = [
+        (Some(2), "kind", "unknown-word"),
+        (Some(3), "", "shape"),
+        (Some(4), "name", "duplicate"),
+        (Some(4), "accounts", "duplicate"),
+    ];
+    assert_eq!(told, expected, "what is no table and what is no user, at once");
+
     let text = "name;kind;accounts\r\nben;light;11|11b\r\nAnn;;10 10m\r\n";
     let dry = csv(&world, Method::POST, &format!("{USERS}?dry_run=true"), text).await;
     assert_eq!(touched(&dry), (Some(2), 1, 0, 1));

@@ -20,6 +20,7 @@ pub mod show;
 pub mod status;
 pub mod table;
 pub mod usage;
+pub mod user;
 
 use exit::Failure;
 use reach::Reach;
@@ -53,6 +54,8 @@ pub enum Command {
 pub enum Client {
     /// Create, show and change instances, the customers' PBXs
     Instance(Remote<instance::Command>),
+    /// List, add, change, import and export the users of an instance
+    User(Remote<user::Command>),
     /// Create, show and change proxies, the named fronts
     Proxy(Remote<proxy::Command>),
     /// Add, show and remove certificates
@@ -119,6 +122,7 @@ impl Client {
     pub fn execute(self) -> Result<Shown, Failure> {
         match self {
             Self::Instance(it) => instance::execute(it.command, &it.reach),
+            Self::User(it) => user::execute(it.command, &it.reach),
             Self::Proxy(it) => proxy::execute(it.command, &it.reach),
             Self::Certificate(it) => certificate::execute(it.command, &it.reach),
             Self::Licence(command) => licence::execute(command),

@@ -191,6 +191,24 @@ impl Node {
         self.call(Method::PUT, path, &[], etag, Some(body)).map(|answer| answer.value)
     }
 
+    /// Sends text of a media type.
+    pub fn send_text<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        (media_type, text): (&str, Vec<u8>),
+    ) -> Result<T, Failure> {
+        let answer = self.exchange(method, path, query, None, "application/json", Some((media_type, text)))?;
+        self.read_json(&answer.value)
+    }
+
+    /// GET of text of a media type.
+    pub fn get_text(&self, path: &[&str], query: &[(&str, String)], media_type: &str) -> Result<String, Failure> {
+        let answer = self.exchange(Method::GET, path, query, None, media_type, None)?;
+        String::from_utf8(answer.value).map_err(|error| self.unreachable(error.to_string()))
+    }
+
     /// DELETE.
     pub fn delete(&self, path: &[&str]) -> Result<(), Failure> {
         self.call::<(), Value>(Method::DELETE, path, &[], None, None).map(|_| ())
@@ -209,24 +227,38 @@ impl Node {
         etag: Option<&str>,
         body: Option<&B>,
     ) -> Result<Tagged<T>, Failure> {
+        const JSON: &str = "application/json";
+        let body = body.map(serde_json::to_vec).transpose().map_err(|error| Failure::Usage(error.to_string()))?;
+        let answer = self.exchange(method, path, query, etag, JSON, body.map(|body| (JSON, body)))?;
+        Ok(Tagged { value: self.read_json(&answer.value)?, etag: answer.etag })
+    }
+
+    /// One request and its answer as text; a refusal is an error.
+    fn exchange(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        etag: Option<&str>,
+        accept: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Result<Tagged<Vec<u8>>, Failure> {
         let url = self.address(path, query)?;
-        let unreachable = |reason: String| Failure::Unreachable { url: self.base.to_string(), reason };
+        let unreachable = |reason: String| self.unreachable(reason);
         let mut request = Request::builder()
             .method(method)
             .uri(url.as_str())
             .header("authorization", format!("Bearer {}", self.token))
-            .header("accept", "application/json");
+            .header("accept", accept);
         if let Some(etag) = etag {
             request = request.header("if-match", etag);
         }
-        let bytes = match body {
-            Some(body) => {
-                request = request.header("content-type", "application/json");
-                serde_json::to_vec(body).map_err(|error| Failure::Usage(error.to_string()))?
-            }
-            None => Vec::new(),
-        };
-        let request = request.body(bytes).map_err(|error| no_token(error.to_string()))?;
+        if let Some((media_type, _)) = &body {
+            request = request.header("content-type", *media_type);
+        }
+        let request = request
+            .body(body.map(|(_, bytes)| bytes).unwrap_or_default())
+            .map_err(|error| no_token(error.to_string()))?;
         let mut response = self.agent.run(request).map_err(|error| unreachable(advice(&error)))?;
         let etag = response.headers().get("etag").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let text = read(response.body_mut()).map_err(|error| unreachable(error.to_string()))?;
@@ -237,10 +269,17 @@ impl Node {
                 Err(_) => unreachable(format!("it answered {status}, which is not the API of a Nantucket node")),
             });
         }
-        let text = if text.is_empty() { b"null".as_slice() } else { text.as_slice() };
-        let value = serde_json::from_slice(text)
-            .map_err(|error| unreachable(format!("its answer is not understood by this version: {error}")))?;
-        Ok(Tagged { value, etag })
+        Ok(Tagged { value: text, etag })
+    }
+
+    fn read_json<T: DeserializeOwned>(&self, text: &[u8]) -> Result<T, Failure> {
+        let text = if text.is_empty() { b"null".as_slice() } else { text };
+        serde_json::from_slice(text)
+            .map_err(|error| self.unreachable(format!("its answer is not understood by this version: {error}")))
+    }
+
+    fn unreachable(&self, reason: String) -> Failure {
+        Failure::Unreachable { url: self.base.to_string(), reason }
     }
 
     fn address(&self, path: &[&str], query: &[(&str, String)]) -> Result<Url, Failure> {

@@ -14,8 +14,8 @@ fn some() -> Vec<User> {
 
 /// The problems as `line column value code`.
 fn problems(text: &str) -> Vec<(Option<u64>, String, String, String)> {
-    let told = read(text.as_bytes()).unwrap_err().into_iter();
-    told.map(|it| (it.line, it.field, it.value.unwrap_or_default(), it.code)).collect()
+    let told = read(text.as_bytes()).map_or_else(|whole| whole, |sheet| sheet.problems);
+    told.into_iter().map(|it| (it.line, it.field, it.value.unwrap_or_default(), it.code)).collect()
 }
 
 fn problem(line: u64, column: &str, value: &str, code: &str) -> (Option<u64>, String, String, String) {

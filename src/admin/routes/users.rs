@@ -191,6 +191,10 @@ async fn many(
     };
     let sheet = sheet.as_ref();
     let asked = vec![Asked { change: change(name.clone(), users), if_match }];
+    if let Some(sheet) = sheet.filter(|sheet| !sheet.problems.is_empty()) {
+        let plan = api.service.plan(asked).await?;
+        return Err(refused(sheet.with(&plan.problems)));
+    }
     if import.dry_run {
         let plan = api.service.plan(asked).await?;
         if let Some(error) = ServiceError::of(plan.problems) {

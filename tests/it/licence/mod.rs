@@ -1,4 +1,5 @@
 //! Licences as an operator handles them: through the API and the command line.
 
 mod booking;
+mod users;
 mod vendor;
