@@ -3,6 +3,7 @@
 //! [`run()`] is the `nantucket run` command; [`Node`] is the same node inside a program (demo, tests).
 //! Nothing names this room but the command line.
 
+mod clerk;
 mod data;
 mod first;
 mod keys;

@@ -1,5 +1,6 @@
 //! A node inside a program: started in order, stopped in the reverse.
 
+use super::clerk::{self, Clerk};
 use super::data::DataDir;
 use super::first::{self, FirstError};
 use super::keys::KeyFile;
@@ -15,6 +16,7 @@ use crate::admin::token;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control;
+use crate::control::error::ServiceError;
 use crate::control::licence::Premises;
 use crate::control::resolve::System;
 use crate::control::rows::Rows;
@@ -62,6 +64,9 @@ pub enum StartError {
     /// A key of the vendor.
     #[error("licence.vendor_keys: {0}")]
     VendorKeys(#[from] KeyError),
+    /// The licences could not be looked at.
+    #[error("licences: {0}")]
+    Licences(#[source] ServiceError),
     /// Neither the store nor the last good table.
     #[error("table: {0}")]
     Table(#[from] control::watch::StartError),
@@ -137,10 +142,13 @@ impl Node {
         ));
         tracing::info!(id = %premises.machine.id(), "hardware");
         let store = store.unwrap_or_else(|error| Arc::new(Absent::new(error)));
-        let rows = Arc::new(Rows::at(store, Arc::clone(&premises)));
+        let rows = Arc::new(Rows::at(store, premises));
         let in_use = Arc::clone(&state);
         let service = Arc::new(Service::new(Arc::clone(&rows), Arc::clone(&status), in_use, clock));
+        let events = usage::Events::default();
         if !is_away {
+            // Before anything is served: the machine may be another one (R58).
+            clerk::tell(&events, &service.settle_licences().await.map_err(StartError::Licences)?.notices);
             first::make_proxy(&service, &config.first_proxy).await?;
         }
         let (swapped, swaps) = watch::channel(());
@@ -163,7 +171,6 @@ impl Node {
         let certificates = Certificates::open(&data.path().join("tls"), own_names(&config), clock.now().unix)?;
         certificates.apply(&cell.load(), clock.now().unix)?;
 
-        let events = usage::Events::default();
         let journal = usage::open(data.path(), events.stats())?;
         state.set_journal(&journal);
         state.set_closer(plane.front.closer());
@@ -197,11 +204,16 @@ impl Node {
             clock,
             licence_clock: Arc::clone(&shared.licence_clock),
             journal,
-            events,
-            over: Box::new(model::Seats::default),
+            events: events.clone(),
+            over: {
+                let service = Arc::clone(&service);
+                Box::new(move || service.over_allocated())
+            },
         };
         tasks.push(tokio::spawn(watched.run(told, stop.clone())));
         tasks.push(tokio::spawn(table.run(stop.clone())));
+        let clerk = Clerk { service: Arc::clone(&service), events, stop: stop.clone() };
+        tasks.push(tokio::spawn(clerk.run()));
         let (orders, received) = mpsc::channel(ORDERS);
         let mut steward = Steward {
             plane,
@@ -211,7 +223,7 @@ impl Node {
             cell: Arc::clone(&cell),
             certificates,
             keys,
-            premises,
+            service: Arc::clone(&service),
             clock,
             config,
             own_listeners,

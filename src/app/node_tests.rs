@@ -54,7 +54,7 @@ impl Node {
     }
 
     async fn add(&self, name: &str, pbx: &Pbx) {
-        self.change(Change::InstallLicence { document: volume(100_000, 100_000) }).await;
+        self.change(Change::InstallLicence { document: volume(100_000, 100_000), confirm: false }).await;
         let mut row = instance(0, name);
         let address = pbx.address().to_string();
         row.backends[0] = Backend { id: BackendId(1), address, ..row.backends[0].clone() };

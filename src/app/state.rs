@@ -3,7 +3,7 @@
 use crate::admin::live::{self, Binding, BoundListener, Live, Phase, Search, Seen};
 use crate::clock::Clock;
 use crate::control::status::Status;
-use crate::control::usage::{InUse, Usage};
+use crate::control::usage::{InUse, Registered, Usage};
 use crate::driver::front::Closer;
 use crate::engine::registry;
 use crate::engine::shared::Shared;
@@ -13,6 +13,7 @@ use crate::observe::facts::{Facts, Listening};
 use crate::route::cell::Cell;
 use crate::usage::Journal;
 use arc_swap::ArcSwap;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
@@ -182,6 +183,20 @@ impl Usage for State {
         accounts.dedup();
         accounts.truncate(ACCOUNTS);
         InUse { calls, bindings: count, accounts }
+    }
+
+    fn registered(&self, instance: InstanceId) -> Vec<Registered> {
+        let snapshot = self.cell.load();
+        let roster = snapshot.by_id(instance).and_then(|it| it.roster.as_ref());
+        let mut bindings = self.shared.bindings(instance);
+        bindings.sort_by_key(|binding| binding.since);
+        let mut known = HashSet::new();
+        let users = bindings.into_iter().filter_map(|binding| {
+            let who = roster.and_then(|roster| roster.of_account(binding.account.as_bytes()));
+            let (user, kind) = who.map_or((binding.account.as_str(), Kind::Full), |who| (who.name, who.kind));
+            known.insert(user.to_owned()).then(|| Registered { user: user.to_owned(), kind })
+        });
+        users.collect()
     }
 
     fn seats(&self, instance: InstanceId) -> Seats {

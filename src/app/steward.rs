@@ -10,7 +10,7 @@ use super::web::Web;
 use crate::admin::live::{BoundListener, Phase};
 use crate::clock::Clock;
 use crate::config::{Config, reload};
-use crate::control::licence::Premises;
+use crate::control::service::Service;
 use crate::engine::shared::Shared;
 use crate::route::cell::Cell;
 use crate::tls::Certificates;
@@ -41,7 +41,7 @@ pub(super) struct Steward {
     pub(super) cell: Arc<Cell>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) keys: KeyFile,
-    pub(super) premises: Arc<Premises>,
+    pub(super) service: Arc<Service>,
     pub(super) clock: Clock,
     pub(super) config: Config,
     /// Those of the API and the metrics.
@@ -62,7 +62,7 @@ impl Steward {
                 Ok(()) = self.swaps.changed() => self.follow_table().await,
                 _ = rounds.tick() => self.look_after().await,
                 order = self.orders.recv() => match order {
-                    Some(Order::Reload(config)) => self.reload(*config),
+                    Some(Order::Reload(config)) => self.reload(*config).await,
                     Some(Order::Stop { patience }) => {
                         self.drain(patience).await;
                         break;
@@ -112,12 +112,16 @@ impl Steward {
         }
     }
 
-    fn reload(&mut self, new: Config) {
+    async fn reload(&mut self, new: Config) {
         let changes = reload::changes(&self.config, &new);
         self.plane.front.set_limits(settings::limits(&new));
         self.hooks.send_replace(settings::hooks(&new));
         match settings::vendor_keys(&new) {
-            Ok(keys) => self.premises.keys.store(Arc::new(keys)),
+            Ok(keys) => match self.service.accept_keys(keys).await {
+                Ok(true) => tracing::warn!("other licences count with the keys of the configuration"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "the keys of licences"),
+            },
             Err(error) => tracing::error!(%error, "licence.vendor_keys stays as it was"),
         }
         if self.config.softphones != new.softphones {

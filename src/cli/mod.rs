@@ -60,7 +60,7 @@ pub enum Client {
     Proxy(Remote<proxy::Command>),
     /// Add, show and remove certificates
     Certificate(Remote<certificate::Command>),
-    /// Issue licences, the vendor's side, and look into them; works without a node
+    /// Install, show and book licences; issue them, the vendor's side
     #[command(subcommand)]
     Licence(licence::Command),
     /// Show the revision and hash of the table, and what is wrong in it

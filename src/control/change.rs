@@ -1,5 +1,6 @@
 //! What can be asked of the control plane, and who asks.
 
+use super::licence::backup::Backup;
 use super::plan::UsersTouched;
 use crate::ids::{InstanceId, ProxyId};
 use crate::model::{Certificate, Instance, Licensing, Proxy, State, User};
@@ -97,6 +98,31 @@ pub enum Change {
     InstallLicence {
         /// The document's text.
         document: String,
+        /// Accepts that it is bound to another machine (R59).
+        #[serde(default)]
+        confirm: bool,
+    },
+    /// Takes a licence out that nothing uses.
+    RemoveLicence {
+        /// Which.
+        id: String,
+    },
+    /// Attaches a pack or feature licence to a server licence (R53).
+    AttachLicence {
+        /// Which.
+        id: String,
+        /// The server licence.
+        server: String,
+    },
+    /// Takes a pack or feature licence off its server licence (R55).
+    ReleaseLicence {
+        /// Which.
+        id: String,
+    },
+    /// Puts back what an exported licence book held (R62).
+    RestoreLicences {
+        /// The book.
+        backup: Box<Backup>,
     },
     /// Makes this the list of an instance's users: from then on only listed accounts register (R49).
     PutUsers {
@@ -149,7 +175,8 @@ impl Change {
             | Self::UpdateProxy { name, .. }
             | Self::DeleteProxy { name }
             | Self::DeleteCertificate { name } => name,
-            Self::InstallLicence { .. } => "",
+            Self::InstallLicence { .. } | Self::RestoreLicences { .. } => "",
+            Self::RemoveLicence { id } | Self::AttachLicence { id, .. } | Self::ReleaseLicence { id } => id,
             Self::PutUsers { instance, .. }
             | Self::ImportUsers { instance, .. }
             | Self::PutUser { instance, .. }

@@ -11,13 +11,13 @@ pub(super) use users::fold_user;
 
 use super::change::{Asked, Change};
 use super::error::ServiceError;
-use super::licence::LicenceRow;
 use super::overlay::Overlay;
 use super::rows::{self, Document, Held, Kept, Owner, SEQUENCE, Sequence};
 use super::store::{Commit, NewAudit};
 use super::usage::Usage;
 use super::validate;
 use crate::ids::{BackendId, InstanceId, ProxyId};
+use crate::licence::Book;
 use crate::model::{Backend, Certificate, FormerName, Instance, Proxy, SCHEMA, Users};
 use crate::route::domain::fold;
 use crate::route::problem::{Code, Problem};
@@ -38,7 +38,8 @@ pub(super) struct Draft<'a> {
     pub(super) proxies: Overlay<'a, ProxyId, Kept<Proxy>>,
     pub(super) certificates: Overlay<'a, String, Kept<Certificate>>,
     pub(super) users: Overlay<'a, InstanceId, Kept<Users>>,
-    pub(super) licences: Overlay<'a, String, Kept<LicenceRow>>,
+    /// The licence book as it would be.
+    pub(super) book: Arc<Book>,
     pub(super) labels: Overlay<'a, String, Owner>,
     pub(super) aliases: Overlay<'a, String, InstanceId>,
     pub(super) problems: Vec<Problem>,
@@ -64,7 +65,7 @@ impl<'a> Draft<'a> {
             proxies: Overlay::new(&base.proxies),
             certificates: Overlay::new(&base.certificates),
             users: Overlay::new(&base.users),
-            licences: Overlay::new(&base.licences),
+            book: Arc::clone(&base.shelf.book),
             labels: Overlay::new(&base.labels),
             aliases: Overlay::new(&base.aliases),
             problems: Vec::new(),
@@ -112,7 +113,11 @@ impl<'a> Draft<'a> {
                 let old = self.find_instance(name, if_match)?;
                 self.rename_instance(&old, to, keep_until.unwrap_or(self.now.saturating_add(KEEP_NAME)));
             }
-            Change::InstallLicence { document } => self.install_licence(document),
+            Change::InstallLicence { document, confirm } => self.install_licence(document, *confirm),
+            Change::RemoveLicence { id } => self.remove_licence(id)?,
+            Change::AttachLicence { id, server } => self.attach_licence(id, server)?,
+            Change::ReleaseLicence { id } => self.release_licence(id)?,
+            Change::RestoreLicences { backup } => self.restore_licences(backup),
             Change::CreateProxy { row } => self.create_proxy(row),
             Change::UpdateProxy { name, row } => {
                 let old = self.find_proxy(name, if_match)?;
@@ -169,8 +174,9 @@ impl<'a> Draft<'a> {
         for (id, before, after) in self.users.changed() {
             entry(rows::users_key(*id), before, after, &mut compare, &mut write)?;
         }
-        for (id, before, after) in self.licences.changed() {
-            entry(rows::licence_key(id), before, after, &mut compare, &mut write)?;
+        for (key, before, text) in self.licence_entries()? {
+            compare.push((key.clone(), before));
+            write.push((key, Some(text)));
         }
         let note = |Noted { action, object, before, after }| NewAudit {
             at: self.now,

@@ -49,18 +49,7 @@ pub enum Kind {
 impl ServiceError {
     /// `Invalid` or `Conflict`, whichever the problems are; `None` if there are none.
     pub fn of(problems: Vec<Problem>) -> Option<Self> {
-        let conflict = |problem: &Problem| {
-            matches!(
-                problem.code,
-                Code::NameTaken
-                    | Code::NameReserved
-                    | Code::ListenerConflict
-                    | Code::InUse
-                    | Code::CommunityUsers
-                    | Code::CommunityInstances
-                    | Code::PoolExhausted
-            )
-        };
+        let conflict = |problem: &Problem| meets_others(problem.code);
         match problems {
             none if none.is_empty() => None,
             all if all.iter().all(conflict) => Some(Self::Conflict(all)),
@@ -103,6 +92,40 @@ impl ServiceError {
             _ => &[],
         }
     }
+}
+
+/// Whether a row is sound by itself, and refused for what else there is.
+const fn meets_others(code: Code) -> bool {
+    use Code as C;
+    matches!(
+        code,
+        C::NameTaken
+            | C::NameReserved
+            | C::ListenerConflict
+            | C::InUse
+            | C::CommunityUsers
+            | C::CommunityInstances
+            | C::PoolExhausted
+            | C::PoolOverAllocated
+            | C::BookedUsers
+            | C::ServerUsers
+            | C::ModeTooSmall
+            | C::NoServerLicence
+            | C::ServerLicenceUsed
+            | C::VolumeLicenceUsed
+            | C::VersionNotEntitled
+            | C::FreeEdition
+            | C::EditionFull
+            | C::EntitlementTooLow
+            | C::AttachedElsewhere
+            | C::OtherServerLicence
+            | C::NotAttached
+            | C::NotRemovable
+            | C::BoundElsewhere
+            | C::HardwareRevoked
+            | C::OtherHardware
+            | C::DocumentOlder
+    )
 }
 
 fn list(problems: &[Problem]) -> String {

@@ -4,9 +4,10 @@
 //! reads everything again when that is too long ago. It decides nothing; `draft` checks changes
 //! against it, `watch` compiles it.
 
-use super::licence::{self, LicenceRow, Premises};
+use super::licence::{Premises, Shelf};
 use super::store::{Entries, Entry, Store, StoreError};
 use crate::ids::{InstanceId, ProxyId};
+use crate::licence::key::Keys;
 use crate::model::{Certificate, Instance, Proxy, Table, Users};
 use crate::route::domain::fold;
 use crate::route::problem::{Code, Problem};
@@ -18,6 +19,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// The key of the row that gives ids. Every change of the table writes it, so that two writers that
 /// do not see each other's rows cannot both succeed.
 pub(super) const SEQUENCE: &str = "sequence";
+
+/// The key of the row with the machine and its licence time.
+pub(super) const INSTALLATION: &str = "installation";
 
 /// The rows of one store.
 pub struct Rows {
@@ -61,6 +65,16 @@ impl Rows {
         }
     }
 
+    /// Accepts licences of other keys from now on; true if that changes what counts.
+    pub(super) fn set_keys(&self, keys: Keys) -> bool {
+        let mut held = self.write();
+        held.premises.set_keys(keys);
+        let before = Arc::clone(&held.shelf.book);
+        let Held { shelf, premises, .. } = &mut *held;
+        shelf.settle(premises);
+        *before != *shelf.book
+    }
+
     /// The rows as a table, and those entries of the store that are no rows.
     pub fn table(&self) -> (Table, Vec<Problem>) {
         let held = self.read();
@@ -70,9 +84,9 @@ impl Rows {
             proxies: held.proxies.values().map(|held| Arc::clone(&held.row)).collect(),
             certificates: held.certificates.values().map(|held| Arc::clone(&held.row)).collect(),
             users: held.users.values().map(|held| Arc::clone(&held.row)).collect(),
-            book: Arc::new(licence::book(held.licences.values().map(|held| &*held.row))),
+            book: Arc::clone(&held.shelf.book),
         };
-        (table, held.unreadable.values().cloned().collect())
+        (table, held.unreadable.values().cloned().chain(held.shelf.problems()).collect())
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Held> {
@@ -139,8 +153,8 @@ pub(super) struct Held {
     pub(super) certificates: BTreeMap<String, Kept<Certificate>>,
     /// Lists of users, of those instances that have one.
     pub(super) users: BTreeMap<InstanceId, Kept<Users>>,
-    /// Licences by id.
-    pub(super) licences: BTreeMap<String, Kept<LicenceRow>>,
+    /// Licences.
+    pub(super) shelf: Shelf,
     /// Names, former names and proxies' names, folded.
     pub(super) labels: BTreeMap<String, Owner>,
     /// Aliases, folded.
@@ -151,14 +165,21 @@ pub(super) struct Held {
 
 impl Held {
     fn at(premises: Arc<Premises>) -> Self {
-        Self { premises, ..Self::default() }
+        let mut held = Self { premises, ..Self::default() };
+        held.shelf.settle(&held.premises);
+        held
     }
 
     /// Takes in entries; what is not newer is left alone.
     fn take(&mut self, changes: Entries) -> u64 {
         if changes.revision > self.revision {
+            let licences = |entry: &Entry| entry.key.starts_with("licence/") || entry.key == INSTALLATION;
+            let unsettled = self.revision == 0 || changes.entries.iter().any(licences);
             for entry in changes.entries {
                 self.take_entry(entry);
+            }
+            if unsettled {
+                self.shelf.settle(&self.premises);
             }
             self.revision = changes.revision;
         }
@@ -194,10 +215,11 @@ impl Held {
             },
             "licence" => parse(&entry).map(|row| {
                 match row {
-                    Some(row) => self.licences.insert(id.to_owned(), row),
-                    None => self.licences.remove(id),
+                    Some(row) => self.shelf.licences.insert(id.to_owned(), row),
+                    None => self.shelf.licences.remove(id),
                 };
             }),
+            INSTALLATION => parse(&entry).map(|row| self.shelf.installation = row),
             SEQUENCE => match serde_json::from_str(entry.value.as_deref().unwrap_or("null")) {
                 Ok(sequence) => {
                     self.sequence = sequence;

@@ -29,10 +29,10 @@ const TRIES: usize = 64;
 pub struct Service {
     pub(super) rows: Arc<Rows>,
     status: Arc<Status>,
-    usage: Arc<dyn Usage>,
+    pub(super) usage: Arc<dyn Usage>,
     clock: Clock,
     /// One writer of this process at a time: they would only outrun each other.
-    writing: tokio::sync::Mutex<()>,
+    pub(super) writing: tokio::sync::Mutex<()>,
 }
 
 /// The table as it is served (`GET /table`).

@@ -2,7 +2,7 @@
 //! touches. The numbers live in the data plane; `app` hands them in.
 
 use crate::ids::InstanceId;
-use crate::model::Seats;
+use crate::model::{Kind, Seats};
 
 /// Answers what an instance is doing.
 pub trait Usage: Send + Sync {
@@ -13,6 +13,20 @@ pub trait Usage: Send + Sync {
     fn seats(&self, _instance: InstanceId) -> Seats {
         Seats::default()
     }
+
+    /// Its users who are registered, in the order in which they came; may be cut short.
+    fn registered(&self, _instance: InstanceId) -> Vec<Registered> {
+        Vec::new()
+    }
+}
+
+/// A user who is registered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Registered {
+    /// The user's name; without a list of users, the account.
+    pub user: String,
+    /// Full or light.
+    pub kind: Kind,
 }
 
 /// What one instance is doing.

@@ -3,11 +3,11 @@
 use super::book::Book;
 use super::pool::{Sum, is_on};
 use crate::model::{Instance, Mode, Seats};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Where the users of the volume licence are. Licensed is always the sum of unassigned, unused and used.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// Full users.
     pub full: Figures,
@@ -18,7 +18,7 @@ pub struct Report {
 }
 
 /// Users of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// In the volume licence.
     pub licensed: u64,
@@ -33,7 +33,7 @@ pub struct Figures {
 }
 
 /// One instance.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Line {
     /// Its name.
     pub instance: String,

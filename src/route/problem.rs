@@ -3,6 +3,7 @@
 //! Made by `compile` (what is loaded) and `control::validate` (what is asked for), shown by the API,
 //! the CLI and the log.
 
+use crate::licence::Refusal;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
@@ -25,6 +26,13 @@ impl Problem {
     /// A problem of one field.
     pub fn new(row: impl Into<String>, field: impl Into<String>, code: Code, reason: impl Into<String>) -> Self {
         Self { row: row.into(), field: field.into(), reason: reason.into(), code }
+    }
+}
+
+impl Problem {
+    /// What the licence book refuses: its reason names the rule.
+    pub fn refused(row: impl Into<String>, field: impl Into<String>, refusal: &Refusal) -> Self {
+        Self::new(row, field, Code::of(refusal.code), refusal.to_string())
     }
 }
 
@@ -53,10 +61,17 @@ macro_rules! codes {
                 match self { $(Self::$name => $text,)* }
             }
 
-            #[cfg(test)]
+            /// Every code.
             const ALL: &'static [Self] = &[$(Self::$name,)*];
         }
     };
+}
+
+impl Code {
+    /// The code of a refusal of the licence book, by its text. One that is not known here is a document's fault.
+    pub fn of(text: &str) -> Self {
+        Self::ALL.iter().copied().find(|code| code.text() == text).unwrap_or(Self::DocumentTerms)
+    }
 }
 
 codes! {
@@ -114,12 +129,82 @@ codes! {
     CommunityUsers = "community-users",
     /// More community instances than an installation has (R15).
     CommunityInstances = "community-instances",
-    /// More users than the volume licence has left (R18, R22, R24).
+    /// More users than the volume licence has left (R18, R24).
     PoolExhausted = "pool-exhausted",
+    /// More users are booked than the volume licence has: no booking may grow (R22).
+    PoolOverAllocated = "pool-over-allocated",
+    /// More users than a cloud instance is booked (R20).
+    BookedUsers = "booked-users",
+    /// More users than a server licence has (R56).
+    ServerUsers = "server-users",
+    /// More users than there would be in another mode (R26).
+    ModeTooSmall = "mode-too-small",
     /// A booking or a server licence that does not go with the mode (R14, R18, R23).
     ModeMismatch = "mode-mismatch",
-    /// A text that is no genuine and valid licence (R64).
-    LicenceInvalid = "licence-invalid",
+    /// A server licence that is not installed (R53).
+    NoServerLicence = "no-server-licence",
+    /// A server licence that another instance uses (R53).
+    ServerLicenceUsed = "server-licence-used",
+    /// The volume licence, of which users are booked (R18).
+    VolumeLicenceUsed = "volume-licence-used",
+    /// A release beyond the server licence's entitlement (R56).
+    VersionNotEntitled = "version-not-entitled",
+    /// What the free edition has not (R52).
+    FreeEdition = "free-edition",
+    /// More users than an edition has (R51).
+    EditionFull = "edition-full",
+    /// An entitlement below the server licence's (R55).
+    EntitlementTooLow = "entitlement-too-low",
+    /// A licence that is attached to another server licence (R53).
+    AttachedElsewhere = "attached-elsewhere",
+    /// A licence that belongs to another server licence (R53, R55).
+    OtherServerLicence = "other-server-licence",
+    /// A document that is attached to nothing (R53).
+    NotAttachable = "not-attachable",
+    /// A licence that is attached to no server licence (R53).
+    NotAttached = "not-attached",
+    /// A licence that is not installed.
+    NoLicence = "no-licence",
+    /// A document that stays: a confirmation or a detachment (R55, R61).
+    NotRemovable = "not-removable",
+    /// An update contract whose time is over (R54).
+    ContractOver = "contract-over",
+    /// A licence that is bound to another machine: to be confirmed (R59).
+    BoundElsewhere = "bound-elsewhere",
+    /// A licence that the vendor took from this machine (R61).
+    HardwareRevoked = "hardware-revoked",
+    /// A confirmation for another machine (R61).
+    OtherHardware = "other-hardware",
+    /// A text without a document (R64).
+    DocumentMissing = "document-missing",
+    /// A text with more than one document where one is expected.
+    DocumentSeveral = "document-several",
+    /// A document that was cut or changed on its way (R64).
+    DocumentDamaged = "document-damaged",
+    /// A document of a later form.
+    DocumentFormat = "document-format",
+    /// A document of a key that is not accepted (R64).
+    DocumentUnknownKey = "document-unknown-key",
+    /// A document of the demo key or a test key, where a vendor's key is configured.
+    DocumentDemoKey = "document-demo-key",
+    /// A document that is not what was signed (R64).
+    DocumentSignature = "document-signature",
+    /// A document of a later program version.
+    DocumentSchema = "document-schema",
+    /// A document whose content cannot be read.
+    DocumentContent = "document-content",
+    /// A document whose content makes no sense.
+    DocumentTerms = "document-terms",
+    /// A document of another kind than the one it follows.
+    DocumentWrongKind = "document-wrong-kind",
+    /// A document whose time is over.
+    DocumentExpired = "document-expired",
+    /// A document from the future: this machine's clock is behind.
+    DocumentNotYet = "document-not-yet",
+    /// A document that is older than the one installed.
+    DocumentOlder = "document-older",
+    /// A document that is too long.
+    DocumentTooLong = "document-too-long",
     /// The store is away: what is served may not be the newest (R76).
     StoreUnavailable = "store-unavailable",
     /// The store is at an older revision than what is served (R74).

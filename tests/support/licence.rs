@@ -16,7 +16,10 @@ pub fn signed(id: &str, terms: Terms) -> String {
 /// A volume licence of so many users.
 pub fn volume(full: u32, light: u32) -> String {
     let users = Seats { full, light };
-    signed("VOL-TEST", Terms::Volume(Volume { users, rights: vec![Right::Softphone], hardware: None }))
+    signed(
+        &format!("VOL-{full}-{light}"),
+        Terms::Volume(Volume { users, rights: vec![Right::Softphone], hardware: None }),
+    )
 }
 
 /// What an instance is given that must not run out of users.

@@ -56,6 +56,15 @@ impl Office {
         Self { dir, address, end, thread: Some(thread) }
     }
 
+    /// Serves with a volume licence of so many users.
+    pub fn licensed(full: u32, light: u32) -> Self {
+        let office = Self::open();
+        std::fs::write(office.dir().join("volume.txt"), super::licence::volume(full, light)).unwrap();
+        let installed = office.cli(&["licence", "install", "volume.txt"]);
+        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+        office
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

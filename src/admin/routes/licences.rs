@@ -6,7 +6,8 @@ use crate::admin::auth::Actor;
 use crate::admin::extract::{Ask, Body, Named};
 use crate::admin::problem::Problem;
 use crate::admin::view::Page;
-use crate::control::licence::view::{Install, InstalledLicence};
+use crate::control::change::Change;
+use crate::control::licence::view::{Attach, Install, InstalledLicence};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
@@ -42,5 +43,45 @@ pub(super) async fn install(
     params(("id" = String, Path)),
     responses((status = 200, body = InstalledLicence), (status = "default", body = Problem)))]
 pub(super) async fn show(State(api): State<Arc<Api>>, Named(id): Named) -> Result<Json<InstalledLicence>, Problem> {
+    Ok(Json(api.service.licence(&id).await?))
+}
+
+/// Remove a licence that nothing uses.
+#[utoipa::path(delete, path = "/licences/{id}", operation_id = "remove_licence", tag = "licences",
+    params(("id" = String, Path)), responses((status = 204), (status = "default", body = Problem)))]
+pub(super) async fn remove(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Extension<Actor>,
+    Named(id): Named,
+) -> Result<StatusCode, Problem> {
+    api.service.apply(&actor.into(), vec![Change::RemoveLicence { id }.into()]).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Attach a pack or feature licence to a server licence (R53, R55).
+#[utoipa::path(post, path = "/licences/{id}/attach", operation_id = "attach_licence", tag = "licences",
+    request_body = Attach, params(("id" = String, Path)),
+    responses((status = 200, body = InstalledLicence), (status = "default", body = Problem)))]
+pub(super) async fn attach(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Extension<Actor>,
+    Named(id): Named,
+    Body(Attach { server }): Body<Attach>,
+) -> Result<Json<InstalledLicence>, Problem> {
+    let change = Change::AttachLicence { id: id.clone(), server };
+    api.service.apply(&actor.into(), vec![change.into()]).await?;
+    Ok(Json(api.service.licence(&id).await?))
+}
+
+/// Release a pack or feature licence from its server licence; it keeps its entitlement (R55).
+#[utoipa::path(post, path = "/licences/{id}/release", operation_id = "release_licence", tag = "licences",
+    params(("id" = String, Path)),
+    responses((status = 200, body = InstalledLicence), (status = "default", body = Problem)))]
+pub(super) async fn release(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Extension<Actor>,
+    Named(id): Named,
+) -> Result<Json<InstalledLicence>, Problem> {
+    api.service.apply(&actor.into(), vec![Change::ReleaseLicence { id: id.clone() }.into()]).await?;
     Ok(Json(api.service.licence(&id).await?))
 }

@@ -5,6 +5,7 @@ mod audit;
 mod booking;
 mod certificates;
 mod instances;
+mod licence;
 mod licences;
 mod list;
 mod node;
@@ -70,7 +71,16 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(certificates::list, certificates::create))
         .routes(routes!(certificates::show, certificates::replace, certificates::remove))
         .routes(routes!(licences::list, licences::install))
-        .routes(routes!(licences::show))
+        .routes(routes!(licences::show, licences::remove))
+        .routes(routes!(licences::attach))
+        .routes(routes!(licences::release))
+        .routes(routes!(licence::state))
+        .routes(routes!(licence::hardware))
+        .routes(routes!(licence::report))
+        .routes(routes!(licence::dry_run))
+        .routes(routes!(licence::export))
+        .routes(routes!(licence::restore).layer(DefaultBodyLimit::max(MAX_TABLE)))
+        .routes(routes!(licence::sizing))
         .routes(routes!(table::show))
         .routes(routes!(plan::plan).layer(DefaultBodyLimit::max(MAX_TABLE)))
         .routes(routes!(plan::apply).layer(DefaultBodyLimit::max(MAX_TABLE)))

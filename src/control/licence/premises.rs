@@ -15,14 +15,13 @@ pub type Wall = Box<dyn Fn() -> u64 + Send + Sync>;
 pub struct Premises {
     /// What identifies the machine (R57).
     pub machine: Machine,
-    /// Whose licences are accepted (R64); swapped when the configuration is read again.
-    pub keys: ArcSwap<Keys>,
+    keys: ArcSwap<Keys>,
     clock: Arc<HighWater>,
     wall: Wall,
 }
 
 impl Premises {
-    /// A machine; `clock` is the node's licence clock.
+    /// A machine, the keys accepted on it (R64), and the node's licence clock.
     pub fn new(machine: Machine, keys: Keys, clock: Arc<HighWater>, wall: Wall) -> Self {
         Self { machine, keys: ArcSwap::from_pointee(keys), clock, wall }
     }
@@ -30,6 +29,20 @@ impl Premises {
     /// The licence time in Unix seconds: it never goes back (R60).
     pub fn now(&self) -> u64 {
         self.clock.at((self.wall)())
+    }
+
+    /// The keys accepted.
+    pub fn keys(&self) -> Arc<Keys> {
+        self.keys.load_full()
+    }
+
+    pub(in crate::control) fn set_keys(&self, keys: Keys) {
+        self.keys.store(Arc::new(keys));
+    }
+
+    /// A moment that was told before, by a process that ran earlier.
+    pub(super) fn note(&self, seen: u64) {
+        self.clock.at(seen);
     }
 }
 

@@ -52,7 +52,7 @@ impl World {
 
     async fn with_pool(full: u32, light: u32) -> Self {
         let world = Self::new();
-        world.make(Change::InstallLicence { document: volume(full, light) }).await.unwrap();
+        world.make(install(volume(full, light))).await.unwrap();
         world
     }
 
@@ -71,6 +71,10 @@ impl World {
 
 fn cloud(full: u32, light: u32) -> Licensing {
     Licensing { mode: Mode::Cloud, booked: Seats { full, light }, ..Licensing::default() }
+}
+
+fn install(document: String) -> Change {
+    Change::InstallLicence { document, confirm: false }
 }
 
 fn create(name: &str, state: State, licence: Licensing) -> Change {
@@ -92,21 +96,25 @@ async fn the_pool_is_booked_to_its_last_user_and_no_further() {
     world.make(create("one", State::On, cloud(8, 0))).await.unwrap();
     let before = world.revision().await;
     let asked = world.make(create("two", State::On, cloud(5, 0))).await;
-    refused(asked, Code::PoolExhausted, "needs 3 more full users: 10 licensed, 8 booked, 5 asked (R18");
+    refused(
+        asked,
+        Code::PoolExhausted,
+        "asks for 5 full users, and other instances have booked 8 of the 10 licensed: 3 are missing (R18)",
+    );
     let asked = world.make(create("two", State::On, cloud(3, 0))).await;
-    refused(asked, Code::PoolExhausted, "needs 1 more full users");
+    refused(asked, Code::PoolExhausted, ": 1 are missing (R18)");
     assert_eq!(world.revision().await, before, "nothing changed");
     world.make(create("two", State::On, cloud(2, 0))).await.unwrap();
     refused(
         world.book("two", 3, 0).await,
         Code::PoolExhausted,
-        "needs 1 more full users: 10 licensed, 8 booked, 3 asked",
+        "asks for 3 full users, and other instances have booked 8 of the 10 licensed: 1 are missing (R18)",
     );
     // Light users are a pool of their own.
     refused(
         world.book("two", 2, 5).await,
         Code::PoolExhausted,
-        "needs 1 more light users: 4 licensed, 0 booked, 5 asked",
+        "asks for 5 light users, and other instances have booked 0 of the 4 licensed: 1 are missing (R18)",
     );
     world.book("two", 2, 4).await.unwrap();
 }
@@ -118,7 +126,7 @@ async fn users_come_back_to_the_pool() {
     world.make(create("one", State::On, cloud(10, 0))).await.unwrap();
     world.make(create("two", State::On, cloud(0, 0))).await.unwrap();
     world.book("one", 9, 0).await.unwrap();
-    refused(world.book("two", 2, 0).await, Code::PoolExhausted, "needs 1 more");
+    refused(world.book("two", 2, 0).await, Code::PoolExhausted, ": 1 are missing");
     world.book("two", 1, 0).await.unwrap();
     let community = Change::SetLicence { name: "one".into(), licence: Licensing::default() };
     world.make(community).await.unwrap();
@@ -134,12 +142,20 @@ async fn only_instances_that_are_on_count() {
     world.make(create("one", State::On, cloud(8, 0))).await.unwrap();
     world.make(create("two", State::Off, cloud(5, 0))).await.unwrap();
     let started = world.switch("two", State::On).await;
-    refused(started, Code::PoolExhausted, "needs 3 more full users: 10 licensed, 8 booked, 5 asked (R18, R24)");
+    refused(
+        started,
+        Code::PoolExhausted,
+        "starts with 5 full users, and other instances have booked 8 of the 10 licensed: 3 are missing (R24)",
+    );
     assert_eq!(world.service.instance("two").await.unwrap().row.state, State::Off);
     world.switch("one", State::Off).await.unwrap();
     world.switch("two", State::On).await.unwrap();
     let started = world.switch("one", State::On).await;
-    refused(started, Code::PoolExhausted, "needs 3 more full users: 10 licensed, 5 booked, 8 asked");
+    refused(
+        started,
+        Code::PoolExhausted,
+        "starts with 8 full users, and other instances have booked 5 of the 10 licensed: 3 are missing (R24)",
+    );
 }
 
 #[tokio::test]
@@ -148,22 +164,26 @@ async fn a_smaller_licence_cuts_nobody_and_nothing_grows() {
     let world = World::with_pool(10, 0).await;
     world.make(create("one", State::On, cloud(6, 0))).await.unwrap();
     world.make(create("two", State::On, cloud(4, 0))).await.unwrap();
-    world.make(Change::InstallLicence { document: volume(7, 0) }).await.unwrap();
+    world.make(install(volume(7, 0))).await.unwrap();
     assert_eq!(world.service.instance("one").await.unwrap().row.licence.booked.full, 6, "as it was");
     refused(
         world.book("two", 5, 0).await,
-        Code::PoolExhausted,
-        "needs 4 more full users: 7 licensed, 6 booked, 5 asked",
+        Code::PoolOverAllocated,
+        "over-allocated by 3: no booking may grow until it is not (R22)",
     );
     world.book("two", 3, 0).await.unwrap();
-    refused(world.book("two", 4, 0).await, Code::PoolExhausted, "needs 3 more full users");
+    refused(
+        world.book("two", 4, 0).await,
+        Code::PoolOverAllocated,
+        "over-allocated by 2: no booking may grow until it is not (R22)",
+    );
     // What takes nothing is not asked for.
     let mut row = (*world.service.instance("one").await.unwrap().row).clone();
     row.display_name = "One".into();
     world.make(Change::UpdateInstance { name: "one".into(), row }).await.unwrap();
-    world.make(Change::InstallLicence { document: volume(11, 0) }).await.unwrap();
+    world.make(install(volume(11, 0))).await.unwrap();
     world.book("two", 5, 0).await.unwrap();
-    refused(world.book("two", 6, 0).await, Code::PoolExhausted, "needs 1 more full users");
+    refused(world.book("two", 6, 0).await, Code::PoolExhausted, ": 1 are missing (R18)");
 }
 
 #[tokio::test]
@@ -174,7 +194,7 @@ async fn there_are_three_community_instances_with_and_without_a_licence() {
             world.make(create(name, State::On, Licensing::default())).await.unwrap();
         }
         let fourth = world.make(create("four", State::Off, Licensing::default())).await;
-        refused(fourth, Code::CommunityInstances, "number 4 of 3 community instances (R15)");
+        refused(fourth, Code::CommunityInstances, "there are 3 community instances already, and 3 are allowed (R15)");
         world.make(create("four", State::Off, cloud(0, 0))).await.unwrap();
         let fourth = world.make(Change::SetLicence { name: "four".into(), licence: Licensing::default() }).await;
         refused(fourth, Code::CommunityInstances, "R15");
@@ -190,11 +210,7 @@ async fn nobody_becomes_community_with_more_users_than_it_has() {
     world.make(create("one", State::On, cloud(5, 0))).await.unwrap();
     let community = || Change::SetLicence { name: "one".into(), licence: Licensing::default() };
     world.live.0.store(4, Relaxed);
-    refused(
-        world.make(community()).await,
-        Code::CommunityUsers,
-        "a community instance has 3 users, 4 are registered (R26)",
-    );
+    refused(world.make(community()).await, Code::ModeTooSmall, "4 users, but 3 are licensed in mode community (R26)");
     assert_eq!(world.service.instance("one").await.unwrap().row.licence.mode, Mode::Cloud);
     world.live.0.store(3, Relaxed);
     world.make(community()).await.unwrap();
@@ -222,7 +238,7 @@ async fn a_document_that_is_changed_is_refused_and_nothing_changes() {
     let mut forged = genuine.into_bytes();
     forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
     let document = String::from_utf8(forged).unwrap();
-    let error = world.make(Change::InstallLicence { document }).await.unwrap_err();
-    assert_eq!((error.kind(), error.problems()[0].code), (Kind::Invalid, Code::LicenceInvalid));
+    let error = world.make(install(document)).await.unwrap_err();
+    assert_eq!((error.kind(), error.problems()[0].code), (Kind::Invalid, Code::DocumentDamaged));
     assert_eq!(world.revision().await, before);
 }

@@ -21,7 +21,7 @@ fn licence(office: &Office, name: &str) -> Value {
 #[test]
 fn mode_and_booking_are_set_at_creation_and_later() {
     // R14
-    let office = Office::open();
+    let office = Office::licensed(11, 4);
     done(&office.cli(&["instance", "add", "plain"]));
     assert_eq!(licence(&office, "plain")["mode"], "community", "what every installation has");
     let add = ["instance", "add", "acme", "--mode", "cloud", "--users", "10", "--light", "4", "--release", "8.1"];
