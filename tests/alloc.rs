@@ -9,12 +9,16 @@ mod common;
 use common::line::Line;
 use common::{Hop, NOW, in_dialog, invite, register, to_phone};
 use nantucket::engine::token::{Keyring, Token};
-use nantucket::ids::{Flow, InstanceId, ProxyId};
+use nantucket::ids::{Flow, InstanceId, ProxyId, Transport};
+use nantucket::licence::light::{self, Device};
+use nantucket::licence::{Roster, Softphones};
+use nantucket::model::{DeviceClass, Kind, User};
 use nantucket::route::cell::Cell;
 use nantucket::route::select::{self, Targets};
 use nantucket::route::snapshot::Host;
 use nantucket::sip::check;
 use nantucket::sip::limits::Limits;
+use nantucket::sip::method::Method;
 use nantucket::sip::view::{Index, View};
 
 /// Rounds that warm up, and rounds that are counted.
@@ -81,6 +85,33 @@ fn finding_an_instance_and_its_target_allocates_nothing() {
         assert!(matches!(snapshot.resolve_label(proxy, b"t7", NOW), Host::Instance { .. }));
     });
     assert_eq!(found, 0);
+}
+
+#[test]
+fn telling_soft_clients_from_phones_allocates_nothing() {
+    // R46
+    let user = |n: u32, kind| User {
+        name: format!("user {n}"),
+        kind,
+        accounts: vec![n.to_string(), format!("{n}.SFiphone")],
+        class: DeviceClass::Phone,
+    };
+    let roster = Roster::new(&(0..100).map(|n| user(n, Kind::Light)).collect::<Vec<_>>());
+    let known = Softphones::built_in();
+    let device = |account: &'static [u8], user_agent: &'static [u8]| Device {
+        class: DeviceClass::Phone,
+        transport: Transport::Udp,
+        account,
+        user_agent,
+    };
+    let allocations = count(|| {
+        assert!(roster.of_account(b"77").is_some() && roster.of_account(b"%37%37").is_some());
+        assert!(!light::is_softphone(&device(b"77", b"Yealink SIP-T46U 108.86.0.20"), &known));
+        assert!(light::is_softphone(&device(b"77", b"Z 5.6.1 v2.10.19.9"), &known));
+        assert!(light::is_softphone(&device(b"77.SFiphone", b""), &known));
+        assert!(light::allows(Method::Subscribe, Some(b"message-summary")));
+    });
+    assert_eq!(allocations, 0);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use super::reach::Reach;
 use super::show::{self, Shown};
 use crate::admin::problem::Problem;
 use crate::admin::view::Wanted;
-use crate::control::change::Applied;
-use crate::control::plan::{Plan, Touched};
+use crate::control::change::{Applied, Change};
+use crate::control::plan::{Plan, Touched, UsersTouched};
 use crate::route::problem;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -80,6 +80,9 @@ pub fn finding(wanted: &Wanted, problem: &problem::Problem) -> Finding {
 /// `instance/acme` and `backends[0].address` as the path of the file: `instances[3].backends[0].address`.
 fn key(wanted: &Wanted, row: &str, field: &str) -> String {
     let Some((kind, name)) = row.split_once('/') else { return field.to_owned() };
+    if kind == "users" {
+        return users_key(wanted, name, field);
+    }
     let at = |mut names: Box<dyn Iterator<Item = &String> + '_>| names.position(|it| it.eq_ignore_ascii_case(name));
     let (list, at) = match kind {
         "instance" => ("instances", at(Box::new(wanted.instances.iter().map(|row| &row.name)))),
@@ -89,6 +92,19 @@ fn key(wanted: &Wanted, row: &str, field: &str) -> String {
     let Some(at) = at else { return String::new() };
     let dot = if field.is_empty() { "" } else { "." };
     format!("{list}[{at}]{dot}{field}")
+}
+
+/// A problem of a list of users, in the single change it comes from.
+fn users_key(wanted: &Wanted, instance: &str, field: &str) -> String {
+    let of = |change: &Change| match change {
+        Change::PutUsers { instance: owner, .. } | Change::ImportUsers { instance: owner, .. } => {
+            owner.eq_ignore_ascii_case(instance).then_some("")
+        }
+        Change::PutUser { instance: owner, .. } => owner.eq_ignore_ascii_case(instance).then_some(".user"),
+        _ => None,
+    };
+    let found = wanted.changes.iter().zip(0..).find_map(|(change, n)| Some((n, of(change)?)));
+    found.map_or_else(String::new, |(n, part)| format!("changes[{n}]{part}.{field}"))
 }
 
 fn text(plan: &Plan) -> String {
@@ -123,6 +139,14 @@ fn text(plan: &Plan) -> String {
         for name in names {
             let _ = writeln!(text, "{verb} {name}");
         }
+    }
+    for UsersTouched { instance, count, added, removed, changed } in &plan.users {
+        let _ = match count {
+            Some(count) => {
+                writeln!(text, "users of {instance}: {count} ({added} added, {changed} changed, {removed} removed)")
+            }
+            None => writeln!(text, "users of {instance}: no list, every account is a full user of its own"),
+        };
     }
     if text.is_empty() {
         return format!("nothing to change (revision {})\n", plan.revision);

@@ -3,8 +3,9 @@
 
 use crate::support::node::Node;
 use crate::support::program::Program;
-use crate::support::{Net, PATIENCE};
+use crate::support::{Net, PATIENCE, licence};
 use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 use tempfile::TempDir;
@@ -157,4 +158,37 @@ pub async fn connect(
     let tls = tokio_rustls::TlsConnector::from(node.tls_client()).connect(name, tcp).await.unwrap();
     let request = format!("wss://{host}/ws").into_client_request().unwrap();
     tokio_tungstenite::client_async(request, tls).await.unwrap().0
+}
+
+// R46
+#[test]
+fn nginx_sees_nothing_of_a_light_user() {
+    let net = Net::new();
+    let side = WebSide::start(net, 21);
+    let node = Node::start(net);
+    let web = json!({"url": side.url(), "sign_in": {"paths": ["/echo"]}});
+    let row = json!({"name": "harbor", "state": "on", "licence": licence::cloud(), "web": web, "language": "de"});
+    node.must("POST", "/instances", Some(row));
+    let users =
+        json!({"users": [{"name": "ann", "accounts": ["10"]}, {"name": "fax", "kind": "light", "accounts": ["90"]}]});
+    node.must("PUT", "/instances/harbor/users", Some(users));
+    node.wait_live();
+    let host = format!("harbor.{}", node.base_domain());
+    let url = format!("https://{host}/echo");
+    for version in ["--http1.1", "--http2"] {
+        let ask =
+            |args: &[&str]| curl(&node, &[&host], &[&[version, "--write-out", "%{http_code}", &url], args].concat());
+        for light in
+            [&["--user", "fax:secret"][..], &["--user", "90@harbor:secret"], &["--data", "username=fax&password=x"]]
+        {
+            let page = ask(light);
+            assert!(page.contains("Light-Lizenz") && page.ends_with("403"), "{version} {light:?}: {page}");
+        }
+        let problem = ask(&["--user", "fax:secret", "--header", "Accept: application/json"]);
+        assert!(problem.contains("\"code\":\"light-user\""), "{problem}");
+        for full in [&["--user", "ann:secret"][..], &["--data", "username=ann&password=x"], &[]] {
+            let page = ask(full);
+            assert!(page.contains("/echo host=") && page.ends_with("200"), "{version} {full:?}: {page}");
+        }
+    }
 }
