@@ -14,7 +14,7 @@ pub use keeper::{Keeper, Running, Wiring};
 pub use sqlite::Sqlite;
 
 use crate::engine::registry::Kept;
-use batch::Batch;
+pub use batch::Batch;
 
 /// Where claims are kept. Another implementation may keep them for several nodes at once.
 pub trait Store: Send {

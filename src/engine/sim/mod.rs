@@ -5,6 +5,7 @@
 mod agent;
 mod judge;
 mod msg;
+mod seats;
 mod world;
 
 use world::{Weather, World};

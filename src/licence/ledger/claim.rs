@@ -17,6 +17,20 @@ pub(super) struct Claim {
     pub written: u32,
 }
 
+impl Claim {
+    /// The seconds to be written down when so many were granted. Twice as many leave room for a PBX that grants now
+    /// less, now more: a later grant is seldom longer than what is on the disk, and then needs no write. What was
+    /// asked for is never passed by that.
+    pub fn outlives(&self, granted: u32, first: bool) -> u32 {
+        let most = granted.saturating_mul(2);
+        match self.written {
+            written if written < granted => granted,
+            written if first => written.min(most),
+            written => written,
+        }
+    }
+}
+
 /// A user that has a seat, or may get one.
 #[derive(Debug)]
 pub(super) struct Holder {

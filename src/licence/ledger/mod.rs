@@ -216,10 +216,9 @@ impl Ledger {
         self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
         if let Some(claim) = self.claims.get_mut(&account) {
             let first = claim.until.replace(until).is_none();
-            write |= grant.ttl > claim.written || (first && grant.ttl != claim.written);
-            if write {
-                claim.written = grant.ttl;
-            }
+            let written = claim.outlives(grant.ttl, first);
+            write |= written != claim.written;
+            claim.written = written;
             if first {
                 self.change(&user, |holder| holder.committed += 1);
             }

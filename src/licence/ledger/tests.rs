@@ -339,12 +339,17 @@ fn what_is_written_down() {
     assert_eq!(ledger.changes(), [Change::Put { account: a.clone(), record: record(600), ticket: Some(7) }]);
     ledger.commit(&grant(&full("a"), 60), Some(&hold));
     let put = |ttl| Change::Put { account: a.clone(), record: record(ttl), ticket: None };
-    assert_eq!(ledger.changes(), [put(60)], "what is granted replaces what was asked for");
-    ledger.commit(&grant(&full("a"), 60), None);
-    ledger.commit(&grant(&full("a"), 59), None);
-    assert_eq!(ledger.changes(), []);
-    ledger.commit(&grant(&full("a"), 61), None);
-    assert_eq!(ledger.changes(), [put(61)]);
+    assert_eq!(ledger.changes(), [put(120)], "twice what is granted, and no more than was asked for");
+    for ttl in [60, 59, 119, 120, 1] {
+        ledger.commit(&grant(&full("a"), ttl), None);
+        assert_eq!(ledger.changes(), []);
+    }
+    ledger.commit(&grant(&full("a"), 121), None);
+    assert_eq!(ledger.changes(), [put(121)]);
+    let hold = ledger.new_hold(&full("b"), &ROOM);
+    ledger.changes();
+    ledger.commit(&grant(&full("b"), 300), Some(&hold));
+    assert_eq!(ledger.changes(), [], "what is on the disk already is long enough");
     ledger.lapse(b"a");
     ledger.lapse(b"a");
     assert_eq!(ledger.changes(), [Change::Delete { account: a.clone() }]);
