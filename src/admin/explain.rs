@@ -26,6 +26,27 @@ pub struct Question {
     pub path: Option<String>,
     /// Only this proxy.
     pub proxy: Option<String>,
+    /// Registrations of devices whose User-Agent or device id holds this text, in any case.
+    pub device: Option<String>,
+    /// The registration with this Call-ID.
+    pub call_id: Option<String>,
+    /// Only the instance of this name.
+    pub instance: Option<String>,
+}
+
+impl Question {
+    /// The account asked about, without its host.
+    pub(super) fn account(&self) -> Option<&str> {
+        match sip_account(self.register.as_deref()?) {
+            Ok(Protocol::Sip { user, .. }) => Some(user),
+            _ => None,
+        }
+    }
+
+    /// Whether it is about registrations that were seen, and not about what would become of a request.
+    fn is_about_the_past(&self) -> bool {
+        self.register.is_none() && self.host.is_none() && (self.device.is_some() || self.call_id.is_some())
+    }
 }
 
 enum Protocol<'a> {
@@ -35,10 +56,17 @@ enum Protocol<'a> {
 
 /// Answers for every proxy asked about. `Err` says what is wrong with the question.
 pub fn explain(snapshot: &Snapshot, question: &Question, now_unix: u64) -> Result<Explanation, String> {
+    if question.is_about_the_past() {
+        return Ok(Explanation::of(words(question), snapshot.revision, Vec::new()));
+    }
     let protocol = match (&question.register, &question.host) {
         (Some(account), None) => sip_account(account)?,
         (None, Some(host)) => Protocol::Web { host: without_port(host), path: question.path.as_deref().unwrap_or("/") },
-        _ => return Err("ask either for an account (register=user@name) or for a web address (host=name)".into()),
+        _ => {
+            return Err("ask either for an account (register=user@name), for a web address (host=name), for a device \
+                        (device=text) or for a Call-ID (call_id=text)"
+                .into());
+        }
     };
     let asked = |proxy: &&Arc<Proxy>| question.proxy.as_ref().is_none_or(|name| proxy.name.eq_ignore_ascii_case(name));
     let proxies: Vec<_> = snapshot.proxies.iter().filter(asked).collect();
@@ -65,14 +93,18 @@ pub fn explain(snapshot: &Snapshot, question: &Question, now_unix: u64) -> Resul
         }
         answer
     });
-    Ok(Explanation { question: words(question), revision: snapshot.revision, answers: answers.collect() })
+    Ok(Explanation::of(words(question), snapshot.revision, answers.collect()))
 }
 
 fn words(question: &Question) -> String {
     let what = match (&question.register, &question.host) {
         (Some(account), _) => format!("REGISTER of {account}"),
         (_, Some(host)) => format!("GET {host}{}", question.path.as_deref().unwrap_or("/")),
-        _ => String::new(),
+        _ => match (&question.call_id, &question.device) {
+            (Some(id), _) => format!("REGISTERs with Call-ID {id}"),
+            (_, Some(device)) => format!("REGISTERs of devices with {device}"),
+            _ => String::new(),
+        },
     };
     match question.from {
         Some(from) => format!("{what} from {from}"),

@@ -1,6 +1,8 @@
 //! What the API asks of the running node: facts that are in no table. Implemented by `app`.
 
 use crate::ids::{InstanceId, Transport};
+use crate::model::{DeviceClass, Kind, Seats};
+use crate::reason::Refusal;
 use crate::usage::Journal;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -29,6 +31,18 @@ pub trait Live: Send + Sync {
 
     /// Ends a registration: its seat is free. Whether the phone was told; `None` if there is no such registration.
     fn end_registration(&self, instance: InstanceId, place: &Place) -> Option<bool>;
+
+    /// What was decided on REGISTERs of late, as far as it is wanted.
+    fn decisions(&self, instance: InstanceId, wanted: &dyn Fn(&Told<'_>) -> bool) -> Vec<Decided>;
+
+    /// How it stands with the seats of an instance, and with the one of an account and its user.
+    fn seat(&self, instance: InstanceId, account: &[u8], user: &[u8]) -> Seat;
+
+    /// What shows that a phone is a soft client (R46), if anything does.
+    fn soft_client(&self, class: DeviceClass, account: &str, user_agent: &str) -> Option<&'static str>;
+
+    /// The time of the licence clock, in Unix seconds.
+    fn licence_now(&self) -> u64;
 
     /// Where the use of licences is kept, if anywhere.
     fn journal(&self) -> Option<Arc<Journal>>;
@@ -69,6 +83,80 @@ pub struct Seen<'a> {
     pub transport: Option<Transport>,
     /// Where it registered from.
     pub source: Option<SocketAddr>,
+}
+
+/// What a REGISTER said of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// User part of its To.
+    pub account: &'a str,
+    /// What the device is told apart by.
+    pub device: &'a str,
+    /// Its User-Agent.
+    pub user_agent: &'a str,
+    /// Its Call-ID.
+    pub call_id: &'a str,
+}
+
+/// What became of a REGISTER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// It got a seat.
+    Granted,
+    /// It was refused.
+    Refused(Refusal),
+    /// Shadow mode let it pass.
+    Shadowed(Refusal),
+}
+
+/// A decision on a REGISTER, with what it was made by.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// Unix seconds.
+    pub at: u64,
+    /// User part of its To.
+    pub account: String,
+    /// The user whose account that is.
+    pub user: Option<String>,
+    /// What the user is licensed as.
+    pub kind: Option<Kind>,
+    /// What the device is told apart by.
+    pub device: String,
+    /// Its User-Agent.
+    pub user_agent: String,
+    /// Its Call-ID.
+    pub call_id: String,
+    /// Where it came from.
+    pub source: SocketAddr,
+    /// Over what.
+    pub transport: Transport,
+    /// What became of it.
+    pub became: Became,
+    /// Users with a seat then.
+    pub used: Seats,
+    /// Users being decided on then.
+    pub pending: Seats,
+    /// Seats there were.
+    pub seats: Seats,
+    /// Seats for both kinds together.
+    pub total: u32,
+    /// The table's revision.
+    pub revision: u64,
+}
+
+/// The seats of an instance, and how one account and its user stand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seat {
+    /// Whether the account holds its user's seat.
+    pub has_claim: bool,
+    /// Whether the user has a seat, by whatever account.
+    pub has_seat: bool,
+    /// Users with a seat.
+    pub used: Seats,
+    /// Users being decided on.
+    pub pending: Seats,
+    /// Whether a new seat can be written down.
+    pub can_save: bool,
 }
 
 /// The node's life.

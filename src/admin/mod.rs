@@ -29,6 +29,7 @@ mod usage_tests;
 #[cfg(test)]
 mod user_tests;
 pub mod view;
+mod why;
 
 pub use auth::ADMIN;
 pub use routes::{Pages, router};

@@ -1,6 +1,6 @@
 //! An API over a store of its own, asked without sockets.
 
-use super::live::{Binding, BoundListener, Live, Phase, Place, Search, Seen};
+use super::live::{Binding, BoundListener, Decided, Live, Phase, Place, Search, Seat, Seen, Told};
 use super::problem::Problem;
 use super::{Api, Pages, router, token};
 use crate::clock::Clock;
@@ -10,6 +10,7 @@ use crate::control::status::Status;
 use crate::control::store::sqlite::Sqlite;
 use crate::control::usage::{InUse, Usage};
 use crate::ids::{InstanceId, Transport};
+use crate::model::DeviceClass;
 use crate::route::cell::Cell;
 use crate::route::compile;
 use crate::route::handles::Handles;
@@ -76,7 +77,12 @@ impl World {
         let clock = Clock::start();
         let status = Arc::new(Status::new(clock));
         let journal = Arc::new(Journal::in_memory().unwrap());
-        let node = Arc::new(Fixed { journal: Arc::clone(&journal), registered: Mutex::default() });
+        let node = Arc::new(Fixed {
+            journal: Arc::clone(&journal),
+            registered: Mutex::default(),
+            decided: Mutex::default(),
+            seat: Mutex::new(Seat { can_save: true, ..Seat::default() }),
+        });
         let service = Arc::new(Service::new(Arc::clone(&rows), status, Arc::clone(&node) as _, clock));
         let cell = Arc::new(Cell::new(Snapshot::default()));
         let api = Api::new(service, Arc::clone(&cell), Arc::clone(&node) as _, clock, token::Digest::of(TOKEN));
@@ -150,6 +156,10 @@ pub struct Fixed {
     journal: Arc<Journal>,
     /// Registrations in the order of instances and places.
     pub registered: Mutex<Vec<(InstanceId, Place, Binding)>>,
+    /// What was decided.
+    pub decided: Mutex<Vec<(InstanceId, Decided)>>,
+    /// Seats of every instance; only the account 10 has one.
+    pub seat: Mutex<Seat>,
 }
 
 fn wanted(search: &Search<'_>, (_, place, binding): &(InstanceId, Place, Binding)) -> bool {
@@ -209,6 +219,27 @@ impl Live for Fixed {
         let mut known = self.registered.lock().unwrap();
         let at = known.iter().position(|it| it.0 == instance && it.1 == *place)?;
         Some(known.remove(at).2.transport == Some(Transport::Tcp))
+    }
+
+    fn decisions(&self, instance: InstanceId, wanted: &dyn Fn(&Told<'_>) -> bool) -> Vec<Decided> {
+        let is_wanted = |(id, it): &&(InstanceId, Decided)| {
+            let Decided { account, device, user_agent, call_id, .. } = it;
+            *id == instance && wanted(&Told { account, device, user_agent, call_id })
+        };
+        self.decided.lock().unwrap().iter().filter(is_wanted).map(|(_, it)| it.clone()).collect()
+    }
+
+    fn seat(&self, _: InstanceId, account: &[u8], _: &[u8]) -> Seat {
+        let seat = *self.seat.lock().unwrap();
+        Seat { has_claim: account == b"10", has_seat: account == b"10", ..seat }
+    }
+
+    fn soft_client(&self, class: DeviceClass, _: &str, _: &str) -> Option<&'static str> {
+        (class == DeviceClass::Softphone).then_some("device-class")
+    }
+
+    fn licence_now(&self) -> u64 {
+        1_000
     }
 
     fn journal(&self) -> Option<Arc<Journal>> {

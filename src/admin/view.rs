@@ -4,7 +4,7 @@ use super::live::{Binding, BoundListener, Phase};
 use crate::control::change::{Asked, Change};
 use crate::control::plan::RenamePreview;
 use crate::ids::{BackendId, InstanceId};
-use crate::model::{Certificate, Instance, Kind, Proxy, State, User};
+use crate::model::{Certificate, Instance, Kind, Mode, Proxy, Seats, State, User};
 use crate::usage::Mark;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -241,6 +241,122 @@ pub struct Explanation {
     pub revision: u64,
     /// One answer for each proxy asked about.
     pub answers: Vec<Answer>,
+    /// Whether the accounts concerned may register now, as far as licences go.
+    #[serde(default)]
+    pub licences: Vec<Entitlement>,
+    /// What was decided on their REGISTERs of late, newest first, at most 100. Of each instance the last 256 refusals
+    /// and the last 256 new seats are remembered, until the node ends.
+    #[serde(default)]
+    pub decisions: Vec<Decision>,
+}
+
+impl Explanation {
+    /// What is known without licences.
+    pub fn of(question: String, revision: u64, answers: Vec<Answer>) -> Self {
+        Self { question, revision, answers, licences: Vec::new(), decisions: Vec::new() }
+    }
+}
+
+/// Whether an account may register now, as far as licences go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Entitlement {
+    /// The instance.
+    pub instance: String,
+    /// The account.
+    pub account: String,
+    /// Whose it is; absent if nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What the user is licensed as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// How the instance is licensed.
+    pub mode: Mode,
+    /// Whether the account holds a seat.
+    pub seated: bool,
+    /// Users with a seat.
+    pub used: Seats,
+    /// Users being decided on.
+    pub pending: Seats,
+    /// Users the instance is licensed for.
+    pub licensed: Seats,
+    /// Users of both kinds together, where they are limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
+    /// Whether soft clients of full users are licensed.
+    pub softphones: bool,
+    /// Whether refusals are only counted.
+    pub shadow: bool,
+    /// The code a new REGISTER would be refused with, as in `seats-exhausted`; absent if it would pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// The rule that refuses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Why, in words.
+    pub steps: Vec<String>,
+}
+
+/// A decision on a REGISTER.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Decision {
+    /// Unix seconds.
+    pub at: u64,
+    /// The instance.
+    pub instance: String,
+    /// The account.
+    pub account: String,
+    /// Whose it was; absent if nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What the user was licensed as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// What a light user's device is told apart by.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub device: String,
+    /// The phone's software, as it says.
+    pub user_agent: String,
+    /// The REGISTER's Call-ID.
+    pub call_id: String,
+    /// Where it came from.
+    #[schema(value_type = String)]
+    pub source: std::net::SocketAddr,
+    /// Over what.
+    pub transport: crate::ids::Transport,
+    /// What became of it.
+    pub became: Became,
+    /// The code it was refused with, also where shadow mode let it pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The rule that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The same in words.
+    pub text: String,
+    /// Users with a seat then.
+    pub used: Seats,
+    /// Users being decided on then.
+    pub pending: Seats,
+    /// Users the instance was licensed for.
+    pub licensed: Seats,
+    /// Users of both kinds together, where they were limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
+    /// Revision of the table it was decided by.
+    pub revision: u64,
+}
+
+/// What became of a REGISTER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Became {
+    /// It got a seat.
+    Granted,
+    /// It was refused.
+    Refused,
+    /// It would have been refused; shadow mode let it pass.
+    Shadowed,
 }
 
 /// What one proxy would do.

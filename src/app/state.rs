@@ -1,14 +1,15 @@
 //! What the node knows of itself, for whoever asks: the API, the metrics, the health pages, `plan`.
 
-use crate::admin::live::{self, Binding, BoundListener, Live, Phase, Search, Seen};
+use crate::admin::live::{self, Became, Binding, BoundListener, Decided, Live, Phase, Search, Seat, Seen, Told};
 use crate::clock::Clock;
 use crate::control::status::Status;
 use crate::control::usage::{InUse, Registered, Usage};
 use crate::driver::front::Closer;
 use crate::engine::registry;
 use crate::engine::shared::Shared;
-use crate::ids::InstanceId;
-use crate::model::{Kind, Seats};
+use crate::ids::{InstanceId, Transport};
+use crate::licence::light;
+use crate::model::{DeviceClass, Kind, Seats};
 use crate::observe::facts::{Facts, Listening};
 use crate::route::cell::Cell;
 use crate::usage::Journal;
@@ -136,6 +137,40 @@ impl Live for State {
         Some(binding.flow.is_some_and(|flow| self.closer.get().is_some_and(|closer| closer.close(&flow))))
     }
 
+    fn decisions(&self, instance: InstanceId, wanted: &dyn Fn(&Told<'_>) -> bool) -> Vec<Decided> {
+        let Some(room) = self.shared.registry.find(instance) else { return Vec::new() };
+        let is_wanted = |it: &&registry::Decision| {
+            let registry::Decision { account, device, user_agent, call_id, .. } = *it;
+            wanted(&Told { account, device, user_agent, call_id })
+        };
+        room.with(|live| live.decisions.iter().filter(is_wanted).map(decided).collect())
+    }
+
+    fn seat(&self, instance: InstanceId, account: &[u8], user: &[u8]) -> Seat {
+        let nobody = Seat { can_save: self.shared.registry.journal.can_save(), ..Seat::default() };
+        let Some(room) = self.shared.registry.find(instance) else { return nobody };
+        room.with(|live| {
+            let counts = live.ledger.counts();
+            Seat {
+                has_claim: live.ledger.is_live(account),
+                has_seat: live.ledger.has_seat(user),
+                used: counts.used,
+                pending: counts.in_flight,
+                ..nobody
+            }
+        })
+    }
+
+    fn soft_client(&self, class: DeviceClass, account: &str, user_agent: &str) -> Option<&'static str> {
+        let (account, user_agent) = (account.as_bytes(), user_agent.as_bytes());
+        let device = light::Device { class, transport: Transport::Udp, account, user_agent };
+        light::sign(&device, &self.shared.softphones.load()).map(light::Sign::text)
+    }
+
+    fn licence_now(&self) -> u64 {
+        self.shared.licence_clock.at(self.clock.now().unix)
+    }
+
     fn journal(&self) -> Option<Arc<Journal>> {
         self.journal.get().map(Arc::clone)
     }
@@ -170,6 +205,30 @@ fn shown(binding: registry::Binding) -> Binding {
         source: binding.flow.map(|flow| flow.peer()),
         since: binding.since,
         expires: binding.expires,
+    }
+}
+
+fn decided(it: &registry::Decision) -> Decided {
+    Decided {
+        at: it.at,
+        account: it.account.clone(),
+        user: it.user.clone(),
+        kind: it.kind,
+        device: it.device.clone(),
+        user_agent: it.user_agent.clone(),
+        call_id: it.call_id.clone(),
+        source: it.source,
+        transport: it.transport,
+        became: match it.outcome {
+            registry::Outcome::Granted => Became::Granted,
+            registry::Outcome::Refused(why) => Became::Refused(why),
+            registry::Outcome::Shadowed(why) => Became::Shadowed(why),
+        },
+        used: it.counts.used,
+        pending: it.counts.in_flight,
+        seats: it.seats,
+        total: it.total,
+        revision: it.revision,
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn check(flow: Flow, instance: &Instance, view: &View<'_>) -> Result<
     let Ok(Some(account)) = view.from().and_then(|from| from.uri()).map(|uri| uri.user) else { return Ok(()) };
     match roster.of_account(account) {
         Some(who) if who.kind == Kind::Light && instance.shadow => {
-            instance.stats.shadow_refused.inc();
+            instance.stats.shadow(Refusal::LightMethod);
             Ok(())
         }
         Some(who) if who.kind == Kind::Light => Err(Refusal::LightMethod),

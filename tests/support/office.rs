@@ -1,6 +1,6 @@
 //! The API of a node in this process, over a store of its own: for what needs no data plane.
 
-use nantucket::admin::live::{Binding, BoundListener, Live, Phase, Place, Search};
+use nantucket::admin::live::{Binding, BoundListener, Decided, Live, Phase, Place, Search, Seat, Told};
 use nantucket::admin::{self, Api, token};
 use nantucket::clock::Clock;
 use nantucket::control::rows::Rows;
@@ -10,6 +10,7 @@ use nantucket::control::store::Store as _;
 use nantucket::control::store::sqlite::Sqlite;
 use nantucket::control::usage::{InUse, Usage};
 use nantucket::ids::InstanceId;
+use nantucket::model::DeviceClass;
 use nantucket::route::cell::Cell;
 use nantucket::route::compile;
 use nantucket::route::handles::Handles;
@@ -173,6 +174,22 @@ impl Live for Quiet {
 
     fn end_registration(&self, _: InstanceId, _: &Place) -> Option<bool> {
         None
+    }
+
+    fn decisions(&self, _: InstanceId, _: &dyn Fn(&Told<'_>) -> bool) -> Vec<Decided> {
+        Vec::new()
+    }
+
+    fn seat(&self, _: InstanceId, _: &[u8], _: &[u8]) -> Seat {
+        Seat { can_save: true, ..Seat::default() }
+    }
+
+    fn soft_client(&self, _: DeviceClass, _: &str, _: &str) -> Option<&'static str> {
+        None
+    }
+
+    fn licence_now(&self) -> u64 {
+        0
     }
 
     fn journal(&self) -> Option<Arc<Journal>> {

@@ -6,7 +6,7 @@ use crate::admin::extract::Ask;
 use crate::admin::live::Binding;
 use crate::admin::problem::{Code, Problem};
 use crate::admin::view::{Explanation, InstanceHealth, Page, Status};
-use crate::admin::{Api, explain::target};
+use crate::admin::{Api, explain::target, why};
 use crate::model::State as Life;
 use crate::route::snapshot::Instance;
 use axum::Json;
@@ -112,7 +112,8 @@ pub(super) async fn bindings(
 
 /// Show what would become of a request, and by which rule.
 ///
-/// Ask either for an account that registers or calls (`register`) or for a web address (`host`).
+/// Ask for an account that registers or calls (`register`), for a web address (`host`), or why a phone was refused
+/// (`register`, `device` or `call_id`).
 #[utoipa::path(get, path = "/explain", operation_id = "explain", tag = "node", params(Question),
     responses((status = 200, body = Explanation), (status = "default", body = Problem)))]
 pub(super) async fn explain(
@@ -120,7 +121,11 @@ pub(super) async fn explain(
     Ask(question): Ask<Question>,
 ) -> Result<Json<Explanation>, Problem> {
     let now = api.clock.now().unix;
-    explain::explain(&api.cell.load(), &question, now)
-        .map(Json)
-        .map_err(|reason| Problem::new(Code::BadParameter, reason))
+    let snapshot = api.cell.load();
+    let mut explanation =
+        explain::explain(&snapshot, &question, now).map_err(|reason| Problem::new(Code::BadParameter, reason))?;
+    if question.host.is_none() {
+        why::add(&mut explanation, &snapshot, &*api.live, &question);
+    }
+    Ok(Json(explanation))
 }

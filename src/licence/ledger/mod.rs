@@ -324,6 +324,11 @@ impl Ledger {
         Some(Seat { user: &claim.user, kind: holder.kind, device: holder.device.as_deref() })
     }
 
+    /// Whether a user has a seat, by whatever account.
+    pub fn has_seat(&self, user: &[u8]) -> bool {
+        self.users.get(user).is_some_and(|holder| holder.committed > 0)
+    }
+
     /// Users with a seat, and with one in the balance.
     pub const fn counts(&self) -> Counts {
         self.counts
