@@ -50,6 +50,9 @@ pub struct Fields {
     /// Where its users come from.
     #[command(flatten)]
     pub licence: Licence,
+    /// A number that passes whatever the licence says; give it again for more
+    #[arg(long = "emergency", value_name = "NUMBER")]
+    pub emergency_numbers: Vec<String>,
     /// Most SIP transactions at once; 0 is the node's default
     #[arg(long, value_name = "N")]
     pub max_transactions: Option<u32>,
@@ -159,6 +162,9 @@ pub struct Removals {
     /// Look at no sign-ins any more
     #[arg(long, conflicts_with = "paths")]
     pub no_sign_in: bool,
+    /// Let no number pass whatever the licence says
+    #[arg(long, conflicts_with = "emergency_numbers")]
+    pub no_emergency: bool,
     /// Take all aliases away
     #[arg(long, conflicts_with = "aliases")]
     pub no_alias: bool,
@@ -177,6 +183,9 @@ impl Fields {
         }
         if !self.aliases.is_empty() {
             row.aliases = self.aliases;
+        }
+        if !self.emergency_numbers.is_empty() {
+            row.emergency_numbers = self.emergency_numbers;
         }
         set(&mut row.display_name, self.display_name);
         set(&mut row.language, self.language);
@@ -221,6 +230,9 @@ impl Removals {
         }
         if let Some(web) = row.web.as_mut().filter(|_| self.no_sign_in) {
             web.sign_in.paths.clear();
+        }
+        if self.no_emergency {
+            row.emergency_numbers.clear();
         }
         if self.no_alias {
             row.aliases.clear();

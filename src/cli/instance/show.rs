@@ -57,6 +57,7 @@ fn facts(row: &Instance) -> String {
         ("state", show::word(&row.state)),
         ("aliases", show::list(&row.aliases)),
         ("language", show::word(&row.language)),
+        ("emergency", show::list(&row.emergency_numbers)),
         ("release", if row.version.is_empty() { "-".into() } else { row.version.clone() }),
         ("licence", licence(&row.licence)),
     ];

@@ -10,6 +10,10 @@ use crate::route::problem::{Code, Problem};
 const MOST_ALIASES: usize = 64;
 /// The most former names of an instance.
 const MOST_FORMER: usize = 16;
+/// The most emergency numbers of an instance.
+const MOST_NUMBERS: usize = 16;
+/// The longest of them.
+const MOST_DIGITS: usize = 16;
 /// The most paths of sign-ins.
 const MOST_PATHS: usize = 16;
 /// The longest of them, in bytes.
@@ -54,6 +58,7 @@ pub(super) fn check(draft: &Draft<'_>, row: &Instance, problems: &mut Vec<Proble
             problem("name".into(), Code::NameTaken, format!("\"{host}\" is proxy {}'s", front.row.name));
         }
     }
+    emergency(&place, &row.emergency_numbers, problems);
     if let Some(web) = &row.web {
         sign_in(&place, &web.sign_in, problems);
     }
@@ -61,6 +66,21 @@ pub(super) fn check(draft: &Draft<'_>, row: &Instance, problems: &mut Vec<Proble
     count(&place, "aliases", row.aliases.len(), MOST_ALIASES, problems);
     count(&place, "former_names", row.former_names.len(), MOST_FORMER, problems);
     problems.extend(crate::route::check_instance(row));
+}
+
+/// Numbers as they are dialled, each once (R71).
+fn emergency(place: &str, numbers: &[String], problems: &mut Vec<Problem>) {
+    for (number, n) in numbers.iter().zip(0..) {
+        let field = format!("emergency_numbers[{n}]");
+        let dialled = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#' | '+');
+        if number.is_empty() || number.len() > MOST_DIGITS || !number.chars().all(dialled) {
+            let reason = format!("is not 1 to {MOST_DIGITS} digits, \"*\", \"#\" and \"+\"");
+            problems.push(Problem::new(place, field, Code::TextInvalid, reason));
+        } else if numbers.iter().take(n).any(|other| other == number) {
+            problems.push(Problem::new(place, field, Code::Duplicate, "is there twice"));
+        }
+    }
+    count(place, "emergency_numbers", numbers.len(), MOST_NUMBERS, problems);
 }
 
 /// Where sign-ins are sent to: paths without anything behind them, of which a `*` may be the end (R46).

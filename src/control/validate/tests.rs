@@ -96,6 +96,25 @@ fn every_problem_comes_at_once() {
 }
 
 #[test]
+fn emergency_numbers_are_what_is_dialled() {
+    // R71
+    let with = |numbers: &[&str]| {
+        instance_problems(|row| row.emergency_numbers = numbers.iter().map(|number| (*number).into()).collect())
+    };
+    assert_eq!(with(&[]), [], "none is allowed: an instance may be no telephone system");
+    assert_eq!(with(&["110", "112", "*112", "+49112", &"1".repeat(15), &"1".repeat(16)]), []);
+    for bad in ["", "11 2", "sos", "112@acme", &"1".repeat(17)] {
+        assert_eq!(with(&["110", bad]), one("emergency_numbers[1]", Code::TextInvalid), "{bad}");
+    }
+    assert_eq!(with(&["112", "112"]), one("emergency_numbers[1]", Code::Duplicate));
+    let many = |count: usize| {
+        let numbers: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+        with(&numbers.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    assert_eq!((many(15), many(16), many(17)), (Vec::new(), Vec::new(), one("emergency_numbers", Code::TooMany)));
+}
+
+#[test]
 fn sign_ins_are_paths_and_a_field() {
     // R46
     let with = |change: &dyn Fn(&mut model::SignIn)| {

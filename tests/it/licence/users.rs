@@ -99,3 +99,60 @@ fn files_go_in_whole_and_come_out_the_same() {
     let audit = done(&office.cli(&["audit", "users/acme"]));
     assert!(audit.contains("create-users") && audit.contains("update-users"), "R77: {audit}");
 }
+
+#[test]
+fn a_plan_tells_what_becomes_of_lists() {
+    // R49
+    let office = office();
+    let file = office.dir().join("table.json");
+    let path = file.to_str().unwrap();
+    let change = |users: Value| json!({ "changes": [{ "op": "put-users", "instance": "acme", "users": users }] });
+    let ann = json!([{ "name": "ann", "accounts": ["10"] }, { "name": "ben", "accounts": ["11"] }]);
+    fs::write(&file, change(ann).to_string()).unwrap();
+    let plan = done(&office.cli(&["plan", "-f", path]));
+    assert!(plan.contains("users of acme: 2 (2 added, 0 changed, 0 removed)"), "{plan}");
+    done(&office.cli(&["apply", "-f", path]));
+    assert!(done(&office.cli(&["user", "list", "acme"])).contains("ben"));
+    let bad = json!([{ "name": "ann", "accounts": ["10"] }, { "name": "ben", "accounts": ["10"] }]);
+    fs::write(&file, change(bad).to_string()).unwrap();
+    let (out, err) = texts(&office.cli(&["apply", "-f", path]));
+    assert!(format!("{out}{err}").contains("changes[0].users[1].accounts[0]"), "{out}{err}");
+    fs::write(&file, json!({ "changes": [{ "op": "delete-users", "instance": "acme" }] }).to_string()).unwrap();
+    let plan = done(&office.cli(&["plan", "-f", path]));
+    assert!(plan.contains("users of acme: no list, every account is a full user of its own"), "{plan}");
+}
+
+#[test]
+fn web_sign_ins_and_emergency_numbers_are_set_with_the_instance() {
+    // R46 R71
+    let office = office();
+    let set = [
+        "instance",
+        "set",
+        "acme",
+        "--web",
+        "http://10.0.0.5",
+        "--sign-in-path",
+        "/login",
+        "--sign-in-path",
+        "/auth/*",
+    ];
+    done(
+        &office.cli(
+            &[&set[..], &["--sign-in-field", "user.name", "--sign-in-claim", "sub", "--emergency", "911"]].concat(),
+        ),
+    );
+    let row = |office: &Office| -> Value {
+        serde_json::from_str(&done(&office.cli(&["instance", "show", "acme", "--json"]))).unwrap()
+    };
+    let shown = row(&office);
+    let sign_in = json!({ "paths": ["/login", "/auth/*"], "field": "user.name", "claim": "sub" });
+    assert_eq!((&shown["web"]["sign_in"], &shown["emergency_numbers"]), (&sign_in, &json!(["911"])));
+    let text = done(&office.cli(&["instance", "show", "acme"]));
+    assert!(text.contains("field user.name at /login, /auth/*") && text.contains("911"), "{text}");
+    let refused = failed(&office.cli(&["instance", "set", "acme", "--sign-in-path", "login", "--emergency", "sos"]), 1);
+    assert!(refused.contains("web.sign_in.paths[0]") && refused.contains("emergency_numbers[0]"), "{refused}");
+    done(&office.cli(&["instance", "set", "acme", "--no-sign-in", "--no-emergency"]));
+    let shown = row(&office);
+    assert_eq!((&shown["web"]["sign_in"]["paths"], &shown["emergency_numbers"]), (&json!([]), &json!([])));
+}
