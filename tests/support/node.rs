@@ -90,6 +90,11 @@ listeners = [
     pub fn restart(&mut self, signal: &str) {
         self.program.signal(signal);
         self.program.wait(PATIENCE);
+        self.restart_stopped();
+    }
+
+    /// Starts it again on the same data when it has ended.
+    pub fn restart_stopped(&mut self) {
         self.program = Self::launch(self.dir.path());
     }
 

@@ -2,5 +2,6 @@
 
 mod booking;
 mod light;
+mod seats;
 mod users;
 mod vendor;
