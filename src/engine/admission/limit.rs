@@ -53,6 +53,8 @@ pub struct Limit {
     doubling: bool,
     /// Milliseconds of an unqueued answer, by pass.
     floors: [Option<f64>; 2],
+    /// Milliseconds answers take of late.
+    takes: Option<f64>,
     changed: Tick,
     cut: Option<Tick>,
     window: Window,
@@ -88,6 +90,7 @@ impl Default for Limit {
             limit: f64::from(START),
             doubling: true,
             floors: [None; 2],
+            takes: None,
             changed: Tick(0),
             cut: None,
             window: Window::default(),
@@ -106,8 +109,8 @@ impl Limit {
 
     /// Phones the PBX can register in a second, each with as many passes as were seen.
     pub fn phones(&self) -> f64 {
-        let took = self.floors.iter().flatten().copied().fold(GUESS, f64::min).max(1.0);
-        let rate = self.rate.unwrap_or(self.limit * 1_000.0 / took.max(GUESS));
+        // Before it was measured: as many as are at work, divided by what one takes.
+        let rate = self.rate.unwrap_or_else(|| self.limit * 1_000.0 / self.takes.unwrap_or(GUESS).max(GUESS / 10.0));
         (rate * (1.0 - self.challenges)).max(0.1)
     }
 
@@ -120,6 +123,7 @@ impl Limit {
     pub fn answered(&mut self, now: Tick, in_flight: u32, sample: &Sample) {
         let took = now.since(sample.sent) as f64;
         let floor = self.learn_floor(took, sample);
+        self.takes = Some(self.takes.map_or(took, |takes| takes + (took - takes) / 8.0));
         self.meter.answers += 1;
         self.meter.challenges += u32::from(sample.challenge);
         let full = f64::from(in_flight) >= self.limit * 0.75;
