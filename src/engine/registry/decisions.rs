@@ -10,8 +10,10 @@ use crate::reason::Refusal;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-/// Decisions kept of each sort.
+/// Refusals kept of an instance.
 pub const KEPT: usize = 256;
+/// Grants kept: every instance has some, and who has a seat is known without them.
+const GRANTS: usize = 32;
 /// Bytes kept of what a device says of itself.
 const LONGEST: usize = 128;
 
@@ -67,13 +69,13 @@ pub struct Decisions {
 }
 
 impl Decisions {
-    /// Notes one; the oldest of its sort goes when there are [`KEPT`].
+    /// Notes one; the oldest of its sort goes when there are as many as are kept.
     pub fn note(&mut self, decision: Decision) {
-        let ring = match decision.outcome {
-            Outcome::Granted => &mut self.granted,
-            Outcome::Refused(_) | Outcome::Shadowed(_) => &mut self.refused,
+        let (ring, most) = match decision.outcome {
+            Outcome::Granted => (&mut self.granted, GRANTS),
+            Outcome::Refused(_) | Outcome::Shadowed(_) => (&mut self.refused, KEPT),
         };
-        if ring.len() >= KEPT {
+        if ring.len() >= most {
             ring.pop_front();
         }
         ring.push_back(decision);

@@ -39,7 +39,14 @@ pub(super) struct Holder {
     pub claims: u32,
     /// Those of them that last.
     pub committed: u32,
-    /// A light user's device (R43).
+    /// A light user's one device (R43); nothing for a full user, of whom there are many.
+    only: Option<Box<Only>>,
+}
+
+/// What is known of a light user's device.
+#[derive(Default, Debug)]
+pub(super) struct Only {
+    /// The device.
     pub device: Option<Box<[u8]>>,
     /// The device that is being decided on.
     pub rival: Option<Rival>,
@@ -56,23 +63,47 @@ pub(super) struct Rival {
 
 impl Holder {
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, claims: 0, committed: 0, device: None, rival: None, pulse: Pulse::new() }
+        Self { kind, claims: 0, committed: 0, only: None }
+    }
+
+    /// A light user's device.
+    pub fn device(&self) -> Option<&[u8]> {
+        self.only.as_ref()?.device.as_deref()
+    }
+
+    /// What is known of a light user's device.
+    pub fn only(&self) -> Option<&Only> {
+        self.only.as_deref()
+    }
+
+    /// As [`Self::only`], to change it.
+    pub fn only_mut(&mut self) -> &mut Only {
+        self.only.get_or_insert_default()
+    }
+
+    /// A sign of life.
+    pub fn beat(&mut self, now: u64) {
+        if let Some(only) = &mut self.only {
+            only.pulse.beat(now);
+        }
     }
 
     pub fn enlist(&mut self, device: &Device<'_>) {
-        match &mut self.rival {
+        let only = self.only_mut();
+        match &mut only.rival {
             Some(rival) if device.is(&rival.device) => rival.in_flight += 1,
             // The last wins.
             Some(rival) => *rival = Rival { device: device.keep(), in_flight: rival.in_flight + 1 },
-            None => self.rival = Some(Rival { device: device.keep(), in_flight: 1 }),
+            None => only.rival = Some(Rival { device: device.keep(), in_flight: 1 }),
         }
     }
 
     pub fn discharge(&mut self) {
-        if let Some(rival) = &mut self.rival {
+        let Some(only) = &mut self.only else { return };
+        if let Some(rival) = &mut only.rival {
             rival.in_flight -= 1;
             if rival.in_flight == 0 {
-                self.rival = None;
+                only.rival = None;
             }
         }
     }
@@ -80,15 +111,20 @@ impl Holder {
     /// With the last account the device is gone.
     pub fn forget_device(&mut self) {
         if self.committed == 0 {
-            self.device = None;
-            self.pulse = Pulse::new();
+            self.drop_device();
         }
     }
 
     pub fn become_kind(&mut self, kind: Kind) {
         self.kind = kind;
-        self.device = None;
-        self.pulse = Pulse::new();
+        self.drop_device();
+    }
+
+    fn drop_device(&mut self) {
+        let rival = self.only.take().and_then(|only| only.rival);
+        if rival.is_some() {
+            self.only_mut().rival = rival;
+        }
     }
 }
 

@@ -158,16 +158,17 @@ impl Ledger {
         if terms.second_device == SecondDevice::LastWins {
             return None;
         }
-        if holder.device.as_deref().is_some_and(|kept| !ask.device.is(kept)) && !holder.pulse.is_silent(ask.now) {
+        let only = holder.only()?;
+        if only.device.as_deref().is_some_and(|kept| !ask.device.is(kept)) && !only.pulse.is_silent(ask.now) {
             return Some(Refusal::LightSecondDevice);
         }
         // Of two that come at once the first is decided on before the second.
-        let rival = holder.rival.as_ref().filter(|rival| !ask.device.is(&rival.device));
+        let rival = only.rival.as_ref().filter(|rival| !ask.device.is(&rival.device));
         rival.map(|_| Refusal::SeatsPending)
     }
 
     fn is_same_device(&self, ask: &Ask<'_>) -> bool {
-        let kept = self.users.get(ask.user).and_then(|holder| holder.device.as_deref());
+        let kept = self.users.get(ask.user).and_then(Holder::device);
         ask.kind == Kind::Full || kept.is_none_or(|kept| ask.device.is(kept))
     }
 
@@ -285,7 +286,9 @@ impl Ledger {
             }
             self.change(&user, |holder| {
                 holder.committed += 1;
-                holder.device = record.device.or(holder.device.take());
+                if record.device.is_some() {
+                    holder.only_mut().device = record.device;
+                }
             });
             self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
         }
@@ -308,7 +311,7 @@ impl Ledger {
     pub fn hear(&mut self, account: &[u8], now: u64) {
         let Some(claim) = self.claims.get(account) else { return };
         if let Some(holder) = self.users.get_mut(&claim.user) {
-            holder.pulse.beat(now);
+            holder.beat(now);
         }
     }
 
@@ -321,7 +324,7 @@ impl Ledger {
     pub fn seat(&self, account: &[u8]) -> Option<Seat<'_>> {
         let claim = self.claims.get(account)?;
         let holder = self.users.get(&claim.user)?;
-        Some(Seat { user: &claim.user, kind: holder.kind, device: holder.device.as_deref() })
+        Some(Seat { user: &claim.user, kind: holder.kind, device: holder.device() })
     }
 
     /// Whether a user has a seat, by whatever account.
@@ -398,11 +401,12 @@ impl Ledger {
         }
         let Some(holder) = self.users.get_mut(user).filter(|_| grant.kind == Kind::Light) else { return changed };
         if let Some(device) = &grant.device {
-            holder.pulse.hear(grant.now);
-            if !holder.device.as_deref().is_some_and(|kept| device.is(kept)) {
-                changed |= holder.device.is_some();
-                holder.device = Some(device.keep());
-                holder.pulse = pulse::Pulse::default();
+            let only = holder.only_mut();
+            only.pulse.hear(grant.now);
+            if !only.device.as_deref().is_some_and(|kept| device.is(kept)) {
+                changed |= only.device.is_some();
+                only.device = Some(device.keep());
+                only.pulse = pulse::Pulse::default();
             }
         }
         changed
@@ -414,7 +418,7 @@ impl Ledger {
         let record = Record {
             user: Arc::clone(&claim.user),
             kind: holder.kind,
-            device: holder.device.clone(),
+            device: holder.device().map(Into::into),
             ttl: claim.written,
         };
         self.changes.push(Change::Put { account: Arc::clone(account), record, ticket: None });

@@ -17,10 +17,6 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    pub const fn new() -> Self {
-        Self { last: 0, beat: 0, interval: 0 }
-    }
-
     /// A keep-alive came.
     pub fn beat(&mut self, now: u64) {
         let gap = now.saturating_sub(self.beat);
