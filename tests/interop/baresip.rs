@@ -19,6 +19,25 @@ impl Baresip {
     /// Starts it on an address of its own, with `proxy` (`host:port`) as outbound proxy, and waits
     /// until it is registered. `transport` is `udp` or `tcp`; it answers calls by itself.
     pub fn start(ip: Ipv4Addr, account: &str, domain: &str, proxy: &str, transport: &str) -> Self {
+        let (program, run) = Self::launch(ip, account, domain, proxy, transport);
+        program.wait_line("200 OK", PATIENCE);
+        let mut control = None;
+        until("baresip's control port is open", PATIENCE, || {
+            control = TcpStream::connect((ip, 4444)).ok();
+            control.is_some()
+        });
+        let control = control.unwrap();
+        control.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { program, control, heard: Vec::new(), _run: run }
+    }
+
+    /// Starts it as [`Self::start`] does, and waits until its registration is refused with these words; it ends then.
+    pub fn refused(ip: Ipv4Addr, account: &str, domain: &str, proxy: &str, words: &str) {
+        let (program, _run) = Self::launch(ip, account, domain, proxy, "udp");
+        program.wait_line(words, PATIENCE);
+    }
+
+    fn launch(ip: Ipv4Addr, account: &str, domain: &str, proxy: &str, transport: &str) -> (Program, TempDir) {
         let run = tempfile::tempdir().unwrap();
         let folder = run.path().to_str().unwrap();
         let config = include_str!("baresip/config").replace("@ADDRESS@", &ip.to_string()).replace("@RUN@", folder);
@@ -32,16 +51,7 @@ impl Baresip {
         )
         .unwrap();
         std::fs::write(run.path().join("tone.wav"), tone()).unwrap();
-        let program = Program::start(Command::new("baresip").arg("-f").arg(run.path()));
-        program.wait_line("200 OK", PATIENCE);
-        let mut control = None;
-        until("baresip's control port is open", PATIENCE, || {
-            control = TcpStream::connect((ip, 4444)).ok();
-            control.is_some()
-        });
-        let control = control.unwrap();
-        control.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { program, control, heard: Vec::new(), _run: run }
+        (Program::start(Command::new("baresip").arg("-f").arg(run.path())), run)
     }
 
     /// Gives a command (`dial`, `hold`, `resume`, `hangup`, …).

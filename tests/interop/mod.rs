@@ -7,5 +7,14 @@ mod sipp;
 mod web;
 
 mod calls;
+mod crowd;
+mod light;
 mod reload;
+mod seats;
 mod soak;
+mod storm;
+
+/// Whether the long forms run: `tests/run soak`.
+fn long() -> bool {
+    std::env::var_os("NANTUCKET_LONG").is_some()
+}

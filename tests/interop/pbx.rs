@@ -4,6 +4,7 @@ use crate::support::program::Program;
 use crate::support::{Net, PATIENCE};
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A running Kamailio: registrar with digest for one domain. An account's password is "secret-"
@@ -26,19 +27,28 @@ impl Pbx {
         Self::start_with(net, n, domain, "0")
     }
 
+    /// The registrar of all instances: `children` of it at work, each of which takes `delay` for a request.
+    pub fn start_registrar(net: Net, n: u8, children: u32, delay: Duration) -> Self {
+        let config = include_str!("registrar.cfg")
+            .replace("@CHILDREN@", &children.to_string())
+            .replace("@DELAY@", &delay.as_micros().to_string());
+        Self::start_config(net, n, &config)
+    }
+
     fn start_with(net: Net, n: u8, domain: &str, use_path: &str) -> Self {
+        let config = include_str!("kamailio.cfg").replace("@DOMAIN@", domain).replace("@USE_PATH@", use_path);
+        Self::start_config(net, n, &config)
+    }
+
+    fn start_config(net: Net, n: u8, config: &str) -> Self {
         let ip = net.ip(n);
         let run = tempfile::tempdir().unwrap();
-        let config = include_str!("kamailio.cfg")
-            .replace("@ADDRESS@", &ip.to_string())
-            .replace("@DOMAIN@", domain)
-            .replace("@USE_PATH@", use_path)
-            .replace("@RUN@", run.path().to_str().unwrap());
+        let config = config.replace("@ADDRESS@", &ip.to_string()).replace("@RUN@", run.path().to_str().unwrap());
         let file = run.path().join("kamailio.cfg");
         std::fs::write(&file, config).unwrap();
         let program = Program::start(
             Command::new("/usr/sbin/kamailio")
-                .args(["-DD", "-m", "64", "-M", "8", "-Y"])
+                .args(["-DD", "-m", "256", "-M", "8", "-Y"])
                 .arg(run.path())
                 .arg("-P")
                 .arg(run.path().join("pid"))

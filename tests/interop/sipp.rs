@@ -24,6 +24,7 @@ pub struct Run<'a> {
     calls: u32,
     rate: u32,
     pause_ms: u32,
+    patience: u32,
     rows: String,
 }
 
@@ -39,7 +40,7 @@ impl<'a> Run<'a> {
     }
 
     fn at(scenario: &'a str, ip: IpAddr, port: u16, over: Over) -> Self {
-        Self { scenario, ip, port, over, to: None, calls: 1, rate: 10, pause_ms: 0, rows: String::new() }
+        Self { scenario, ip, port, over, to: None, calls: 1, rate: 10, pause_ms: 0, patience: 120, rows: String::new() }
     }
 
     /// Sends to this address; without it, it waits for requests.
@@ -51,6 +52,12 @@ impl<'a> Run<'a> {
     /// This many calls, started at `rate` a second, each lasting two pauses.
     pub fn calls(mut self, calls: u32, rate: u32, pause_ms: u32) -> Self {
         (self.calls, self.rate, self.pause_ms) = (calls, rate, pause_ms);
+        self
+    }
+
+    /// Seconds it may take.
+    pub const fn patience(mut self, seconds: u32) -> Self {
+        self.patience = seconds;
         self
     }
 
@@ -73,7 +80,8 @@ impl<'a> Run<'a> {
         command.args(["-nostdin", "-i", &self.ip.to_string(), "-p", &self.port.to_string()]);
         command.args(["-m", &self.calls.to_string(), "-r", &self.rate.to_string(), "-d", &self.pause_ms.to_string()]);
         command.args(["-t", if matches!(self.over, Over::Udp) { "u1" } else { "t1" }]);
-        command.args(["-trace_err", "-error_file", "errors", "-timeout", "120", "-timeout_error", "-l", "5000"]);
+        command.args(["-trace_err", "-error_file", "errors", "-timeout_error", "-l", "5000"]);
+        command.args(["-timeout", &self.patience.to_string()]);
         if !self.rows.is_empty() {
             let rows = run.path().join("rows.csv");
             std::fs::write(&rows, format!("SEQUENTIAL\n{}", self.rows)).unwrap();
@@ -84,7 +92,7 @@ impl<'a> Run<'a> {
         }
         // Its screen needs a terminal's size.
         command.env("TERM", "xterm").env("LINES", "40").env("COLUMNS", "120");
-        Sipp { program: Program::start(&mut command), run }
+        Sipp { program: Program::start(&mut command), run, patience: self.patience }
     }
 }
 
@@ -92,13 +100,14 @@ impl<'a> Run<'a> {
 pub struct Sipp {
     program: Program,
     run: TempDir,
+    patience: u32,
 }
 
 impl Sipp {
     /// Waits for its end; every call must have succeeded.
     #[track_caller]
     pub fn finish(mut self) {
-        let status = self.program.wait(std::time::Duration::from_secs(150));
+        let status = self.program.wait(std::time::Duration::from_secs((self.patience + 30).into()));
         let errors = std::fs::read_to_string(self.run.path().join("errors")).unwrap_or_default();
         let printed = self.program.printed();
         let tail = printed.len().saturating_sub(3000);

@@ -1,6 +1,7 @@
 //! What the tests on real sockets share: a network of their own on loopback, programs that are
 //! started, watched and ended, and the node under test.
 
+pub mod herd;
 pub mod licence;
 pub mod node;
 pub mod office;

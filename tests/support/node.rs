@@ -231,6 +231,37 @@ listeners = [
             .unwrap()
     }
 
+    /// The sum of a metric's series that have all of these labels (`name="value"`).
+    pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        let text = ureq::get(format!("http://{}:9090/metrics", self.ip())).call().unwrap().body_mut().read_to_string();
+        let text = text.unwrap();
+        let mine = |line: &&str| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|label| line.contains(label))
+        };
+        text.lines().filter(mine).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Users of an instance that have a seat.
+    pub fn seats(&self, instance: &str) -> usize {
+        self.sum("nantucket_instance_seats_used", &[&format!("instance=\"{instance}\"")]) as usize
+    }
+
+    /// Adds an instance with this registrar and so many seats, and switches it on.
+    #[track_caller]
+    pub fn add_seats(&self, name: &str, backend: &str, full: u32, light: u32) {
+        self.must(
+            "POST",
+            "/instances",
+            Some(json!({
+                "name": name,
+                "state": "on",
+                "backends": [{"address": backend, "transport": "udp", "profile": "kamailio"}],
+                "licence": {"mode": "cloud", "booked": {"full": full, "light": light}},
+            })),
+        );
+    }
+
     /// The value of a metric's series (`name` or `name{label="…"}`); absent is `None`.
     pub fn metric(&self, series: &str) -> Option<f64> {
         let text =
