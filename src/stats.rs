@@ -453,6 +453,10 @@ pub struct UsageStats {
     pub events_lost: Counter,
     /// Times the journal could not be read or written.
     pub journal_errors: Counter,
+    /// Full users booked beyond what the volume licence has (R22).
+    pub over_full: Gauge,
+    /// Light users booked beyond what it has.
+    pub over_light: Gauge,
     /// Events that wait for webhooks.
     pub hook_waiting: Gauge,
     /// Events that webhooks took.

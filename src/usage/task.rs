@@ -116,7 +116,10 @@ impl Usage {
         let now = self.clock.now().unix;
         let month = Month::of(now);
         let turn = if month == watcher.month() { None } else { self.replay(month).await };
-        let moment = Moment { now, licence: self.licence_clock.at(now), over: (self.over)() };
+        let over = (self.over)();
+        self.events.stats().over_full.set(over.full.into());
+        self.events.stats().over_light.set(over.light.into());
+        let moment = Moment { now, licence: self.licence_clock.at(now), over };
         let mut notes = watcher.look(&self.cell.load(), moment, turn);
         notes.events.extend(self.events.take().into_iter().map(|event| (now, event)));
         for (_, event) in &notes.events {

@@ -17,3 +17,4 @@ mod sip_udp;
 #[path = "../support/mod.rs"]
 mod support;
 mod torture;
+mod usage;

@@ -55,6 +55,8 @@ pub(super) fn usage(sheet: &mut Sheet<'_>, stats: &UsageStats) -> fmt::Result {
     let events = [([("outcome", "written")], stats.events.read()), ([("outcome", "lost")], stats.events_lost.read())];
     sheet.counts("events", "Events about licences and seats", events)?;
     sheet.count("usage_journal_errors", "Times the journal of licence use failed", stats.journal_errors.read())?;
+    let over = [([("kind", "full")], stats.over_full.read()), ([("kind", "light")], stats.over_light.read())];
+    sheet.gauges("licence_over_allocated", "Users booked beyond what the volume licence has", over)?;
     sheet.gauge("webhook_waiting", "Events that wait for webhooks", stats.hook_waiting.read())?;
     let outcomes = [
         ([("outcome", "delivered")], stats.hook_deliveries.read()),
