@@ -98,6 +98,14 @@ listeners = [
         self.program = Self::launch(self.dir.path());
     }
 
+    /// As [`Self::restart`], with something done to its data in between.
+    pub fn restart_with(&mut self, signal: &str, change: impl FnOnce(&Path)) {
+        self.program.signal(signal);
+        self.program.wait(PATIENCE);
+        change(&self.dir.path().join("data"));
+        self.program = Self::launch(self.dir.path());
+    }
+
     /// Its address.
     pub fn ip(&self) -> Ipv4Addr {
         self.net.ip(1)

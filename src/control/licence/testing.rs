@@ -10,8 +10,13 @@ pub const ISSUED: u64 = 1_700_000_000;
 
 /// The text of a document.
 pub fn signed(id: &str, terms: Terms) -> String {
+    signed_by(id, terms, &Signer::demo())
+}
+
+/// The text of a document of this key.
+pub fn signed_by(id: &str, terms: Terms, signer: &Signer) -> String {
     let body = Body { schema: SCHEMA, id: id.into(), issued: ISSUED, holder: "Tests".into(), expires: None, terms };
-    Document::issue(&body, &Signer::demo()).unwrap().text()
+    Document::issue(&body, signer).unwrap().text()
 }
 
 /// A volume licence of so many users.

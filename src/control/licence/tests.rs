@@ -1,5 +1,8 @@
 //! The rules of modes and pool, through the operations of the control plane.
 
+mod moves;
+mod trial;
+
 use super::testing::volume;
 use crate::clock::Clock;
 use crate::control::change::{Actor, Applied, Change};
@@ -8,9 +11,9 @@ use crate::control::rows::Rows;
 use crate::control::service::Service;
 use crate::control::status::Status;
 use crate::control::store::sqlite::Sqlite;
-use crate::control::usage::{InUse, Usage};
+use crate::control::usage::{InUse, Registered, Usage};
 use crate::ids::InstanceId;
-use crate::model::{Instance, Licensing, Mode, Seats, State};
+use crate::model::{self, Instance, Licensing, Mode, Seats, State};
 use crate::route::problem::Code;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -26,6 +29,10 @@ impl Usage for Live {
 
     fn seats(&self, _: InstanceId) -> Seats {
         Seats { full: self.0.load(Relaxed), light: 0 }
+    }
+
+    fn registered(&self, _: InstanceId) -> Vec<Registered> {
+        (0..self.0.load(Relaxed)).map(|n| Registered { user: format!("u{n}"), kind: model::Kind::Full }).collect()
     }
 }
 

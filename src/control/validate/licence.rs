@@ -5,9 +5,11 @@
 //! rows that the rules find too many of stay as they are.
 
 use crate::control::draft::Draft;
+use crate::ids::InstanceId;
 use crate::licence::pool::{Sum, Tally, is_on, may_change};
 use crate::model::{Instance, Mode, Seats};
 use crate::route::problem::{Code, Problem};
+use std::collections::HashSet;
 
 /// Everything that the licences have against a draft.
 pub(super) fn check(draft: &Draft<'_>, problems: &mut Vec<Problem>) {
@@ -20,7 +22,10 @@ pub(super) fn check(draft: &Draft<'_>, problems: &mut Vec<Problem>) {
     if changed.is_empty() {
         return;
     }
-    let mut tally = Tally::of(draft.instances.values().map(|kept| &*kept.row));
+    // Those that stay as they are come last: a server licence is theirs.
+    let ids: HashSet<InstanceId> = changed.iter().map(|(id, ..)| *id).collect();
+    let untouched = draft.instances.entries().filter(|(id, _)| !ids.contains(id));
+    let mut tally = Tally::of(changed.iter().map(|(.., after)| *after).chain(untouched.map(|(_, kept)| &*kept.row)));
     for (id, before, after) in changed {
         fields(after, problems);
         // Who is registered: a list may be longer than what is licensed, but for a community instance's (`users`).

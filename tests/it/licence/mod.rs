@@ -1,5 +1,6 @@
 //! Licences as an operator handles them: through the API and the command line.
 
+mod book;
 mod booking;
 mod light;
 mod seats;
