@@ -101,7 +101,9 @@ impl Compiler<'_> {
             self.hash.add(&known.0.hash);
             self.kept.rosters.insert(row.instance, known);
         }
-        self.hash.add(&hashed(&self.table.book).hash);
+        let known = self.kept.book.take().filter(|known| Arc::ptr_eq(&known.row, &self.table.book));
+        let book = self.kept.book.insert(known.unwrap_or_else(|| hashed(&self.table.book)));
+        self.hash.add(&book.hash);
     }
 
     fn instances(&mut self) {

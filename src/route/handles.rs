@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::resolved::Resolved;
 use super::snapshot::{Certificate, Instance, Map, Proxy};
 use crate::ids::{InstanceId, ProxyId};
-use crate::licence::Roster;
+use crate::licence::{Book, Roster};
 use crate::model;
 use crate::stats::InstanceStats;
 use std::collections::BTreeSet;
@@ -32,6 +32,7 @@ pub(super) struct Kept {
     /// What they stood for in the last compile.
     pub(super) resolved: Resolved,
     pub(super) assigned: Option<Assigned>,
+    pub(super) book: Option<Hashed<Book>>,
     pub(super) rosters: Map<InstanceId, (Hashed<model::Users>, Arc<Roster>)>,
 }
 
