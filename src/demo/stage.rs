@@ -77,6 +77,8 @@ pub struct Cast {
     pub alice_lighthouse: Phone,
     /// bob@lighthouse, UDP.
     pub bob_lighthouse: Phone,
+    /// carol@lighthouse, UDP: one more than is booked, at first.
+    pub carol_lighthouse: Phone,
     /// alice@breakwater, TCP.
     pub alice_breakwater: Phone,
 }
@@ -85,7 +87,8 @@ impl Cast {
     /// All phones that exist.
     pub fn all(&self) -> impl Iterator<Item = &Phone> {
         let first = [&self.alice, &self.bob, &self.carol].into_iter();
-        first.chain(self.dora.as_ref()).chain([&self.alice_lighthouse, &self.bob_lighthouse, &self.alice_breakwater])
+        let lighthouse = [&self.alice_lighthouse, &self.bob_lighthouse, &self.carol_lighthouse];
+        first.chain(self.dora.as_ref()).chain(lighthouse).chain([&self.alice_breakwater])
     }
 }
 
@@ -436,6 +439,7 @@ impl Phones<'_> {
             dora: if v6 { Some(self.phone("dora", HARBOR, (self.proxy)(udp, true), ALL, 4).await?) } else { None },
             alice_lighthouse: self.phone("alice", LIGHTHOUSE, (self.proxy)(tcp, false), ALL, 5).await?,
             bob_lighthouse: self.phone("bob", LIGHTHOUSE, (self.proxy)(udp, false), ALL, 6).await?,
+            carol_lighthouse: self.phone("carol", LIGHTHOUSE, (self.proxy)(udp, false), ALL, 8).await?,
             alice_breakwater: self.phone("alice", BREAKWATER, (self.proxy)(tcp, false), ALL, 7).await?,
         })
     }

@@ -5,6 +5,7 @@
 
 mod calls;
 mod change;
+mod licence;
 mod register;
 mod table;
 mod web;
@@ -31,6 +32,7 @@ pub(super) async fn play(stage: &Stage) -> Verdict {
         let _ = calls::play(stage).await;
         let _ = web::play(stage).await;
         let _ = change::play(stage).await;
+        let _ = licence::play(stage).await;
     }
     let _ = step(&stage.feed, "R8", "⇐ phones ∌ 127.0.0.11 …", no_leak(&stage.feed)).await;
     stage.feed.end()
