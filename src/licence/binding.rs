@@ -171,11 +171,12 @@ impl Binding {
         &self,
         issued_for: Option<HardwareId>,
         issued: u64,
-        confirmations: impl Iterator<Item = (HardwareId, Option<HardwareId>, u64)>,
+        confirmations: &[(HardwareId, Option<HardwareId>, u64)],
     ) -> Self {
         let first = Self { bound: issued_for.or(self.bound), ..Self::default() };
+        let confirmed = confirmations.iter();
         let mut next =
-            confirmations.fold(first, |it, (hardware, revoked, issued)| it.confirm(hardware, revoked, issued));
+            confirmed.fold(first, |it, (hardware, revoked, issued)| it.confirm(*hardware, *revoked, *issued));
         if issued_for.is_some() && next.confirmed.is_some_and(|confirmed| issued > confirmed) {
             next.bound = issued_for;
         }

@@ -12,6 +12,7 @@ mod attach;
 mod grants;
 mod install;
 mod moves;
+mod statements;
 mod view;
 
 pub use install::Installed;
@@ -174,17 +175,6 @@ impl Book {
     /// What is not of a single licence.
     pub const fn installation(&self) -> &Installation {
         &self.installation
-    }
-
-    /// Whether the vendor took a licence out of its contract, for ever (R55). One issued anew since then is not.
-    fn is_detached(&self, licence: &Licence) -> bool {
-        self.present().any(|it| match &it.document.body().terms {
-            Terms::Detachment(detachment) => {
-                detachment.licence == licence.document.id()
-                    && it.document.body().issued >= licence.document.body().issued
-            }
-            _ => false,
-        })
     }
 
     fn with(&self, changed: impl IntoIterator<Item = Licence>) -> Self {

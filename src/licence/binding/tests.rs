@@ -142,6 +142,7 @@ fn the_latest_confirmation_counts() {
     // The first document, issued for the revoked machine, does not undo it; one issued later does.
     let old = Entry { issued_for: Some(machine(2)), ..entry(true) };
     assert!(back.enter(old, machine(2), NOW + 12).is_err());
+    assert!(back.enter(Entry { issued: NOW + 11, ..old }, machine(2), NOW + 12).is_err());
     let new = Entry { issued: NOW + 12, ..old };
     assert_eq!(back.enter(new, machine(2), NOW + 12).unwrap().state(machine(2), NOW + 12), State::Permanent);
 }

@@ -57,6 +57,10 @@ impl Book {
         }
         may_attach(id, licence.reached, reached)?;
         let Terms::Pack(pack) = &licence.document.body().terms else { return Ok(()) };
+        let cap = terms.edition.cap();
+        if cap == u32::MAX {
+            return Ok(());
+        }
         // R51: an edition's cap counts every pack that is attached.
         let others: u64 = self
             .present()
@@ -66,8 +70,8 @@ impl Book {
                 _ => 0,
             })
             .sum();
-        let (cap, users) = (terms.edition.cap(), u64::from(terms.included) + others + u64::from(pack.count));
-        if cap == u32::MAX || users <= u64::from(cap) {
+        let users = u64::from(terms.included) + others + u64::from(pack.count);
+        if users <= u64::from(cap) {
             return Ok(());
         }
         let text = format!(

@@ -88,9 +88,11 @@ impl Book {
         let body = licence.document.body();
         let (here, now) = (self.installation.hardware, self.installation.seen);
         // A confirmation may have come first (R61).
-        let binding = self
-            .confirmations(&body.id)
-            .fold(licence.binding.clone(), |binding, (it, issued)| binding.confirm(it.hardware, it.revoked, issued));
+        let statements = self.statements();
+        let known = statements.confirmed(&body.id).iter();
+        let binding = known.fold(licence.binding.clone(), |binding, (hardware, revoked, issued)| {
+            binding.confirm(*hardware, *revoked, *issued)
+        });
         binding.enter(Entry { issued_for: licence.issued_for(), issued: body.issued, confirmed }, here, now)
     }
 
@@ -101,8 +103,12 @@ impl Book {
         if matches!(licence.document.body().terms, Terms::Server(_)) {
             let mut book = self.with([licence]);
             let waiting: Vec<_> = book.licences.values().filter(|it| !it.removed && names(it, &id)).cloned().collect();
+            let statements = self.statements();
             for licence in waiting {
-                if licence.server.is_none() && !book.is_detached(&licence) && book.may_be_on(&licence, &id).is_ok() {
+                if licence.server.is_none()
+                    && !statements.is_detached(&licence)
+                    && book.may_be_on(&licence, &id).is_ok()
+                {
                     book = book.with([Licence { server: Some(id.clone()), ..(*licence).clone() }]);
                 }
             }
@@ -154,11 +160,18 @@ impl Book {
             return Err(Refusal::new("R61", "other-hardware", text));
         }
         let issued = licence.document.body().issued;
-        if let Some((_, installed)) = self.confirmations(&confirmation.licence).find(|(_, it)| *it > issued) {
+        let statements = self.statements();
+        if let Some((_, _, installed)) = statements.confirmed(&confirmation.licence).last().filter(|it| it.2 > issued) {
+            let installed = *installed;
             let id = licence.document.id().to_owned();
             return Err(DocumentError::Older { id, issued, installed }.into());
         }
-        let moved = self.licence(&confirmation.licence).filter(|it| it.binds()).map(|it| {
+        let known = self.licence(&confirmation.licence);
+        if let Some(other) = known.filter(|it| !it.binds()) {
+            let text = format!("{} is a {}, which is bound to no machine", confirmation.licence, other.document.kind());
+            return Err(Refusal::new("R61", "not-bound", text));
+        }
+        let moved = known.map(|it| {
             let binding = it.binding.confirm(confirmation.hardware, confirmation.revoked, issued);
             Licence { binding, ..(**it).clone() }
         });
@@ -167,26 +180,15 @@ impl Book {
 
     fn detached(&self, licence: Licence, detachment: &Detachment) -> Result<Self, Refusal> {
         let pack = self.installed(&detachment.licence)?;
+        if !matches!(pack.document.body().terms, Terms::Pack(_) | Terms::Feature(_)) {
+            let text = format!("{} is a {}, which is attached to nothing", detachment.licence, pack.document.kind());
+            return Err(Refusal::new("R55", "not-attachable", text));
+        }
         if pack.server.as_deref().is_some_and(|server| server != detachment.server) {
             let text = format!("{} is not attached to the server licence {}", detachment.licence, detachment.server);
             return Err(Refusal::new("R55", "other-server-licence", text));
         }
         Ok(self.with([Licence { server: None, ..(**pack).clone() }, licence]))
-    }
-
-    /// What the vendor confirmed of a licence, oldest first, with the dates of issue.
-    pub(super) fn confirmations(&self, licence: &str) -> impl Iterator<Item = (&Confirmation, u64)> {
-        let mut found: Vec<_> = self
-            .present()
-            .filter_map(|it| match &it.document.body().terms {
-                Terms::Confirmation(confirmation) if confirmation.licence == licence => {
-                    Some((confirmation, it.document.body().issued))
-                }
-                _ => None,
-            })
-            .collect();
-        found.sort_by_key(|(_, issued)| *issued);
-        found.into_iter()
     }
 }
 

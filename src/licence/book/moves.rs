@@ -1,5 +1,6 @@
 //! Time passing and machines changing: contracts that begin, bindings that end, moves and backups (R54, R58 to R63).
 
+use super::statements::Statements;
 use super::{Book, Installation, Licence};
 use crate::licence::binding::{Binding, State, warning_due};
 use crate::licence::contract::ran;
@@ -7,6 +8,7 @@ use crate::licence::hardware::HardwareId;
 use crate::licence::release::Release;
 use crate::licence::terms::{Contract, Terms, moment};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -126,47 +128,25 @@ impl Book {
     pub fn restore(&self, backup: &Self, now: u64) -> Self {
         let book = self.at(now).0;
         let mut licences = book.licences.clone();
+        let (statements, taken_on) = (backup.statements(), backup.installation.hardware);
         for (id, saved) in &backup.licences {
             let here = book.licences.get(id);
             if here.is_none_or(|here| here.document.kind() == saved.document.kind()) {
-                licences.insert(id.clone(), Arc::new(backup.joined(here.map(|it| &**it), saved)));
+                licences.insert(id.clone(), Arc::new(joined(here.map(|it| &**it), saved, &statements, taken_on)));
             }
         }
         let mut next = Self::settled(book.installation.clone(), licences).with_one_volume();
+        let joined = next.clone();
+        let statements = joined.statements();
         for (id, saved) in &backup.licences {
             let Some(licence) = next.licences.get(id).filter(|it| !it.removed && it.server.is_none()) else { continue };
             let Some(server) = &saved.server else { continue };
-            if !next.is_detached(licence) && next.may_be_on(licence, server).is_ok() {
-                next = next.with([Licence { server: Some(server.clone()), ..(**licence).clone() }]);
+            if !statements.is_detached(licence) && next.may_be_on(licence, server).is_ok() {
+                let attached = Licence { server: Some(server.clone()), ..(**licence).clone() };
+                next.licences.insert(id.clone(), Arc::new(attached));
             }
         }
-        next.raised(book.installation.seen)
-    }
-
-    /// What is known of a licence here and in this book, which is a backup.
-    fn joined(&self, here: Option<&Licence>, saved: &Licence) -> Licence {
-        let taken_on = self.installation.hardware;
-        let body = saved.document.body();
-        let confirmations = self.confirmations(&body.id).map(|(it, issued)| (it.hardware, it.revoked, issued));
-        let attested = saved.binding.attested(saved.issued_for(), body.issued, confirmations);
-        let reached = saved.reached.min(self.most(saved));
-        let Some(here) = here else {
-            let binding = Binding::default().restore(&attested, taken_on);
-            return Licence { server: None, reached, binding, ..saved.clone() };
-        };
-        let newer = body.issued > here.document.body().issued;
-        Licence {
-            document: if newer { saved.document.clone() } else { here.document.clone() },
-            reached: here.reached.max(reached),
-            binding: here.binding.restore(&attested, taken_on),
-            ..here.clone()
-        }
-    }
-
-    /// The release a licence can entitle to at most: what is written in no document is not believed.
-    fn most(&self, licence: &Licence) -> Release {
-        let own = super::entitlement(&licence.document).unwrap_or_default();
-        self.contracts().map(|contract| contract.release).fold(own, Release::max)
+        Self::settled(next.installation, next.licences).raised(book.installation.seen)
     }
 
     /// Only the volume licence issued last is in force (R18).
@@ -183,21 +163,20 @@ impl Book {
     /// With what the contracts entitle to that ran at any moment after `before` (R54).
     pub(super) fn raised(self, before: u64) -> Self {
         let seen = self.installation.seen;
-        let running: Vec<_> = self.contracts().filter(|it| ran(it, before, seen)).collect();
-        if running.is_empty() {
-            return self;
-        }
-        let covered = |licence: &&Licence, server: &str| {
-            licence.document.id() == server && licence.binds()
-                || licence.server.as_deref() == Some(server) && !self.is_detached(licence)
-        };
-        let mut raised = Vec::new();
-        for contract in running {
-            let due = self.present().filter(|it| covered(it, &contract.server) && it.reached < contract.release);
-            raised.extend(due.map(|it| Licence { reached: contract.release, ..it.clone() }));
-        }
         // Of two contracts the higher release counts.
-        raised.sort_by_key(|it| it.reached);
+        let mut running: HashMap<&str, Release> = HashMap::new();
+        for contract in self.contracts().filter(|it| ran(it, before, seen)) {
+            let release = running.entry(&contract.server).or_default();
+            *release = contract.release.max(*release);
+        }
+        let statements = self.statements();
+        let due = |licence: &Licence| {
+            let server = if licence.binds() { Some(licence.document.id()) } else { licence.server.as_deref() };
+            let release = *running.get(server?)?;
+            (licence.reached < release && !statements.is_detached(licence)).then_some(release)
+        };
+        let raised: Vec<_> =
+            self.present().filter_map(|it| Some(Licence { reached: due(it)?, ..it.clone() })).collect();
         if raised.is_empty() { self } else { self.with(raised) }
     }
 
@@ -216,6 +195,24 @@ impl Book {
             let was = before.licences.get(id)?.reached;
             (it.reached > was).then(|| Notice::Entitled { licence: id.to_owned(), release: it.reached })
         })
+    }
+}
+
+/// What is known of a licence here and in a backup.
+fn joined(here: Option<&Licence>, saved: &Licence, backup: &Statements<'_>, taken_on: HardwareId) -> Licence {
+    let body = saved.document.body();
+    let attested = saved.binding.attested(saved.issued_for(), body.issued, backup.confirmed(&body.id));
+    let reached = saved.reached.min(backup.most(saved));
+    let Some(here) = here else {
+        let binding = Binding::default().restore(&attested, taken_on);
+        return Licence { server: None, reached, binding, ..saved.clone() };
+    };
+    let newer = body.issued > here.document.body().issued;
+    Licence {
+        document: if newer { saved.document.clone() } else { here.document.clone() },
+        reached: here.reached.max(reached),
+        binding: here.binding.restore(&attested, taken_on),
+        ..here.clone()
     }
 }
 

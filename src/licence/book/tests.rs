@@ -139,3 +139,22 @@ fn the_demonstrations_book_is_a_real_one() {
     assert_eq!((book.pool(), cloud(&book).standing), (Some(seats(7, 1)), Standing::Active));
     assert_eq!(book.verified(&Keys::demo()).1, []);
 }
+
+#[test]
+fn a_large_book_is_worked_out_in_one_go() {
+    // 2,000 server licences, each with a pack and a contract: an operation must not take the square of that.
+    let licences = (0..2_000).flat_map(|n| {
+        let (id, terms) = (format!("S-{n}"), server(Edition::Vm, "8.0"));
+        let pack = document(&format!("P-{n}"), pack_for(&id, 5, "8.0"));
+        let contract = document(&format!("C-{n}"), contract(&id, "8.2", NOW + 1, NOW + DAY));
+        let pack = Licence { server: Some(id.clone()), ..Licence::new(pack) };
+        let here = Licence::new(document(&id, terms));
+        let binding = here.binding.confirm(machine(1), None, NOW);
+        [Licence { binding, ..here }, pack, Licence::new(contract)].map(Arc::new)
+    });
+    let book = Book::of(Installation { hardware: machine(1), seen: NOW }, licences);
+    let (running, notices) = book.at(NOW + 1);
+    assert_eq!((notices.len(), dedicated(&running, "S-1999").seats), (4_000, seats(6, 0)));
+    let restored = Book::new(machine(1), NOW).restore(&running, NOW + 1);
+    assert_eq!(dedicated(&restored, "S-1999").seats, seats(6, 0));
+}

@@ -208,6 +208,9 @@ fn only_switched_on_instances_count() {
         }
         assert_eq!(refused(&book, &others, Some(&on), &off), None, "stopping is always allowed");
     }
+    // Starting with more is a booking that grows, of an instance that counted for nothing.
+    let (off, on) = (cloud(9, 50, State::Off), cloud(9, 51, State::On));
+    assert_eq!(refused(&book, &[cloud(1, 60, State::On)], Some(&off), &on), Some("R18"));
     // One without a booking starts whatever the pool.
     let (off, on) = (cloud(9, 0, State::Off), cloud(9, 0, State::On));
     assert_eq!(refused(&Book::demo(seats(1, 0)), &others, Some(&off), &on), None);
@@ -245,6 +248,8 @@ fn a_server_licence_is_one_instances_only() {
     assert_eq!(refused(&book, &[], None, &own(9, "S-2", "")), Some("R53"));
     let mut tally = Tally::of([&own(1, "S-1", "")]);
     assert_eq!(tally.instance_of("S-1"), Some("i1"));
+    tally.remove(&own(2, "S-1", ""));
+    assert_eq!(tally.instance_of("S-1"), Some("i1"), "another one's is not given back");
     tally.remove(&own(1, "S-1", ""));
     assert_eq!(tally.instance_of("S-1"), None);
 }

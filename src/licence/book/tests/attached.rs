@@ -180,8 +180,27 @@ fn a_pack_the_vendor_detached_is_raised_no_more() {
     // Issued anew by the vendor it counts.
     let book = with(&book.release("P-1", NOW).unwrap(), issued("P-1", 2, None, pack_for("S-1", 10, "8.2")));
     assert_eq!(users(&book), (11, 0));
+    let raised = with(&book, document("C-2", contract("S-1", "8.3", NOW, NOW + DAY)));
+    assert_eq!(users(&raised), (11, 0), "and is raised again");
     let wrong = issued("D-2", 3, None, detachment("P-1", "S-2"));
     assert_eq!(refusal(book.install(wrong, false, NOW)).code, "other-server-licence");
+    let wrong = issued("D-2", 3, None, detachment("S-1", "S-1"));
+    assert_eq!(refusal(book.install(wrong, false, NOW)).code, "not-attachable");
+}
+
+#[test]
+fn what_a_licence_reached_survives_its_later_issue_and_its_absence() {
+    // R54 R55
+    let book = with(&with_server(Edition::Vm), document("P-1", pack_for("S-1", 10, "8.0")));
+    let book = with(&book, document("C-1", contract("S-1", "8.2", NOW, NOW + DAY)));
+    let again = with(&book, issued("S-1", 1, None, server(Edition::Vm, "8.0")));
+    assert_eq!((again.server("S-1").map(|it| it.1), users(&again)), (Some(release("8.2")), (11, 0)));
+    // A detached pack does not come back with its server licence, the others do.
+    let book = with(&book, document("P-2", pack_for("S-1", 5, "8.2")));
+    let book = with(&book, issued("D-1", 1, None, detachment("P-1", "S-1")));
+    let gone = book.release("P-2", NOW).unwrap().remove("S-1", &Tally::default(), NOW).unwrap();
+    assert_eq!(dedicated(&gone, "S-1").standing, Standing::Unlicensed);
+    assert_eq!(users(&with(&gone, document("S-1", server(Edition::Vm, "8.0")))), (6, 0));
 }
 
 #[test]

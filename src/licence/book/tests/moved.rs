@@ -77,6 +77,27 @@ fn entering_the_key_warns_then_binds_for_a_time() {
 }
 
 #[test]
+fn a_trial_that_moved_ends_with_the_earlier_of_both() {
+    // R58 R60
+    let trial = |days: u64| {
+        let terms = Terms::Server(Server {
+            edition: Edition::Vm,
+            included: 1,
+            entitlement: release("8.0"),
+            rights: vec![Right::Softphone],
+            hardware: None,
+        });
+        issued("S-1", 0, Some(NOW + days * DAY), terms)
+    };
+    for (days, end) in [(5, NOW + 5 * DAY), (30, NOW + TEMPORARY)] {
+        let home = with(&empty(), trial(days));
+        assert!(dedicated(&home, "S-1").softphones, "a right of the licence itself");
+        let Ok(Installed::Done(there)) = home.on(machine(2), NOW).0.install(trial(days), true, NOW) else { panic!() };
+        assert_eq!(facts(&there), (1, Standing::Until(end), false));
+    }
+}
+
+#[test]
 fn a_temporary_binding_ends_after_240_hours() {
     // R60 R63
     let there = entered(&moved(), NOW);
@@ -127,6 +148,8 @@ fn the_vendors_confirmation_makes_it_permanent() {
     let elsewhere = issued("K-1", 1, None, confirmation("S-1", 3, 1));
     let error = refusal(moved().install(elsewhere, false, NOW));
     assert_eq!((error.rule, error.code), ("R61", "other-hardware"));
+    let pack = issued("K-1", 1, None, confirmation("P-1", 2, 1));
+    assert_eq!(refusal(moved().install(pack, false, NOW)).code, "not-bound");
 }
 
 #[test]
@@ -167,6 +190,14 @@ fn a_backup_is_not_believed_more_than_its_documents() {
     assert_eq!(forged.licence("S-1").unwrap().reached, release("99.0"));
     let restored = Book::new(machine(2), NOW).restore(&forged, NOW);
     assert_eq!(restored.state("S-1"), Some(State::Unlicensed));
+    // A document issued for a machine later than the last confirmation is the vendor's latest word.
+    let confirmed = with(&forged, issued("K-1", 1, None, confirmation("S-1", 1, 2)));
+    let Terms::Server(mut terms) = honest.licence("S-1").unwrap().document.body().terms.clone() else { panic!() };
+    terms.hardware = Some(machine(3));
+    let moved = confirmed.on(machine(3), NOW).0;
+    let moved = with(&moved, issued("S-1", 2, None, Terms::Server(terms)));
+    assert_eq!(Book::new(machine(3), NOW).restore(&moved, NOW).state("S-1"), Some(State::Permanent));
+    assert_eq!(Book::new(machine(1), NOW).restore(&moved, NOW).state("S-1"), Some(State::Unlicensed));
     assert_eq!(restored.licence("S-1").unwrap().reached, release("8.0"));
 }
 
