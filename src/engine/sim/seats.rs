@@ -392,7 +392,7 @@ impl World {
         match heard.status() {
             401 => {
                 phone.ask(tick, if phone.is_honest { "right" } else { "wrong" });
-                return self.phone_sends(n);
+                self.phone_sends(n);
             }
             200 if phone.leaves => phone.next = tick + 2_000 + jitter,
             200 => {
@@ -477,7 +477,8 @@ impl World {
         let is_live = |phone: &&Phone| phone.until > self.tick;
         let mut live: Vec<_> =
             self.phones.iter().filter(is_live).map(|phone| phone.account.clone().into_bytes()).collect();
-        (kept.sort(), live.sort());
+        kept.sort();
+        live.sort();
         assert_eq!(kept, live, "what is on the disk is what is there");
     }
 }
