@@ -189,7 +189,7 @@ fn seen(binding: &registry::Binding) -> Seen<'_> {
         account: &binding.account,
         contact: &binding.contact,
         user_agent: &binding.user_agent,
-        device: "",
+        device: binding.device.as_deref().unwrap_or_default(),
         transport: binding.flow.map(|flow| flow.transport()),
         source: binding.flow.map(|flow| flow.peer()),
     }
@@ -200,7 +200,7 @@ fn shown(binding: registry::Binding) -> Binding {
         account: binding.account,
         contact: binding.contact,
         user_agent: binding.user_agent,
-        device: String::new(),
+        device: binding.device.map(String::from).unwrap_or_default(),
         transport: binding.flow.map(|flow| flow.transport()),
         source: binding.flow.map(|flow| flow.peer()),
         since: binding.since,

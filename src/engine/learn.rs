@@ -89,7 +89,9 @@ impl Engine {
             let keys = steer::Keys { ring: &keyring, now_unix: moment.now.unix };
             contacts.read(&request, view, keys, &mut self.room.steer);
             let user_agent = request.value(Name::UserAgent).unwrap_or_default();
-            let registration = Registration { account, flow: server.flow, user_agent };
+            let device = request.contacts().flatten().find_map(|contact| contact.param(b"+sip.instance"));
+            let device = device.map(|param| param.unquoted()).unwrap_or_default();
+            let registration = Registration { account, flow: server.flow, user_agent, device };
             let room = self.shared.registry.room(instance);
             let answered = Answered { moment, instance, room: &room, request: &request, registration, hold };
             if !answered.settle(contacts.granted(), self.config.bindings) {

@@ -85,7 +85,7 @@ fn pbx(net: Net, n: u8) -> String {
 /// A REGISTER of an account with credentials.
 fn register(account: &str, instance: &str, via: &str, contact: &str, number: u32) -> String {
     let more = format!(
-        "Contact: <sip:{account}@{contact}>;expires=600\r\nUser-Agent: Harbor-Phone/{number}\r\nAuthorization: Digest x\r\n"
+        "Contact: <sip:{account}@{contact}>;expires=600;+sip.instance=\"<urn:uuid:00-{number}>\"\r\nUser-Agent: Harbor-Phone/{number}\r\nAuthorization: Digest x\r\n"
     );
     let text = request("REGISTER", &format!("sip:{account}@{instance}"), via, number, &more, "");
     text.replacen(&format!("REGISTER sip:{account}@{instance}"), &format!("REGISTER sip:{instance}"), 1)
@@ -183,6 +183,9 @@ fn an_end_frees_the_seat_and_tells_who_can_be_told() {
     assert_eq!(node.must("GET", "/registrations/count", None)["count"], 3);
     let list = node.must("GET", "/registrations?instance=acme&transport=udp", None);
     assert_eq!((&list["items"][0]["account"], list["items"].as_array().unwrap().len()), (&json!("u1"), 1));
+
+    let found = node.must("GET", "/registrations?device=UUID:00-3", None);
+    assert_eq!(found["items"].as_array().unwrap().iter().map(|it| &it["account"]).collect::<Vec<_>>(), ["u3"]);
 
     // Over UDP: the seat is free, the phone cannot be told.
     let id = list["items"][0]["id"].as_str().unwrap();

@@ -21,6 +21,8 @@ pub struct Binding {
     pub flow: Option<Flow>,
     /// User-Agent of the REGISTER.
     pub user_agent: String,
+    /// The device's instance id (`+sip.instance`), if it has one.
+    pub device: Option<Box<str>>,
     /// Unix seconds of the first REGISTER seen.
     pub since: u64,
     /// Unix seconds at which it ends unless refreshed.
@@ -47,6 +49,8 @@ pub struct Registration<'a> {
     pub flow: Flow,
     /// Its User-Agent.
     pub user_agent: &'a [u8],
+    /// The instance id of its device; empty without one.
+    pub device: &'a [u8],
 }
 
 /// The bindings of one instance.
@@ -90,6 +94,9 @@ impl Bindings {
                 if g.mine {
                     known.flow = Some(registration.flow);
                     set(&mut known.user_agent, registration.user_agent);
+                    if known.device.as_deref().unwrap_or_default().as_bytes() != registration.device {
+                        known.device = device(registration);
+                    }
                 }
                 continue;
             }
@@ -103,6 +110,7 @@ impl Bindings {
                 contact: text(g.contact),
                 flow: g.mine.then_some(registration.flow),
                 user_agent: if g.mine { text(registration.user_agent) } else { String::new() },
+                device: if g.mine { device(registration) } else { None },
                 since: now,
                 expires,
             });
@@ -212,6 +220,10 @@ impl Bindings {
     }
 }
 
+fn device(registration: &Registration<'_>) -> Option<Box<str>> {
+    (!registration.device.is_empty()).then(|| text(registration.device).into())
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -243,7 +255,8 @@ mod tests {
     }
 
     fn learn(all: &mut Bindings, account: &str, flow: Flow, list: &[(&str, u32, bool)], now: u64) {
-        let registration = Registration { account: account.as_bytes(), flow, user_agent: b"Phone/1" };
+        let registration =
+            Registration { account: account.as_bytes(), flow, user_agent: b"Phone/1", device: b"<urn:uuid:1>" };
         let granted = list.iter().map(|(c, e, m)| Granted { contact: c.as_bytes(), expires: *e, mine: *m });
         all.learn(&registration, granted, now, 100).unwrap();
     }
@@ -263,6 +276,7 @@ mod tests {
         assert_eq!(contacts(&all), ["sip:bob@10.0.0.1", "sip:bob@10.0.0.2"]);
         let first = all.iter().find(|b| b.contact.ends_with(".1")).unwrap();
         assert_eq!((first.flow, first.expires, first.since), (Some(udp(1)), 1_060, 1_000));
+        assert_eq!(first.device.as_deref(), Some("<urn:uuid:1>"));
         learn(&mut all, "bob", udp(1), &[("sip:bob@10.0.0.2", 60, false)], 1_020);
         assert_eq!((contacts(&all), all.len()), (vec!["sip:bob@10.0.0.2"], 1));
         learn(&mut all, "bob", udp(1), &[], 1_021);
@@ -337,7 +351,7 @@ mod tests {
         // T19
         let mut all = Bindings::default();
         fn registration(account: &[u8]) -> Registration<'_> {
-            Registration { account, flow: udp(1), user_agent: b"" }
+            Registration { account, flow: udp(1), user_agent: b"", device: b"" }
         }
         let contact = |n: usize| format!("sip:u@10.0.0.{n}");
         for n in 0..3 {

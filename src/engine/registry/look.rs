@@ -109,7 +109,7 @@ mod tests {
             let account = format!("u{n:06}");
             let texts: Vec<String> = (0..contacts).rev().map(|n| format!("sip:x@10.0.0.{n}")).collect();
             let granted = texts.iter().map(|text| Granted { contact: text.as_bytes(), expires: 60, mine: true });
-            let registration = Registration { account: account.as_bytes(), flow, user_agent: b"Phone/1" };
+            let registration = Registration { account: account.as_bytes(), flow, user_agent: b"Phone/1", device: b"" };
             room.with(|live| live.bindings.learn(&registration, granted, 0, usize::MAX)).unwrap();
         }
         room
