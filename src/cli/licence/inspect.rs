@@ -94,7 +94,7 @@ fn terms(terms: &Terms) -> Vec<(&'static str, String)> {
         Terms::Confirmation(it) => vec![
             ("licence", it.licence.clone()),
             ("machine", it.hardware.to_string()),
-            ("revoked", show::list(&it.revoked)),
+            ("revoked", show::list(it.revoked)),
         ],
         Terms::Detachment(it) => vec![("licence", it.licence.clone()), ("server licence", it.server.clone())],
     }

@@ -25,7 +25,7 @@ pub(super) fn make(id: &str, path: &Path) -> Result<Signer, Failure> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *seed).map_err(|error| Failure::Usage(format!("no randomness: {error}")))?;
     let signer = Signer::new(id, &seed).map_err(|error| Failure::Usage(error.to_string()))?;
-    let private = Zeroizing::new(STANDARD.encode(&*seed));
+    let private = Zeroizing::new(STANDARD.encode(seed.as_slice()));
     let body = Zeroizing::new(format!("{HEAD}id = \"{id}\"\nprivate = \"{}\"\n", *private));
     let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path).and_then(|mut file| {
         file.write_all(body.as_bytes())?;

@@ -210,6 +210,15 @@ fn a_backup_brings_back_what_is_missing_and_nothing_else() {
     let restored = now.restore(&backup, NOW);
     assert_eq!(restored.licence("P-1").unwrap().server, None, "a detachment stays");
     assert_eq!(restored.server("S-1").unwrap().1, release("8.2"), "what was reached stays");
+    let detached = with(&home(), issued("D-1", 1, None, detachment("P-1", "S-1")));
+    assert_eq!(detached.restore(&backup, NOW).licence("P-1").unwrap().server, None, "of equal entitlement too");
+    let after = now.at(NOW + 2 * DAY).0.restore(&backup, NOW + 2 * DAY);
+    assert_eq!(after.server("S-1").unwrap().1, release("8.2"), "also after the contract");
+    // The later issue of a document counts, wherever it is.
+    let later = with(&backup, issued("P-1", 2, None, pack_for("S-1", 50, "8.0")));
+    for book in [later.restore(&backup, NOW), backup.restore(&later, NOW)] {
+        assert_eq!(facts(&book).0, 51);
+    }
     // Of two volume licences the one issued last is in force.
     let old = with(&empty(), document("V-1", volume(10, 0)));
     let new = with(&empty(), issued("V-2", 1, None, volume(20, 0)));
