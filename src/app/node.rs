@@ -16,7 +16,6 @@ use crate::admin::token;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control;
-use crate::control::error::ServiceError;
 use crate::control::licence::Premises;
 use crate::control::resolve::System;
 use crate::control::rows::Rows;
@@ -64,9 +63,6 @@ pub enum StartError {
     /// A key of the vendor.
     #[error("licence.vendor_keys: {0}")]
     VendorKeys(#[from] KeyError),
-    /// The licences could not be looked at.
-    #[error("licences: {0}")]
-    Licences(#[source] ServiceError),
     /// Neither the store nor the last good table.
     #[error("table: {0}")]
     Table(#[from] control::watch::StartError),
@@ -148,7 +144,11 @@ impl Node {
         let events = usage::Events::default();
         if !is_away {
             // Before anything is served: the machine may be another one (R58).
-            clerk::tell(&events, &service.settle_licences().await.map_err(StartError::Licences)?.notices);
+            match service.settle_licences().await {
+                Ok(settled) => clerk::tell(&events, &settled.notices),
+                // The rows count as they are on this machine; the clerk tries again.
+                Err(error) => tracing::error!(%error, "licences could not be looked at"),
+            }
             first::make_proxy(&service, &config.first_proxy).await?;
         }
         let (swapped, swaps) = watch::channel(());

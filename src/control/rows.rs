@@ -75,6 +75,14 @@ impl Rows {
         *before != *shelf.book
     }
 
+    /// A table from elsewhere, with its licences as they count on this machine (R58, R64).
+    pub(super) fn here(&self, table: &Table) -> Table {
+        let premises = Arc::clone(&self.read().premises);
+        let (book, _) = (*table.book).clone().verified(&premises.keys());
+        let book = book.on(premises.machine.id(), premises.now()).0;
+        Table { book: Arc::new(book), ..table.clone() }
+    }
+
     /// The rows as a table, and those entries of the store that are no rows.
     pub fn table(&self) -> (Table, Vec<Problem>) {
         let held = self.read();
@@ -364,6 +372,26 @@ mod tests {
         store.commit(write("instance/x", None)).await.unwrap();
         rows.refresh().await.unwrap();
         assert_eq!(rows.table().0.instances.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_last_good_table_counts_as_it_does_on_this_machine() {
+        // R58 R76
+        let at = |key: u8| {
+            let machine = crate::licence::hardware::Machine { cpu: Vec::new(), key: [key; 32] };
+            Premises::new(machine, Keys::demo(), Arc::default(), Box::new(|| 1_800_000_000))
+        };
+        let (_, rows, _folder) = open();
+        let document = crate::licence::Document::parse(&crate::control::licence::testing::volume(10, 0)).unwrap();
+        let book = crate::licence::Book::new(at(1).machine.id(), 1_800_000_000);
+        let Ok(crate::licence::Installed::Done(book)) = book.install(document, false, 1_800_000_000) else { panic!() };
+        let table = Table { book: Arc::new(book), ..Table::default() };
+        let standing = |key: u8| {
+            let here = Rows::at(Arc::clone(rows.store()), Arc::new(at(key))).here(&table);
+            here.book.allowance(&instance(1, "acme")).standing
+        };
+        assert_eq!(standing(1), crate::licence::Standing::Active);
+        assert_eq!(standing(2), crate::licence::Standing::Unlicensed);
     }
 
     #[tokio::test]

@@ -115,7 +115,8 @@ impl Watch {
                 tracing::warn!(revision = last.table.revision, why = %store, "serving the last good table");
                 self.names.resolved = last.resolved;
                 self.status.update(|served| served.fresh_at = last.fresh_at);
-                self.first(last.table, vec![away(&store)], Source::LastGood).await;
+                let table = Arc::new(self.rows.here(&last.table));
+                self.first(table, vec![away(&store)], Source::LastGood).await;
                 Source::LastGood
             }
         };
