@@ -8,9 +8,12 @@ use std::fmt;
 type Read = fn(&InstanceStats) -> u64;
 
 /// Name, help, and where it is.
-const COUNTERS: [(&str, &str, Read); 8] = [
+const COUNTERS: [(&str, &str, Read); 9] = [
     ("instance_sip_requests", "SIP requests accepted for an instance", |s| Counter::read(&s.requests)),
     ("instance_sip_refused", "SIP requests refused on its behalf", |s| Counter::read(&s.refused)),
+    ("instance_shadow_refused", "Refusals for licences, SIP and HTTP, that shadow mode let pass", |s| {
+        Counter::read(&s.shadow_refused)
+    }),
     ("instance_former_name", "SIP requests that came by a former name", |s| Counter::read(&s.former_name)),
     ("instance_registers_refused", "REGISTERs refused because its PBX had enough to do", |s| {
         Counter::read(&s.registers.refused)

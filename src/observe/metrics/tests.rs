@@ -94,6 +94,7 @@ fn seats_and_refusals_of_instances_are_apart() {
         "instance_licence_refused_total{instance=\"i2\",reason=\"seats-exhausted\"} 1",
         "instance_licence_refused_total{instance=\"i1\",reason=\"seats-exhausted\"} 0",
         "instance_licence_shadowed_total{instance=\"i1\",reason=\"seats-exhausted\"} 1",
+        "instance_shadow_refused_total{instance=\"i1\"} 1",
         "instance_licence_ends_seconds{instance=\"i1\"} 600",
         "instance_licence_valid{instance=\"i1\"} 1",
         "licence_clock_ahead_seconds 100",
