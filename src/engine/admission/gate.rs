@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_leaves_two_and_off_and_on_forgets_it() {
+    fn an_outage_leaves_some_and_off_and_on_forgets_it() {
         let gate = gate();
         for n in 0..20 {
             drop(ask(&gate, n * 32_000, n, true).ok().unwrap());
