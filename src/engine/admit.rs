@@ -7,6 +7,7 @@ use super::light;
 use super::steer::Side;
 use super::tables::ServerId;
 use crate::ids::Flow;
+use crate::licence::emergency::is_emergency;
 use crate::model::State;
 use crate::reason::Refusal;
 use crate::route::snapshot::Instance;
@@ -29,7 +30,8 @@ impl From<Refusal> for Unfit {
 
 impl Engine {
     /// Admits a request for an instance, and counts it as one of its live transactions. What belongs to a dialog
-    /// may use a last eighth that new requests may not: calls end and go on while a flood is refused.
+    /// may use a last eighth that new requests may not: calls end and go on while a flood is refused. So may emergency
+    /// calls; no licence is ever asked for them (R71).
     pub(super) fn admit(
         &mut self,
         moment: Moment<'_>,
@@ -42,12 +44,14 @@ impl Engine {
             return Err(Refusal::InstanceOff.into());
         }
         light::check(flow, instance, view)?;
-        if !self.tables.has_room(in_dialog) || self.tables.buffers.held() >= self.config.kept_bytes {
+        let emergency = view.method() == Method::Invite && is_emergency(view.uri(), &instance.emergency_numbers);
+        let favoured = in_dialog || emergency;
+        if !self.tables.has_room(favoured) || self.tables.buffers.held() >= self.config.kept_bytes {
             return Err(Refusal::NodeBusy.into());
         }
         let limit = match u64::from(instance.limits.transactions) {
             0 => u64::MAX,
-            limit if in_dialog => limit + limit.div_ceil(8),
+            limit if favoured => limit + limit.div_ceil(8),
             limit => limit,
         };
         if !instance.stats.transactions.inc_within(limit) {

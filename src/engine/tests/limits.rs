@@ -57,6 +57,23 @@ fn an_instance_has_its_share_and_others_theirs() {
 }
 
 #[test]
+fn an_emergency_call_passes_where_others_are_refused() {
+    // R71
+    let mut acme = instance(1, "acme");
+    acme.limits.transactions = 8;
+    let mut b = Bench::with(&table([acme], [proxy(1, "edge")]), Config { fall: 1_000, ..config() });
+    for n in 0..8 {
+        assert_eq!(b.one(udp(PHONE), &options(n)).method(), "OPTIONS");
+    }
+    let call = |id: &str, to: &str| request("INVITE", id, "").replacen("sip:eve@acme", to, 1);
+    assert_eq!(b.one(udp(PHONE), &call("eve", "sip:eve@acme")).status(), 503);
+    assert_eq!(b.one(udp(PHONE), &call("1120", "sip:1120@acme")).status(), 503);
+    let sent = b.send(udp(PHONE), &call("112", "sip:112@acme"));
+    assert!(sent.iter().any(|sent| sent.method() == "INVITE"), "{sent:?}");
+    assert_eq!(b.one(udp(PHONE), &call("110", "sip:110@acme")).status(), 503, "the eighth has an end too");
+}
+
+#[test]
 fn kept_bytes_are_bounded() {
     // T19
     let mut b = Bench::with(&rows(), Config { kept_bytes: 100_000, ..config() });
