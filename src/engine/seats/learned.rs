@@ -59,7 +59,8 @@ impl Answered<'_> {
         }
         let device = asked.filter(|_| party.kind == Kind::Light).map(|asked| asked.device);
         let now = self.moment.now.unix;
-        let grant = Grant { account, user: party.user, kind: party.kind, device, ttl, now };
+        let connected = matches!(self.registration.flow, Flow::Stream { .. });
+        let grant = Grant { account, user: party.user, kind: party.kind, device, connected, ttl, now };
         live.ledger.commit(&grant, self.hold);
         if let Some(asked) = asked.filter(|_| !was_live) {
             let case = Case {

@@ -103,6 +103,7 @@ impl Engine {
             kind: party.kind,
             device: asked.device,
             devices: asked.devices,
+            connected: matches!(case.flow, Flow::Stream { .. }),
             ttl: asked.ttl,
             now: moment.now.unix,
             ticket: self.tables.next_server().ticket(self.config.shard),

@@ -48,6 +48,8 @@ pub(super) struct Holder {
 pub(super) struct Only {
     /// The device.
     pub device: Option<Box<[u8]>>,
+    /// Whether it is reached over a connection.
+    pub connected: bool,
     /// The device that is being decided on.
     pub rival: Option<Rival>,
     /// The keep-alives of the device.
@@ -69,6 +71,11 @@ impl Holder {
     /// A light user's device.
     pub fn device(&self) -> Option<&[u8]> {
         self.only.as_ref()?.device.as_deref()
+    }
+
+    /// A light user's device, if the way to it outlives the process: a connection that is gone holds no place (R43).
+    pub fn lasting_device(&self) -> Option<&[u8]> {
+        self.only.as_ref().filter(|only| !only.connected)?.device.as_deref()
     }
 
     /// What is known of a light user's device.
@@ -146,7 +153,7 @@ pub struct Record {
     pub user: Name,
     /// Full or light.
     pub kind: Kind,
-    /// A light user's device.
+    /// A light user's device; none if it was reached over a connection.
     pub device: Option<Box<[u8]>>,
     /// Seconds it lives without a refresh.
     pub ttl: u32,

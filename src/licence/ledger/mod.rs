@@ -46,6 +46,8 @@ pub struct Ask<'a> {
     pub device: Device<'a>,
     /// How many devices its contacts are (R68, P10).
     pub devices: usize,
+    /// Whether it came over a connection, which does not outlive the process.
+    pub connected: bool,
     /// Seconds it asks for.
     pub ttl: u32,
     /// Now, in Unix seconds.
@@ -93,6 +95,8 @@ pub struct Grant<'a> {
     pub kind: Kind,
     /// The device; none leaves the one that is known.
     pub device: Option<Device<'a>>,
+    /// Whether the device is reached over a connection.
+    pub connected: bool,
     /// Seconds of the contact that was granted most.
     pub ttl: u32,
     /// Now, in Unix seconds.
@@ -187,7 +191,7 @@ impl Ledger {
             let record = Record {
                 user: Arc::clone(&user),
                 kind: ask.kind,
-                device: (ask.kind == Kind::Light).then(|| ask.device.keep()),
+                device: (ask.kind == Kind::Light && !ask.connected).then(|| ask.device.keep()),
                 ttl: claim.written,
             };
             self.changes.push(Change::Put { account: Arc::clone(&account), record, ticket: Some(ask.ticket) });
@@ -286,8 +290,10 @@ impl Ledger {
             }
             self.change(&user, |holder| {
                 holder.committed += 1;
-                if record.device.is_some() {
-                    holder.only_mut().device = record.device;
+                if record.kind == Kind::Light {
+                    let only = holder.only_mut();
+                    only.device = record.device.or(only.device.take());
+                    only.connected = only.device.is_none();
                 }
             });
             self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
@@ -402,12 +408,15 @@ impl Ledger {
         let Some(holder) = self.users.get_mut(user).filter(|_| grant.kind == Kind::Light) else { return changed };
         if let Some(device) = &grant.device {
             let only = holder.only_mut();
+            let (known, was_connected) = (only.device.is_some(), only.connected);
+            only.connected = grant.connected;
             only.pulse.hear(grant.now);
             if !only.device.as_deref().is_some_and(|kept| device.is(kept)) {
                 changed |= only.device.is_some();
                 only.device = Some(device.keep());
                 only.pulse = pulse::Pulse::default();
             }
+            changed |= (known || was_connected) && was_connected != grant.connected;
         }
         changed
     }
@@ -418,7 +427,7 @@ impl Ledger {
         let record = Record {
             user: Arc::clone(&claim.user),
             kind: holder.kind,
-            device: holder.device().map(Into::into),
+            device: holder.lasting_device().map(Into::into),
             ttl: claim.written,
         };
         self.changes.push(Change::Put { account: Arc::clone(account), record, ticket: None });

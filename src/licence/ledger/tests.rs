@@ -19,7 +19,7 @@ fn phone(user: &str) -> Device<'_> {
 fn ask<'a>(account: &'a str, user: &'a str, kind: Kind) -> Ask<'a> {
     let (account, user) = (account.as_bytes(), user.as_bytes());
     let device = Device::Phone { user: account, agent: b"Phone/1" };
-    Ask { account, user, kind, device, devices: 1, ttl: 600, now: NOW, ticket: 7 }
+    Ask { account, user, kind, device, devices: 1, connected: false, ttl: 600, now: NOW, ticket: 7 }
 }
 
 fn full(user: &str) -> Ask<'_> {
@@ -31,7 +31,8 @@ fn light(user: &str) -> Ask<'_> {
 }
 
 fn grant<'a>(ask: &Ask<'a>, ttl: u32) -> Grant<'a> {
-    Grant { account: ask.account, user: ask.user, kind: ask.kind, device: Some(ask.device), ttl, now: ask.now }
+    let Ask { account, user, kind, device, connected, now, .. } = *ask;
+    Grant { account, user, kind, device: Some(device), connected, ttl, now }
 }
 
 impl Ledger {
@@ -394,6 +395,19 @@ fn a_restart_forgets_nothing_and_keeps_nothing_too_long() {
             assert_eq!((after.used(), after.changes().len()), ((0, 0), 2));
         }
     }
+    // A connection ended with the process: the seat waits for its user, whatever the device (R43).
+    let mut tcp = Ledger::default();
+    let over_tcp = Ask { connected: true, ..light("fax") };
+    tcp.register(&over_tcp, &ROOM).unwrap();
+    let rows: Vec<_> = tcp.changes().into_iter().filter_map(put).collect();
+    assert!(rows.len() == 1 && rows[0].1.device.is_none(), "{rows:?}");
+    let mut after = Ledger::default();
+    after.restore(rows.clone(), alive, alive);
+    let other = Ask { device: phone("other"), now: alive, ..light("fax") };
+    after.register(&other, &ROOM).unwrap();
+    let kept: Vec<_> = after.changes().into_iter().filter_map(put).collect();
+    assert!(kept.iter().any(|(_, record)| record.device.is_some()), "the place is the new device's: {kept:?}");
+    assert_eq!(after.register(&Ask { now: alive, ..light("fax") }, &ROOM), Err(Refusal::LightSecondDevice));
     // One that is here again already keeps what it has now.
     let mut here = Ledger::default();
     here.register(&full("a"), &ROOM).unwrap();
