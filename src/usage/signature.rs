@@ -1,7 +1,9 @@
 //! How a receiver knows that a webhook is ours and was not kept back: an HMAC-SHA256 over the moment of sending, a
 //! dot and the body, with a secret that both know. Pure.
 //!
-//!     Nantucket-Signature: t=1795000000,v1=<64 hex digits>
+//! ```text
+//! Nantucket-Signature: t=1795000000,v1=<64 hex digits>
+//! ```
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
