@@ -1,7 +1,7 @@
 //! Nantucket: the front door and control plane of hosted telephony.
 //!
 //! Phones, soft clients and browsers reach an instance (a customer's private PBX) by its name: as
-//! SIP domain or as HTTP host. The pure layers (`sip`, `engine`, `route`) decide; the shells
+//! SIP domain or as HTTP host. The pure layers (`sip`, `engine`, `route`, `licence`) decide; the shells
 //! (`net`, `driver`, `http`, `control`, …) do.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
