@@ -29,7 +29,7 @@ fn a_light_user_has_one_phone_and_no_soft_client() {
         let mut herd = Herd::new(net.ip(n), &node.sip(), [phone]);
         herd.register(Duration::ZERO, PATIENCE);
         let refusal = herd.refusals().into_keys().next();
-        refusal.map_or_else(|| "registered".to_owned(), |code| code)
+        refusal.unwrap_or_else(|| "registered".to_owned())
     };
     assert_eq!(register(30, phone("fax", "Fax/1")), "registered");
     assert_eq!(register(31, phone("fax", "Fax/1")), "registered", "the same device from another place");
