@@ -122,9 +122,12 @@ fn find(text: &str, key: &str) -> Option<usize> {
     let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
     let from = if table.is_empty() { 0 } else { text.find(&format!("[{table}]"))? };
     let rest = text.get(from..)?;
+    let list = format!("[[{name}]]");
     let mut at = from;
     for line in rest.split_inclusive('\n') {
-        if line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=')) {
+        let line_of_it = line.trim_start();
+        let is_key = line_of_it.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('='));
+        if is_key || (table.is_empty() && line_of_it.starts_with(&list)) {
             return Some(at);
         }
         at += line.len();
@@ -207,7 +210,8 @@ mod tests {
             hook("https://a.example/x") + "events = [\"seats-warning\", \"licence-state\"]\n" + &hook("http://b/");
         let config = parse(&good, Path::new("n")).unwrap();
         assert_eq!(config.webhooks.iter().map(|hook| hook.events.len()).collect::<Vec<_>>(), [2, 0]);
-        assert!(refused(&hook("ftp://a/")).contains("webhooks: a url is"));
+        let bad = refused(&format!("\n# hooks\n{}", hook("ftp://a/")));
+        assert!(bad.contains(":3:1: webhooks: a url is"), "{bad}");
         assert!(refused(&(hook("http://a/") + &hook("http://a/"))).contains("webhooks: no two"));
         assert!(refused(&(hook("http://a/") + "events = [\"weather\"]\n")).contains("unknown variant `weather`"));
         let many = |n: usize| (0..n).map(|n| hook(&format!("http://a/{n}"))).collect::<String>();
