@@ -121,8 +121,7 @@ impl Engine {
             case.refuse(why)?;
         }
         match verdict {
-            Verdict::Refresh => Ok(None),
-            Verdict::New(hold) => Ok(Some(hold)),
+            Verdict::Refresh(hold) | Verdict::New(hold) => Ok(Some(hold)),
             Verdict::Refused(why) => Err(why),
         }
     }

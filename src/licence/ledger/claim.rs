@@ -144,6 +144,8 @@ pub struct Hold {
     pub(super) epoch: u64,
     /// Whether it must be written down before the REGISTER goes on.
     pub waits: bool,
+    /// Whether a light user's device is being decided on with it.
+    pub(super) rivals: bool,
 }
 
 /// A claim as it is written down.

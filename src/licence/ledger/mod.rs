@@ -76,8 +76,9 @@ pub struct Terms {
 /// What a REGISTER may do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// It goes on: its account has a claim that lasts (R67).
-    Refresh,
+    /// It goes on: its account has a claim that lasts (R67). Should the claim end while the PBX decides, its seat is
+    /// not given to another meanwhile; the hold has to be given back.
+    Refresh(Hold),
     /// It goes on once its claim is written down, and has to give the hold back.
     New(Hold),
     /// It is refused.
@@ -136,7 +137,7 @@ impl Ledger {
             return (Verdict::Refused(why), None);
         }
         if live && self.is_same_device(ask) {
-            return (Verdict::Refresh, objection);
+            return (self.keep(ask.account).map_or(Verdict::Refused(Refusal::Internal), Verdict::Refresh), objection);
         }
         (Verdict::New(self.hold(ask, terms.can_save, live)), objection)
     }
@@ -196,7 +197,15 @@ impl Ledger {
             };
             self.changes.push(Change::Put { account: Arc::clone(&account), record, ticket: Some(ask.ticket) });
         }
-        Hold { account, user, epoch: self.epoch, waits }
+        Hold { account, user, epoch: self.epoch, waits, rivals: ask.kind == Kind::Light }
+    }
+
+    /// A part in a claim that is there.
+    fn keep(&mut self, account: &[u8]) -> Option<Hold> {
+        let account = Arc::clone(self.claims.get_key_value(account)?.0);
+        let claim = self.claims.get_mut(&account)?;
+        claim.in_flight += 1;
+        Some(Hold { account, user: Arc::clone(&claim.user), epoch: self.epoch, waits: false, rivals: false })
     }
 
     /// The REGISTER of a hold was not granted anything.
@@ -204,7 +213,9 @@ impl Ledger {
         if hold.epoch != self.epoch {
             return;
         }
-        self.change(&hold.user, Holder::discharge);
+        if hold.rivals {
+            self.change(&hold.user, Holder::discharge);
+        }
         let Some(claim) = self.claims.get_mut(&hold.account) else { return };
         claim.in_flight = claim.in_flight.saturating_sub(1);
         if claim.in_flight == 0 && claim.until.is_none() {

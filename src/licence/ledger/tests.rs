@@ -48,8 +48,7 @@ impl Ledger {
     fn register(&mut self, ask: &Ask<'_>, terms: &Terms) -> Result<(), Refusal> {
         match self.reserve(ask, terms).0 {
             Verdict::Refused(why) => return Err(why),
-            Verdict::Refresh => self.commit(&grant(ask, ask.ttl), None),
-            Verdict::New(hold) => self.commit(&grant(ask, ask.ttl), Some(&hold)),
+            Verdict::Refresh(hold) | Verdict::New(hold) => self.commit(&grant(ask, ask.ttl), Some(&hold)),
         }
         self.check();
         Ok(())
@@ -187,7 +186,7 @@ fn a_refresh_passes_whatever_the_limit_and_writes_nothing() {
     for limit in [2, 1, 0] {
         let lowered = Terms { seats: Seats { full: limit, light: 0 }, can_save: false, closed: limit == 0, ..ROOM };
         for user in ["a", "b"] {
-            assert_eq!(ledger.reserve(&full(user), &lowered).0, Verdict::Refresh);
+            assert!(matches!(ledger.reserve(&full(user), &lowered).0, Verdict::Refresh(_)));
             ledger.commit(&grant(&full(user), 600), None);
         }
         assert_eq!(ledger.changes(), []);
@@ -370,6 +369,32 @@ fn what_cannot_be_written_down_is_no_claim() {
 }
 
 #[test]
+fn a_claim_that_ends_while_its_refresh_is_decided_on_keeps_its_seat() {
+    // R66 R67
+    let one = Terms { seats: Seats { full: 1, light: 0 }, ..ROOM };
+    for granted in [true, false] {
+        let mut ledger = Ledger::default();
+        ledger.register(&full("a"), &one).unwrap();
+        let late = Ask { now: NOW + 599, ..full("a") };
+        let (Verdict::Refresh(hold), None) = ledger.reserve(&late, &one) else { panic!() };
+        ledger.expire(NOW + 600);
+        ledger.check();
+        assert!(!ledger.is_live(b"a"));
+        let other = Ask { now: NOW + 600, ..full("b") };
+        assert_eq!(ledger.register(&other, &one), Err(Refusal::SeatsPending));
+        if granted {
+            ledger.commit(&grant(&late, 600), Some(&hold));
+            assert_eq!(ledger.register(&other, &one), Err(Refusal::SeatsExhausted));
+        } else {
+            ledger.release(&hold);
+            ledger.register(&other, &one).unwrap();
+        }
+        ledger.check();
+        assert_eq!((ledger.used(), ledger.counts().in_flight.full), ((1, 0), 0));
+    }
+}
+
+#[test]
 fn a_restart_forgets_nothing_and_keeps_nothing_too_long() {
     // R12 R68
     let mut before = Ledger::default();
@@ -388,7 +413,10 @@ fn a_restart_forgets_nothing_and_keeps_nothing_too_long() {
         if is_live {
             let other = Ask { device: phone("other"), now: back, ..light("fax") };
             assert_eq!(after.register(&other, &ROOM), Err(Refusal::LightSecondDevice));
-            assert_eq!(after.reserve(&Ask { now: back, ..light("fax") }, &ROOM).0, Verdict::Refresh);
+            let (Verdict::Refresh(hold), _) = after.reserve(&Ask { now: back, ..light("fax") }, &ROOM) else {
+                panic!()
+            };
+            after.release(&hold);
             after.expire(alive + GRACE + 599);
             assert_eq!(after.used(), (1, 1));
             after.expire(alive + GRACE + 600);
@@ -499,7 +527,7 @@ fn random_steps_keep_the_books_straight() {
             let terms = Terms { second_device, can_save: rng.u8(0..8) > 0, shadow: rng.u8(0..8) == 0, ..ROOM };
             match rng.u8(0..8) {
                 0..=3 => {
-                    if let (Verdict::New(hold), _) = ledger.reserve(&ask, &terms) {
+                    if let (Verdict::New(hold) | Verdict::Refresh(hold), _) = ledger.reserve(&ask, &terms) {
                         holds.push(hold);
                     }
                 }
