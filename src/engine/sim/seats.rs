@@ -362,7 +362,8 @@ impl World {
         match &mut phone.asking {
             Some((_, since, _)) if tick >= *since + 8_000 => {
                 phone.asking = None;
-                phone.next = tick + 500;
+                // The node may still repeat what was given up, and a late un-REGISTER ends what came after it.
+                phone.next = tick + if phone.leaves { 33_000 } else { 500 };
                 return;
             }
             Some((_, _, again)) => *again = tick + 1_000,
