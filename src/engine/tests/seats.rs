@@ -275,7 +275,7 @@ fn a_seat_ends_with_what_was_granted() {
 
 #[test]
 fn two_phones_of_a_user_take_one_seat_until_the_last_is_gone() {
-    // R39 R40
+    // R39 R40 R41
     let mut b = named(1, 0);
     assert_eq!([arrive(&mut b, "10"), arrive(&mut b, "11")], [200, 200]);
     let second = "Contact: <sip:10@10.0.0.6:5060>\r\n";
