@@ -55,6 +55,20 @@ pub struct Instance {
     /// Numbers that pass whatever the licence says (R71).
     #[serde(default = "emergency")]
     pub emergency_numbers: Vec<String>,
+    /// Name of the certificate row for its own names, where it has one of its own.
+    #[serde(default)]
+    pub certificate: Option<String>,
+    /// Pages whose scripts may open a WebSocket to it, as in `https://app.example`; none lets all that the proxy lets.
+    #[serde(default)]
+    pub origins: Vec<String>,
+    /// Where its devices may come from (CIDR); none is from everywhere.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub only_from: Vec<ipnet::IpNet>,
+    /// Sources (CIDR) that are never banned on its account, such as a customer's office.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub never_ban: Vec<ipnet::IpNet>,
 }
 
 impl Instance {
@@ -75,6 +89,10 @@ impl Instance {
             version: String::new(),
             licence: Licensing::default(),
             emergency_numbers: emergency(),
+            certificate: None,
+            origins: Vec::new(),
+            only_from: Vec::new(),
+            never_ban: Vec::new(),
         }
     }
 }
@@ -249,6 +267,40 @@ pub struct Backend {
     /// How the PBX is told the way back to a phone (DESIGN 8).
     #[serde(default)]
     pub profile: Profile,
+    /// What holds for it over TLS.
+    #[serde(default)]
+    pub tls: BackendTls,
+}
+
+impl Backend {
+    /// A target at this address over UDP with nothing else said.
+    pub fn at(address: &str) -> Self {
+        Self {
+            id: zero_backend(),
+            address: address.to_owned(),
+            transport: Transport::Udp,
+            priority: 0,
+            weight: 1,
+            profile: Profile::default(),
+            tls: BackendTls::default(),
+        }
+    }
+}
+
+/// How a backend over TLS is known to be the right one (RFC 5922).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackendTls {
+    /// Whether its certificate is verified; without, anybody on the way may pose as it.
+    pub verify: bool,
+    /// PEM certificates of the authorities that may have signed it; empty takes the system's.
+    pub authorities: String,
+    /// The SIP domain its certificate must name; empty is the host of its address.
+    pub name: String,
+    /// Whether `*.example` in its certificate stands for one label; RFC 5922 §7.2 forbids it for SIP.
+    pub wildcard: bool,
+    /// Name of the certificate row we show it; empty shows none.
+    pub certificate: String,
 }
 
 /// Presets of the return path, one for each kind of PBX (PROTOCOLS 1, DESIGN 8).
@@ -411,6 +463,107 @@ pub struct Proxy {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub trusted_peers: Vec<ipnet::IpNet>,
+    /// Peers (CIDR), such as a load balancer, that begin each connection with a PROXY protocol header.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub proxy_protocol: Vec<ipnet::IpNet>,
+    /// What becomes of a client whose TLS name (SNI), HTTP host and SIP domain name different instances.
+    #[serde(default)]
+    pub names: NamePolicy,
+    /// Pages whose scripts may open a WebSocket here, as in `https://app.example`; none lets all.
+    #[serde(default)]
+    pub origins: Vec<String>,
+    /// Whether devices are asked for a certificate.
+    #[serde(default)]
+    pub device_certificates: DeviceCertificates,
+    /// PEM certificates of the authorities that sign those of devices.
+    #[serde(default)]
+    pub device_authorities: String,
+    /// How the proxy's own entry in a route is written for clients over TLS.
+    #[serde(default)]
+    pub tls_routes: TlsRoutes,
+    /// Whether the proxy keeps the way to devices behind NAT open by itself.
+    #[serde(default)]
+    pub keep_alive: KeepAlive,
+}
+
+impl Proxy {
+    /// A proxy of this name for `<instance>.<base_domain>`, itself reached by `fqdn`, with nothing else said.
+    pub fn named(name: &str, fqdn: &str, base_domain: &str) -> Self {
+        Self {
+            schema: SCHEMA,
+            id: zero_proxy(),
+            name: name.to_owned(),
+            fqdn: fqdn.to_owned(),
+            base_domain: base_domain.to_owned(),
+            listeners: Vec::new(),
+            instances: None,
+            default_instance: None,
+            redirection_url: None,
+            certificate: None,
+            unknown: Unknown::default(),
+            https_redirect: true,
+            trusted_peers: Vec::new(),
+            proxy_protocol: Vec::new(),
+            names: NamePolicy::default(),
+            origins: Vec::new(),
+            device_certificates: DeviceCertificates::default(),
+            device_authorities: String::new(),
+            tls_routes: TlsRoutes::default(),
+            keep_alive: KeepAlive::default(),
+        }
+    }
+}
+
+/// What becomes of a client whose names do not agree: that of the TLS handshake (SNI), the HTTP host and the SIP
+/// domain. None of them is ever used in another's place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NamePolicy {
+    /// Nothing.
+    Off,
+    /// It is counted and logged.
+    #[default]
+    Log,
+    /// It is refused: 421 over HTTP, 403 over SIP.
+    Enforce,
+}
+
+/// Whether devices are asked for a certificate of their own (mutual TLS).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceCertificates {
+    /// They are not asked.
+    #[default]
+    Off,
+    /// They are asked; those that have none may go on.
+    Optional,
+    /// Without one that the authorities signed there is no connection.
+    Required,
+}
+
+/// How the proxy's entry in Record-Route and Path is written for clients over TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsRoutes {
+    /// As a `sips` URI (RFC 5630).
+    #[default]
+    Sips,
+    /// As a `sip` URI with `transport=tls`, which RFC 5630 forbids and some phones need.
+    Transport,
+}
+
+/// Whether the proxy keeps the way to devices behind NAT open by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeepAlive {
+    /// Devices look after that.
+    Off,
+    /// Devices behind NAT that are silent for too long are sent line ends (RFC 5626 §3.5).
+    #[default]
+    Nat,
+    /// They are sent OPTIONS; one that does not answer is gone.
+    Options,
 }
 
 /// What a SIP request for an unknown name gets (R9).
@@ -449,10 +602,30 @@ pub enum Service {
     SipUdp,
     /// SIP over TCP.
     SipTcp,
+    /// SIP over TLS: the default of the product.
+    SipTls,
+    /// SIP over WebSocket (RFC 7118), in the clear.
+    SipWs,
+    /// SIP over WebSocket under TLS.
+    SipWss,
     /// Plain HTTP.
     Http,
     /// HTTP over TLS.
     Https,
+}
+
+impl Service {
+    /// The transport SIP has there; none for HTTP.
+    pub const fn sip(self) -> Option<Transport> {
+        Some(match self {
+            Self::SipUdp => Transport::Udp,
+            Self::SipTcp => Transport::Tcp,
+            Self::SipTls => Transport::Tls,
+            Self::SipWs => Transport::Ws,
+            Self::SipWss => Transport::Wss,
+            Self::Http | Self::Https => return None,
+        })
+    }
 }
 
 /// A certificate with its key (R82). The key is never shown again.

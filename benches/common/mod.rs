@@ -11,7 +11,7 @@ use nantucket::engine::steer::{
 use nantucket::engine::token::{Keyring, Token};
 use nantucket::ids::{BackendId, ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
 use nantucket::licence::Book;
-use nantucket::model::{self, Profile, SCHEMA, Service, State, Table};
+use nantucket::model::{self, Profile, Service, State, Table};
 use nantucket::route::handles::Handles;
 use nantucket::route::resolved::Resolved;
 use nantucket::route::snapshot::Snapshot;
@@ -33,11 +33,7 @@ pub fn instance(id: u32) -> model::Instance {
         state: State::On,
         backends: vec![model::Backend {
             id: BackendId(1),
-            address: format!("10.{high}.{middle}.{low}:5060"),
-            transport: Transport::Udp,
-            priority: 0,
-            weight: 1,
-            profile: Profile::Generic,
+            ..model::Backend::at(&format!("10.{high}.{middle}.{low}:5060"))
         }],
         licence: model::Licensing {
             mode: model::Mode::Cloud,
@@ -53,19 +49,10 @@ pub fn table(count: u32) -> Table {
     let listener =
         |number, service| model::Listener { number, service, bind: "192.0.2.1:5060".parse().unwrap(), advertise: None };
     let proxy = model::Proxy {
-        schema: SCHEMA,
         id: ProxyId(1),
-        name: "front".into(),
-        fqdn: "front.pbx.example".into(),
-        base_domain: "pbx.example".into(),
         listeners: vec![listener(1, Service::SipUdp), listener(2, Service::SipTcp)],
-        instances: None,
-        default_instance: None,
-        redirection_url: None,
-        certificate: None,
-        unknown: model::Unknown::Refuse,
         https_redirect: false,
-        trusted_peers: Vec::new(),
+        ..model::Proxy::named("front", "front.pbx.example", "pbx.example")
     };
     Table {
         revision: 1,

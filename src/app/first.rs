@@ -5,8 +5,7 @@ use crate::config::sections::FirstProxy;
 use crate::control::change::{Actor, Change};
 use crate::control::error::ServiceError;
 use crate::control::service::Service;
-use crate::ids::ProxyId;
-use crate::model::{Listener, Proxy, SCHEMA, Unknown};
+use crate::model::{Listener, Proxy};
 use std::io;
 
 /// Who does it, in the audit.
@@ -41,18 +40,7 @@ fn row(wanted: &FirstProxy) -> io::Result<Proxy> {
         Ok(Listener { number, service, bind: ports::settle(listener.bind)?, advertise })
     });
     Ok(Proxy {
-        schema: SCHEMA,
-        id: ProxyId(0),
-        name: wanted.name.clone(),
-        fqdn: wanted.fqdn.clone(),
-        base_domain: wanted.base_domain.clone(),
         listeners: listeners.collect::<io::Result<_>>()?,
-        instances: None,
-        default_instance: None,
-        redirection_url: None,
-        certificate: None,
-        unknown: Unknown::Refuse,
-        https_redirect: true,
-        trusted_peers: Vec::new(),
+        ..Proxy::named(&wanted.name, &wanted.fqdn, &wanted.base_domain)
     })
 }

@@ -40,7 +40,7 @@ impl Stage {
         let pbx = Pbx::start(setup).await.unwrap();
         let mut row = instance(1, NAME);
         let address = pbx.address().to_string();
-        row.backends = vec![Backend { id: BackendId(1), address, transport: towards, priority: 0, weight: 1, profile }];
+        row.backends = vec![Backend { id: BackendId(1), transport: towards, profile, ..Backend::at(&address) }];
         let mut front = proxy(1, "front");
         let any = SocketAddr::new(home.parse().unwrap(), 0);
         let listener = |number, service| Listener { number, service, bind: settle(any).unwrap(), advertise: None };

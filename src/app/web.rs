@@ -119,7 +119,7 @@ fn wanted(snapshot: &Snapshot) -> Vec<Door> {
         let https = match it.service {
             Service::Http => false,
             Service::Https => true,
-            Service::SipUdp | Service::SipTcp => return None,
+            _ => return None,
         };
         Some(Door { listener: it.id, https, bind: it.bind })
     };

@@ -21,7 +21,7 @@ use crate::cli::reach::{self, Reach};
 use crate::config::Config;
 use crate::control::licence::view::{Install, InstalledLicence};
 use crate::control::service::TableInfo;
-use crate::ids::{BackendId, ProxyId, Transport};
+use crate::ids::Transport;
 use crate::licence::document::Document;
 use crate::licence::key::Signer;
 use crate::licence::terms::{self, Body, Right, Terms, Volume};
@@ -178,12 +178,9 @@ impl Stage {
         model::Instance {
             state: model::State::On,
             backends: vec![model::Backend {
-                id: BackendId(0),
-                address: house.pbx.address().to_string(),
                 transport: if tcp { Transport::Tcp } else { Transport::Udp },
-                priority: 0,
-                weight: 1,
                 profile: if tcp { model::Profile::Generic } else { model::Profile::AsteriskPjsip },
+                ..model::Backend::at(&house.pbx.address().to_string())
             }],
             web: Some(model::Web {
                 prefix: if tcp { model::Prefix::Keep } else { model::Prefix::Strip },
@@ -278,21 +275,7 @@ impl Stage {
             listeners.extend(binds.map(|bind| model::Listener { number: 0, service, bind, advertise: None }));
         }
         let wanted = listeners.len();
-        let row = model::Proxy {
-            schema: model::SCHEMA,
-            id: ProxyId(0),
-            name: "demo".into(),
-            fqdn: HOST.into(),
-            base_domain: HOST.into(),
-            listeners,
-            instances: None,
-            default_instance: None,
-            redirection_url: None,
-            certificate: None,
-            unknown: model::Unknown::Refuse,
-            https_redirect: false,
-            trusted_peers: Vec::new(),
-        };
+        let row = model::Proxy { listeners, https_redirect: false, ..model::Proxy::named("demo", HOST, HOST) };
         self.api(move |node| node.post::<_, model::Proxy>(&["proxies"], &row)).await.map_err(said)?;
         let listening = async {
             loop {

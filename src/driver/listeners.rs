@@ -3,7 +3,6 @@
 
 use super::command::Bundle;
 use crate::ids::{ListenerId, Transport};
-use crate::model::Service;
 use crate::net::{tcp, udp};
 use crate::route::snapshot::Snapshot;
 use std::io;
@@ -43,11 +42,7 @@ pub fn wanted(snapshot: &Snapshot) -> Vec<Wanted> {
     let listeners = snapshot.proxies.iter().flat_map(|proxy| &proxy.listeners);
     listeners
         .filter_map(|listener| {
-            let transport = match listener.service {
-                Service::SipUdp => Transport::Udp,
-                Service::SipTcp => Transport::Tcp,
-                Service::Http | Service::Https => return None,
-            };
+            let transport = listener.service.sip()?;
             Some(Wanted { listener: listener.id, transport, bind: listener.bind })
         })
         .collect()
@@ -70,7 +65,7 @@ impl Wanted {
                 let sockets = std::iter::once(Ok(first)).chain(rest).collect::<io::Result<_>>()?;
                 Ok((address, Bundle::Udp(sockets)))
             }
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
                 tcp::probe(self.bind)?;
                 let first = tcp::bind(self.bind)?;
                 let address = first.local_addr()?;
@@ -78,7 +73,6 @@ impl Wanted {
                 let sockets = std::iter::once(Ok(first)).chain(rest).collect::<io::Result<_>>()?;
                 Ok((address, Bundle::Tcp(sockets)))
             }
-            Transport::Tls | Transport::Ws | Transport::Wss => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

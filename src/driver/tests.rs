@@ -5,7 +5,7 @@ use super::listeners::Wanted;
 use super::machine::Machine;
 use super::options::{InsideOptions, Limits, Options, Site};
 use crate::clock::{Clock, Now, Tick};
-use crate::engine::contract::{Dest, Input, Output, SendError, Verdict};
+use crate::engine::contract::{Dest, Greeting, Input, Output, SendError, Verdict};
 use crate::ids::{ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
 use crate::net::admission::Rate;
 use crate::net::counters::{Loss, NetStats};
@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, PartialEq, Debug)]
 enum Seen {
     Message(Shard, Flow, String),
+    Opened(Flow, Greeting),
     Closed(Shard, Flow),
     Unreachable(SocketAddr, String),
     Failed(u64, SendError),
@@ -103,6 +104,7 @@ impl Machine for Puppet {
                 self.obey(now, flow, bytes);
                 Seen::Message(self.site.shard, flow, text(bytes))
             }
+            Input::FlowOpened { flow, greeting } => Seen::Opened(flow, greeting.clone()),
             Input::FlowClosed { flow } => Seen::Closed(self.site.shard, flow),
             Input::Unreachable { peer, quoted } => Seen::Unreachable(peer, text(quoted)),
             Input::SendFailed { ticket, why } => Seen::Failed(ticket, why),

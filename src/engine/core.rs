@@ -104,6 +104,8 @@ impl Engine {
         match input {
             Input::Message { flow, bytes } => self.on_message(moment, flow, bytes, false),
             Input::HandedOver { flow, bytes } => self.on_message(moment, flow, bytes, true),
+            // Read by the checks of names, by identities and by re-binding.
+            Input::FlowOpened { .. } => {}
             Input::FlowClosed { flow } => self.on_flow_closed(moment, flow),
             Input::KeepAlive { flow } => self.shared.registry.hear(&flow, now.unix),
             Input::Claimed { ticket, saved } => self.on_claimed(moment, ticket, saved),

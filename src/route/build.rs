@@ -143,6 +143,10 @@ impl Build<'_> {
             second_device: row.licence.second_device,
             shadow: row.licence.shadow,
             emergency_numbers: row.emergency_numbers.iter().map(|number| number.as_str().into()).collect(),
+            certificate: row.certificate.as_deref().map(Into::into),
+            origins: origins(&row.origins),
+            only_from: row.only_from.as_slice().into(),
+            never_ban: row.never_ban.as_slice().into(),
             stats: Arc::clone(&kept.stats),
         })
     }
@@ -179,6 +183,7 @@ impl Build<'_> {
                         priority: backend.priority,
                         weight: backend.weight,
                         profile: backend.profile,
+                        tls: Arc::new(backend.tls.clone()),
                         health: known.map(|known| Arc::clone(&known.health)).unwrap_or_default(),
                     });
                 }
@@ -327,7 +332,19 @@ pub(super) fn proxy(
         unknown: row.unknown,
         https_redirect: row.https_redirect,
         trusted_peers: row.trusted_peers.clone(),
+        proxy_protocol: row.proxy_protocol.clone(),
+        names: row.names,
+        origins: origins(&row.origins),
+        device_certificates: row.device_certificates,
+        device_authorities: row.device_authorities.as_str().into(),
+        tls_routes: row.tls_routes,
+        keep_alive: row.keep_alive,
     })
+}
+
+/// Origins as they are compared: lower case.
+fn origins(list: &[String]) -> Box<[Box<str>]> {
+    list.iter().map(|origin| origin.to_ascii_lowercase().into()).collect()
 }
 
 fn listeners(row: &model::Proxy, taken: &mut Taken, problem: &mut impl FnMut(String, Code, String)) -> Vec<Listener> {

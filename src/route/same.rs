@@ -1,7 +1,7 @@
 //! When two entries of snapshots say the same: handles are equal by the key they are kept under, so
 //! they are not looked at. Called by `compile` (to keep the old entry) and `diff`.
 
-use super::snapshot::{Backend, Instance, Proxy};
+use super::snapshot::{Backend, Certificate, Instance, Proxy};
 use crate::licence::Roster;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ impl Instance {
     pub fn same(&self, other: &Self) -> bool {
         let Self { id, name, display_name, state, backends: _, web, limits, language, stats: _, .. } = self;
         let Self { allowance, roster, second_device, shadow, emergency_numbers, .. } = self;
+        let Self { certificate, origins, only_from, never_ban, .. } = self;
         *id == other.id
             && *name == other.name
             && *display_name == other.display_name
@@ -22,6 +23,10 @@ impl Instance {
             && *second_device == other.second_device
             && *shadow == other.shadow
             && *emergency_numbers == other.emergency_numbers
+            && *certificate == other.certificate
+            && *origins == other.origins
+            && *only_from == other.only_from
+            && *never_ban == other.never_ban
             && self.same_targets(other)
     }
 
@@ -40,11 +45,21 @@ pub(super) fn same_roster(one: Option<&Arc<Roster>>, other: Option<&Arc<Roster>>
     }
 }
 
+/// Certificates are one when parsed once.
+fn same_certificate(one: Option<&Arc<Certificate>>, other: Option<&Arc<Certificate>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 impl Backend {
     fn same(&self, other: &Self) -> bool {
-        let Self { id, address, transport, priority, weight, profile, health: _ } = self;
+        let Self { id, address, transport, priority, weight, profile, tls, health: _ } = self;
         (*id, *address, *transport, *priority, *weight, *profile)
             == (other.id, other.address, other.transport, other.priority, other.weight, other.profile)
+            && *tls == other.tls
     }
 }
 
@@ -53,11 +68,8 @@ impl Proxy {
     pub fn same(&self, other: &Self) -> bool {
         let Self { id, name, fqdn, base_domain, listeners, instances, default_instance, .. } = self;
         let Self { redirection_url, certificate, unknown, https_redirect, trusted_peers, .. } = self;
-        let certificates = match (certificate, &other.certificate) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            (None, None) => true,
-            _ => false,
-        };
+        let Self { proxy_protocol, names, origins, device_certificates, device_authorities, .. } = self;
+        let Self { tls_routes, keep_alive, .. } = self;
         *id == other.id
             && *name == other.name
             && *fqdn == other.fqdn
@@ -66,9 +78,16 @@ impl Proxy {
             && *instances == other.instances
             && *default_instance == other.default_instance
             && *redirection_url == other.redirection_url
-            && certificates
+            && same_certificate(certificate.as_ref(), other.certificate.as_ref())
             && *unknown == other.unknown
             && *https_redirect == other.https_redirect
             && *trusted_peers == other.trusted_peers
+            && *proxy_protocol == other.proxy_protocol
+            && *names == other.names
+            && *origins == other.origins
+            && *device_certificates == other.device_certificates
+            && *device_authorities == other.device_authorities
+            && *tls_routes == other.tls_routes
+            && *keep_alive == other.keep_alive
     }
 }

@@ -91,7 +91,7 @@ const fn mix(mut z: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{InstanceId, Transport};
+    use crate::ids::InstanceId;
     use crate::model;
     use crate::route::testing::{compiled, instance, table};
     use std::sync::Arc;
@@ -103,11 +103,9 @@ mod tests {
             .zip(1..)
             .map(|((address, priority, weight), id)| model::Backend {
                 id: crate::ids::BackendId(id),
-                address: (*address).into(),
-                transport: Transport::Udp,
                 priority: *priority,
                 weight: *weight,
-                profile: model::Profile::Generic,
+                ..model::Backend::at(address)
             })
             .collect();
         Arc::clone(compiled(&table([row], [])).by_id(InstanceId(1)).unwrap())

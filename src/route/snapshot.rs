@@ -5,7 +5,10 @@ use super::domain::address;
 use super::names::Names;
 use crate::ids::{BackendId, InstanceId, ListenerId, ProxyId, Transport};
 use crate::licence::{Allowance, Roster};
-use crate::model::{self, Language, Prefix, Profile, SecondDevice, Service, State, Unknown, WebService};
+use crate::model::{
+    self, DeviceCertificates, KeepAlive, Language, NamePolicy, Prefix, Profile, SecondDevice, Service, State,
+    TlsRoutes, Unknown, WebService,
+};
 use crate::stats::{InstanceStats, TargetHealth};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -121,6 +124,14 @@ pub struct Instance {
     pub shadow: bool,
     /// Numbers that pass whatever the licence says (R71).
     pub emergency_numbers: Box<[Box<str>]>,
+    /// Name of the certificate for its own names, where it has one of its own.
+    pub certificate: Option<Box<str>>,
+    /// Pages whose scripts may open a WebSocket to it, lower case; none lets all that the proxy lets.
+    pub origins: Box<[Box<str>]>,
+    /// Where its devices may come from; none is from everywhere.
+    pub only_from: Box<[ipnet::IpNet]>,
+    /// Sources that are never banned on its account.
+    pub never_ban: Box<[ipnet::IpNet]>,
     /// Counters, the same handle in every revision.
     pub stats: Arc<InstanceStats>,
 }
@@ -139,6 +150,8 @@ pub struct Backend {
     pub weight: u16,
     /// The way back.
     pub profile: Profile,
+    /// What holds for it over TLS.
+    pub tls: Arc<model::BackendTls>,
     /// Up or down, the same handle in every revision in which id, address and transport are equal.
     pub health: Arc<TargetHealth>,
 }
@@ -190,6 +203,20 @@ pub struct Proxy {
     pub https_redirect: bool,
     /// Whose forwarding fields are believed.
     pub trusted_peers: Vec<ipnet::IpNet>,
+    /// Who begins each connection with a PROXY protocol header.
+    pub proxy_protocol: Vec<ipnet::IpNet>,
+    /// What becomes of a client whose names do not agree.
+    pub names: NamePolicy,
+    /// Pages whose scripts may open a WebSocket here, lower case; none lets all.
+    pub origins: Box<[Box<str>]>,
+    /// Whether devices are asked for a certificate.
+    pub device_certificates: DeviceCertificates,
+    /// PEM certificates of the authorities that sign those of devices.
+    pub device_authorities: Box<str>,
+    /// How the proxy's own entry in a route is written for clients over TLS.
+    pub tls_routes: TlsRoutes,
+    /// Whether the proxy keeps the way to devices behind NAT open by itself.
+    pub keep_alive: KeepAlive,
 }
 
 impl Proxy {

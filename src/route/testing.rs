@@ -4,7 +4,7 @@ use super::compile::compile;
 use super::handles::Handles;
 use super::resolved::Resolved;
 use super::snapshot::Snapshot;
-use crate::ids::{BackendId, InstanceId, ProxyId, Transport};
+use crate::ids::{BackendId, InstanceId, ProxyId};
 use crate::model::{self, SCHEMA, Service, State, Table};
 use std::sync::Arc;
 
@@ -14,14 +14,7 @@ pub fn instance(id: u32, name: &str) -> model::Instance {
     model::Instance {
         id: InstanceId(id),
         state: State::On,
-        backends: vec![model::Backend {
-            id: BackendId(1),
-            address: format!("198.51.{high}.{low}:5060"),
-            transport: Transport::Udp,
-            priority: 0,
-            weight: 1,
-            profile: model::Profile::Generic,
-        }],
+        backends: vec![model::Backend { id: BackendId(1), ..model::Backend::at(&format!("198.51.{high}.{low}:5060")) }],
         licence: model::Licensing {
             mode: model::Mode::Cloud,
             booked: model::Seats { full: 1_000, light: 1_000 },
@@ -47,23 +40,14 @@ pub fn proxy(id: u16, name: &str) -> model::Proxy {
         advertise: None,
     };
     model::Proxy {
-        schema: SCHEMA,
         id: ProxyId(id),
-        name: name.into(),
-        fqdn: format!("{name}.pbx.example"),
-        base_domain: "pbx.example".into(),
         listeners: vec![
             listener(1, Service::SipUdp, 5060),
             listener(2, Service::SipTcp, 5060),
             listener(3, Service::Http, 80),
         ],
-        instances: None,
-        default_instance: None,
-        redirection_url: None,
-        certificate: None,
-        unknown: model::Unknown::Refuse,
         https_redirect: false,
-        trusted_peers: Vec::new(),
+        ..model::Proxy::named(name, &format!("{name}.pbx.example"), "pbx.example")
     }
 }
 

@@ -246,6 +246,13 @@ mod tests {
             unknown: crate::model::Unknown::Refuse,
             https_redirect: true,
             trusted_peers: Vec::new(),
+            proxy_protocol: Vec::new(),
+            names: crate::model::NamePolicy::Off,
+            origins: [].into(),
+            device_certificates: crate::model::DeviceCertificates::Off,
+            device_authorities: "".into(),
+            tls_routes: crate::model::TlsRoutes::Sips,
+            keep_alive: crate::model::KeepAlive::Off,
         })
     }
 

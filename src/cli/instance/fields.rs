@@ -146,7 +146,8 @@ impl BackendArg {
     fn resolve(self, known: &[Backend], profile: Option<Profile>) -> Backend {
         let same = known.iter().find(|it| it.address == self.row.address && it.transport == self.row.transport);
         let profile = self.profile.or(profile).or(same.map(|it| it.profile)).unwrap_or_default();
-        Backend { id: same.map_or(BackendId(0), |it| it.id), profile, ..self.row }
+        let tls = same.map(|it| it.tls.clone()).unwrap_or_default();
+        Backend { id: same.map_or(BackendId(0), |it| it.id), profile, tls, ..self.row }
     }
 }
 
@@ -269,14 +270,7 @@ fn backend(text: &str) -> Result<BackendArg, String> {
     if address.is_empty() {
         return Err("an address is missing, as in udp:10.0.0.5:5060".into());
     }
-    let mut row = Backend {
-        id: BackendId(0),
-        address: address.into(),
-        transport,
-        priority: 0,
-        weight: 1,
-        profile: Profile::default(),
-    };
+    let mut row = Backend { transport, ..Backend::at(address) };
     let mut profile = None;
     for part in parts {
         match part.split_once('=') {

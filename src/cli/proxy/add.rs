@@ -5,8 +5,7 @@ use super::show::one_line;
 use crate::cli::exit::Failure;
 use crate::cli::reach::Reach;
 use crate::cli::show::Shown;
-use crate::ids::ProxyId;
-use crate::model::{Proxy, SCHEMA, Unknown};
+use crate::model::Proxy;
 
 /// The new proxy.
 #[derive(Debug, clap::Args)]
@@ -25,21 +24,7 @@ pub struct Args {
 
 /// Creates it.
 pub fn execute(args: Args, reach: &Reach) -> Result<Shown, Failure> {
-    let mut row = Proxy {
-        schema: SCHEMA,
-        id: ProxyId(0),
-        name: args.name,
-        base_domain: args.base_domain.unwrap_or_else(|| args.fqdn.clone()),
-        fqdn: args.fqdn,
-        listeners: Vec::new(),
-        instances: None,
-        default_instance: None,
-        redirection_url: None,
-        certificate: None,
-        unknown: Unknown::default(),
-        https_redirect: true,
-        trusted_peers: Vec::new(),
-    };
+    let mut row = Proxy::named(&args.name, &args.fqdn, args.base_domain.as_deref().unwrap_or(&args.fqdn));
     args.fields.apply(&mut row);
     let made: Proxy = reach.node()?.post(&["proxies"], &row)?;
     Ok(Shown::either(reach.json, &made, |it| format!("created {}\n", one_line(it))))

@@ -3,7 +3,7 @@
 use nantucket::clock::Clock;
 use nantucket::http::{Config, Protocol, Server};
 use nantucket::ids::{InstanceId, ListenerId, ProxyId};
-use nantucket::model::{self, SCHEMA, Service, State, Table};
+use nantucket::model::{self, Service, State, Table};
 use nantucket::route::cell::Cell;
 use nantucket::route::handles::Handles;
 use nantucket::route::resolved::Resolved;
@@ -68,19 +68,10 @@ impl World {
             advertise: None,
         };
         let mut proxy = model::Proxy {
-            schema: SCHEMA,
             id: ProxyId(1),
-            name: "front".into(),
-            fqdn: "front.pbx.example".into(),
-            base_domain: "pbx.example".into(),
             listeners: vec![listener(1, Service::Http, &plain), listener(2, Service::Https, &secure)],
-            instances: None,
-            default_instance: None,
-            redirection_url: None,
-            certificate: None,
-            unknown: model::Unknown::Refuse,
             https_redirect: false,
-            trusted_peers: Vec::new(),
+            ..model::Proxy::named("front", "front.pbx.example", "pbx.example")
         };
         change(&mut proxy);
         let table = Table {
