@@ -14,6 +14,7 @@ pub mod control;
 pub mod demo;
 pub mod driver;
 pub mod engine;
+pub mod greeting;
 pub mod health;
 pub mod http;
 pub mod ids;

@@ -12,6 +12,7 @@ const PURE: &[&str] = &[
     "route",
     "licence",
     "ids.rs",
+    "greeting.rs",
     "model.rs",
     "stats.rs",
     "health/state.rs",

@@ -1,6 +1,8 @@
 //! What goes into the engine and what comes out: the whole of its interface with the driver.
 
-use crate::ids::{ConnId, Flow, InstanceId, Transport};
+pub use crate::greeting::Greeting;
+
+use crate::ids::{Flow, InstanceId, Transport};
 use crate::reason::{Drop, Refusal};
 use std::net::SocketAddr;
 
@@ -62,22 +64,6 @@ pub enum Input<'a> {
         /// The message.
         bytes: &'a [u8],
     },
-}
-
-/// What a client said of itself before its first SIP message: in the TLS handshake and in the request that opened
-/// a WebSocket. None of it routes anything.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Greeting {
-    /// The name it asked for in the TLS handshake (SNI), lower case.
-    pub sni: Option<Box<str>>,
-    /// The Host of the WebSocket's request, lower case and without a port.
-    pub host: Option<Box<str>>,
-    /// The Origin of the WebSocket's request, lower case.
-    pub origin: Option<Box<str>>,
-    /// SIP identities of a client certificate that was verified (RFC 5922 §7.1).
-    pub identities: Box<[Box<str>]>,
-    /// The connection whose TLS session it resumed, perhaps one of an earlier process.
-    pub resumed: Option<ConnId>,
 }
 
 /// Why a message could not be sent.
