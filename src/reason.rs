@@ -53,6 +53,8 @@ reasons! {
         ForeignSource = "foreign-source",
         /// R-URI, To and From do not agree on the instance.
         InstanceMismatch = "instance-mismatch",
+        /// The TLS name or the WebSocket's host is of another instance than the request (S04).
+        NameMismatch = "name-mismatch",
         /// No such name here.
         UnknownInstance = "unknown-instance",
         /// The instance is not switched on.

@@ -101,6 +101,10 @@ pub struct NodeStats {
     pub bindings_overflow: Counter,
     /// Calls not kept because the instance's registry was full.
     pub calls_overflow: Counter,
+    /// Requests over connections whose TLS name or Host names another instance (S04).
+    pub name_mismatches: Counter,
+    /// Connections closed because what they said at their beginning could not be remembered.
+    pub greetings_overflow: Counter,
     /// Claims of seats on their way to the disk.
     pub seats: Arc<JournalStats>,
     refused: Vec<Counter>,
@@ -138,6 +142,8 @@ impl Default for NodeStats {
             oversized_datagrams: Counter::default(),
             bindings_overflow: Counter::default(),
             calls_overflow: Counter::default(),
+            name_mismatches: Counter::default(),
+            greetings_overflow: Counter::default(),
             seats: Arc::default(),
             refused: Refusal::ALL.iter().map(|_| Counter::default()).collect(),
             dropped: Drop::ALL.iter().map(|_| Counter::default()).collect(),
@@ -511,6 +517,8 @@ pub struct HttpStats {
     pub requests: Counter,
     /// Requests answered by ourselves because we would not or could not pass them on.
     pub refused: [Counter; HttpRefusal::ALL.len()],
+    /// Requests whose host is another instance's than the TLS name (S04).
+    pub name_mismatches: Counter,
     /// Connections closed because the client read too slowly.
     pub stalled: Counter,
     /// Connections opened to instances.

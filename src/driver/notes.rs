@@ -1,4 +1,4 @@
-//! Log lines about what went no further: so many a second for each reason, without secrets.
+//! Log lines about what went no further, or against a policy that only tells: so many a second for each reason, without secrets.
 
 use crate::clock::Tick;
 use crate::engine::contract::{Input, Verdict};
@@ -31,7 +31,7 @@ impl Notes {
     pub(super) fn verdict(&self, verdict: Verdict, input: &Input<'_>, now: Tick) {
         let (Input::Message { flow, bytes } | Input::HandedOver { flow, bytes }) = input else { return };
         let limit = match verdict {
-            Verdict::Refused { why, .. } => self.refused.get(why as usize),
+            Verdict::Refused { why, .. } | Verdict::Tolerated { why, .. } => self.refused.get(why as usize),
             Verdict::Dropped(why) => self.dropped.get(why as usize),
         };
         let Some(suppressed) = limit.and_then(|limit| limit.pass(now)) else { return };
@@ -44,6 +44,10 @@ impl Notes {
             Verdict::Refused { why, instance } => {
                 let (reason, instance) = (why.kind(), instance.map(|id| id.0));
                 tracing::info!(reason, instance, %call_id, %start, %peer, %transport, suppressed, "refused");
+            }
+            Verdict::Tolerated { why, instance } => {
+                let (reason, instance) = (why.kind(), instance.map(|id| id.0));
+                tracing::warn!(reason, instance, %call_id, %start, %peer, %transport, suppressed, "tolerated");
             }
             Verdict::Dropped(why) => {
                 let reason = why.kind();

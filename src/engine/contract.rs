@@ -135,7 +135,7 @@ pub enum Dest {
     },
 }
 
-/// What became of a message that went no further; for logs.
+/// What is to be told of a message; for logs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// A request that we refused.
@@ -143,6 +143,13 @@ pub enum Verdict {
         /// Why.
         why: Refusal,
         /// On whose behalf, as far as that was known.
+        instance: Option<InstanceId>,
+    },
+    /// A request that went on although something speaks against it: what is only counted and told of.
+    Tolerated {
+        /// What a stricter policy refuses it for.
+        why: Refusal,
+        /// On whose behalf.
         instance: Option<InstanceId>,
     },
     /// A message that nobody was answered.

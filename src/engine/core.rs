@@ -5,6 +5,7 @@
 
 use super::config::Config;
 use super::contract::{Input, Output, Verdict};
+use super::greeting::Greetings;
 use super::learn::Contacts;
 use super::outbox::Outbox;
 use super::request::channel;
@@ -39,9 +40,11 @@ pub struct Engine {
     /// The live connections over which REGISTERs came, and the instances they are bound at: their end is told to
     /// those alone (P07).
     pub(super) flows: Map<ConnId, Vec<InstanceId>>,
+    /// What clients said before their first message.
+    pub(super) greetings: Greetings,
     sweep_at: Tick,
     followed: Option<u64>,
-    verdict: Cell<Option<Verdict>>,
+    pub(super) verdict: Cell<Option<Verdict>>,
     reported: [usize; 4],
 }
 
@@ -89,6 +92,7 @@ impl Engine {
             out: Outbox::default(),
             room: Room::default(),
             flows: Map::default(),
+            greetings: Greetings::default(),
             sweep_at: Tick(0),
             followed: None,
             verdict: Cell::new(None),
@@ -104,9 +108,11 @@ impl Engine {
         match input {
             Input::Message { flow, bytes } => self.on_message(moment, flow, bytes, false),
             Input::HandedOver { flow, bytes } => self.on_message(moment, flow, bytes, true),
-            // Read by the checks of names, by identities and by re-binding.
-            Input::FlowOpened { .. } => {}
-            Input::FlowClosed { flow } => self.on_flow_closed(moment, flow),
+            Input::FlowOpened { flow, greeting } => self.on_flow_opened(flow, greeting),
+            Input::FlowClosed { flow } => {
+                self.greetings.forget(&flow);
+                self.on_flow_closed(moment, flow);
+            }
             Input::KeepAlive { flow } => self.shared.registry.hear(&flow, now.unix),
             Input::Claimed { ticket, saved } => self.on_claimed(moment, ticket, saved),
             Input::Unreachable { peer, quoted } => self.on_unreachable(moment, peer, quoted),
@@ -120,7 +126,7 @@ impl Engine {
         self.out.pop()
     }
 
-    /// What became of the message that [`Self::handle`] took last, if it went no further.
+    /// What is to be told of the message that [`Self::handle`] took last, such as that it went no further.
     pub fn take_verdict(&self) -> Option<Verdict> {
         self.verdict.take()
     }

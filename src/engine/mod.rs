@@ -21,6 +21,7 @@ mod core;
 mod ends;
 mod failure;
 mod forward;
+mod greeting;
 mod instance;
 mod learn;
 mod light;

@@ -41,6 +41,9 @@ impl Answer {
             Refusal::InstanceMismatch => {
                 answer(403, "Forbidden", "Request-URI, To and From do not name the same instance")
             }
+            Refusal::NameMismatch => {
+                answer(403, "Wrong Server Name", "the TLS name or Host is of another instance than the request")
+            }
             Refusal::UnknownInstance => answer(404, "Not Found", "no such name here"),
             // R34
             Refusal::InstanceOff => match method {
@@ -91,6 +94,9 @@ impl Answer {
 
 const fn german(why: Refusal) -> Option<(&'static str, &'static str)> {
     Some(match why {
+        Refusal::NameMismatch => {
+            ("Falscher Servername", "der TLS-Name oder Host ist der einer anderen Instanz als die Anfrage")
+        }
         Refusal::SeatsExhausted => ("Keine Lizenz frei", "alle lizenzierten Nutzer sind angemeldet"),
         Refusal::LightSecondDevice => {
             ("Zweites Telefon", "ein Light-Nutzer hat ein Telefon, und ein anderes ist angemeldet")

@@ -126,7 +126,12 @@ impl Engine {
 
     fn on_new_request(&mut self, moment: Moment<'_>, flow: Flow, view: &View<'_>, key: Key) {
         let mut steering = std::mem::take(&mut self.room.steer);
-        let outcome = self.decide(moment, flow, view, &mut steering);
+        let outcome = self.decide(moment, flow, view, &mut steering).and_then(|decided| {
+            if !decided.0.in_dialog {
+                self.check_greeting(moment, flow, decided.0.instance)?;
+            }
+            Ok(decided)
+        });
         self.room.steer = steering;
         match outcome {
             Ok((decision, inbound)) => self.start(moment, flow, view, key, &decision, &inbound),

@@ -4,7 +4,7 @@
 
 use super::authority::Authority;
 use super::gate;
-use crate::model::{Prefix, Service, State, WebService};
+use crate::model::{NamePolicy, Prefix, Service, State, WebService};
 use crate::route::domain;
 use crate::route::snapshot::{Host, Instance, Proxy, Snapshot, Web};
 use crate::stats::HttpRefusal;
@@ -60,13 +60,15 @@ impl Target {
     }
 }
 
-/// Decides. `misdirected` says whether two names have different certificates.
+/// Decides. `misdirected` says whether two names have different certificates; `mismatch` is told of a host that is
+/// another instance's than the TLS name, where the proxy wants to know.
 pub(super) fn decide(
     snapshot: &Snapshot,
     proxy: &Proxy,
     asked: &Asked<'_>,
     now_unix: u64,
     misdirected: impl FnOnce(&str, &str) -> bool,
+    mismatch: impl FnOnce(&str),
 ) -> Decision {
     let host = asked.authority.map_or("", Authority::host);
     // HT16
@@ -83,6 +85,12 @@ pub(super) fn decide(
     };
     if found == Host::Unknown {
         return Decision::Refuse(HttpRefusal::UnknownName, None);
+    }
+    if names_another(snapshot, proxy, asked, found, now_unix) {
+        mismatch(host);
+        if proxy.names == NamePolicy::Enforce {
+            return Decision::Refuse(HttpRefusal::Misdirected, None);
+        }
     }
     if let Some(location) = to_https(proxy, asked, host) {
         return Decision::Redirect(StatusCode::PERMANENT_REDIRECT, location);
@@ -106,6 +114,15 @@ pub(super) fn decide(
         instance.stats.former_name.inc();
     }
     admit(Target { instance: Arc::clone(instance), prefix }, asked.target, path)
+}
+
+/// Whether the TLS name is one instance's and the host another's (S04), and the proxy looks at that. One certificate
+/// may cover both: HT16 alone would let it pass.
+fn names_another(snapshot: &Snapshot, proxy: &Proxy, asked: &Asked<'_>, host: Host, now_unix: u64) -> bool {
+    let (Some(sni), Host::Instance { index, .. }) = (asked.sni, host) else { return false };
+    proxy.names != NamePolicy::Off
+        && matches!(snapshot.resolve_host(proxy, sni.as_bytes(), now_unix),
+            Host::Instance { index: named, .. } if named != index)
 }
 
 /// Whether the instance takes it.

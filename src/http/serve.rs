@@ -88,7 +88,8 @@ async fn answer(front: &Arc<Front>, request: Request<Incoming>, taste: &Taste) -
     let asked = Asked { secure, sni: front.sni.as_deref(), local: front.local, authority: authority.as_ref(), target };
     let now = shared.clock.now().unix;
     let misdirected = |a: &str, b: &str| !shared.certificates.same(Some(proxy.id), a, b);
-    match route::decide(&snapshot, proxy, &asked, now, misdirected) {
+    let mismatch = |host: &str| note_mismatch(front, host);
+    match route::decide(&snapshot, proxy, &asked, now, misdirected, mismatch) {
         Decision::Forward(target) => {
             drop(snapshot);
             let scheme = if secure { "https" } else { "http" };
@@ -103,6 +104,16 @@ async fn answer(front: &Arc<Front>, request: Request<Incoming>, taste: &Taste) -
             response.headers_mut().insert(header::ALLOW, allowed);
             Ok(response)
         }
+    }
+}
+
+/// Counts and tells of a host that is another instance's than the TLS name (S04).
+fn note_mismatch(front: &Front, host: &str) {
+    let shared = &front.shared;
+    shared.stats.name_mismatches.inc();
+    if let Some(suppressed) = shared.mismatches.pass(shared.clock.now().tick) {
+        let (sni, peer) = (front.sni.as_deref().unwrap_or_default(), front.peer);
+        tracing::warn!(reason = "name-mismatch", sni, host, %peer, suppressed, "names of different instances");
     }
 }
 

@@ -8,6 +8,7 @@ use super::pulse::millis;
 use super::wire::tune;
 use crate::clock::Clock;
 use crate::ids::ListenerId;
+use crate::observe::limit::Limit;
 use crate::route::cell::Cell;
 use crate::route::snapshot::Snapshot;
 use crate::stats::HttpStats;
@@ -51,6 +52,8 @@ pub(super) struct Shared {
     pub admission: Arc<Admission>,
     pub via: Via,
     pub tunnels: TaskTracker,
+    /// Lines about names that do not agree.
+    pub mismatches: Limit,
 }
 
 /// Our Via for each version a client may speak.
@@ -104,7 +107,9 @@ impl Server {
         let admission = Admission::new(config.connections, config.per_source, config.handshakes, Arc::clone(&stats));
         let gates = Gates::default();
         let tunnels = TaskTracker::new();
-        let shared = Arc::new(Shared { config, cell, certificates, stats, clock, gates, admission, via, tunnels });
+        let mismatches = Limit::new();
+        let shared =
+            Arc::new(Shared { config, cell, certificates, stats, clock, gates, admission, via, tunnels, mismatches });
         let server = Self {
             shared,
             listeners: Arc::default(),

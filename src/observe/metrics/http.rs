@@ -8,6 +8,12 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &HttpStats) -> fmt::Result {
     sheet.count("http_requests", "HTTP requests read", stats.requests.read())?;
     let refused = HttpRefusal::ALL.map(|why| ([("reason", why.label())], stats.refused(why)));
     sheet.counts("http_refused", "HTTP requests answered by ourselves", refused)?;
+    let mismatches = stats.name_mismatches.read();
+    sheet.count(
+        "http_name_mismatches",
+        "HTTP requests over connections opened in another instance's name",
+        mismatches,
+    )?;
     sheet.count("http_accepted", "HTTP connections accepted", stats.accepted.read())?;
     sheet.gauge("http_connections", "Open HTTP connections", stats.connections.read())?;
     let turned_away = [

@@ -40,6 +40,15 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NodeStats, probes: &ProbeStat
     ];
     sheet.counts("sip_registry_overflows", "Bindings and calls not kept for want of room", overflows)?;
 
+    let mismatches = stats.name_mismatches.read();
+    sheet.count(
+        "sip_name_mismatches",
+        "SIP requests over connections opened in another instance's name",
+        mismatches,
+    )?;
+    let overflows = stats.greetings_overflow.read();
+    sheet.count("sip_greetings_overflows", "Connections closed because too many are remembered", overflows)?;
+
     let seats = &stats.seats;
     sheet.gauge("seats_waiting", "Changes of seats that wait to be written down", seats.waiting.read())?;
     sheet.count("seats_writes", "Times changes of seats were written down", seats.writes.read())?;

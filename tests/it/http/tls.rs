@@ -3,6 +3,7 @@
 use super::peer::{Peer, Upstream};
 use super::world::{World, instance};
 use nantucket::http::Config;
+use nantucket::model::NamePolicy;
 use nantucket::model::{self, SCHEMA};
 use nantucket::stats::HttpRefusal;
 use rustls::pki_types::CertificateDer;
@@ -82,6 +83,24 @@ async fn one_connection_serves_the_names_of_its_certificate() {
     let mut client = Peer::new(world.tls("beta.pbx.example", H1).await);
     assert_eq!(client.ask(ask("acme")).await.status(), 421);
     assert_eq!(world.refused(HttpRefusal::Misdirected), 2);
+}
+
+#[tokio::test]
+async fn a_host_of_another_instance_than_the_tls_name_goes_by_the_proxys_policy() {
+    // S04 HT16
+    let upstream = Upstream::echo().await;
+    for (names, status, counted) in
+        [(NamePolicy::Off, 200, 0), (NamePolicy::Log, 200, 1), (NamePolicy::Enforce, 421, 1)]
+    {
+        let both = [instance(1, "acme", upstream.address), instance(2, "beta", upstream.address)];
+        let world = World::with(Config::default(), both, |proxy| proxy.names = names);
+        let ask = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}.pbx.example\r\n\r\n");
+        let mut client = Peer::new(world.tls("acme.pbx.example", H1).await);
+        assert_eq!(client.ask(ask("acme")).await.status(), 200);
+        assert_eq!((client.ask(ask("beta")).await.status(), world.stats.name_mismatches.read()), (status, counted));
+        let mut proxys = Peer::new(world.tls("front.pbx.example", H1).await);
+        assert_eq!(proxys.ask(ask("beta")).await.status(), 200, "the proxy's own name is everybody's");
+    }
 }
 
 #[tokio::test]
