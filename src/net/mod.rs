@@ -12,3 +12,4 @@ pub mod stream;
 pub mod stun;
 pub mod tcp;
 pub mod udp;
+pub mod ws;
