@@ -15,11 +15,26 @@ pub struct Baresip {
     _run: TempDir,
 }
 
+/// How media is encrypted, as the account's `mediaenc` names it.
+#[derive(Clone, Copy)]
+pub enum Media {
+    /// Not at all.
+    Clear,
+    /// SRTP or nothing (`srtp-mand`: RTP/SAVP with keys by SDES).
+    Srtp,
+}
+
 impl Baresip {
     /// Starts it on an address of its own, with `proxy` (`host:port`) as outbound proxy, and waits
     /// until it is registered. `transport` is `udp` or `tcp`; it answers calls by itself.
     pub fn start(ip: Ipv4Addr, account: &str, domain: &str, proxy: &str, transport: &str) -> Self {
-        let (program, run) = Self::launch(ip, account, domain, proxy, transport);
+        Self::start_with(ip, account, domain, proxy, transport, Media::Clear)
+    }
+
+    /// As [`Self::start`], also over `tls`, with its media as `media` says. It prints every SIP message with its
+    /// transport and both ends.
+    pub fn start_with(ip: Ipv4Addr, account: &str, domain: &str, proxy: &str, transport: &str, media: Media) -> Self {
+        let (program, run) = Self::launch(ip, account, domain, proxy, transport, media);
         program.wait_line("200 OK", PATIENCE);
         let mut control = None;
         until("baresip's control port is open", PATIENCE, || {
@@ -33,31 +48,50 @@ impl Baresip {
 
     /// Starts it as [`Self::start`] does, and waits until its registration is refused with these words; it ends then.
     pub fn refused(ip: Ipv4Addr, account: &str, domain: &str, proxy: &str, words: &str) {
-        let (program, _run) = Self::launch(ip, account, domain, proxy, "udp");
+        let (program, _run) = Self::launch(ip, account, domain, proxy, "udp", Media::Clear);
         program.wait_line(words, PATIENCE);
     }
 
-    fn launch(ip: Ipv4Addr, account: &str, domain: &str, proxy: &str, transport: &str) -> (Program, TempDir) {
+    fn launch(
+        ip: Ipv4Addr,
+        account: &str,
+        domain: &str,
+        proxy: &str,
+        transport: &str,
+        media: Media,
+    ) -> (Program, TempDir) {
         let run = tempfile::tempdir().unwrap();
         let folder = run.path().to_str().unwrap();
         let config = include_str!("baresip/config").replace("@ADDRESS@", &ip.to_string()).replace("@RUN@", folder);
         std::fs::write(run.path().join("config"), config).unwrap();
+        let media = if matches!(media, Media::Srtp) { ";mediaenc=srtp-mand" } else { "" };
         std::fs::write(
             run.path().join("accounts"),
             format!(
                 "<sip:{account}@{domain};transport={transport}>;auth_pass=secret-{account};\
-                 outbound=\"sip:{proxy};transport={transport}\";regint=60;answermode=auto\n"
+                 outbound=\"sip:{proxy};transport={transport}\";regint=60;answermode=auto{media}\n"
             ),
         )
         .unwrap();
         std::fs::write(run.path().join("tone.wav"), tone()).unwrap();
-        (Program::start(Command::new("baresip").arg("-f").arg(run.path())), run)
+        (Program::start(Command::new("baresip").args(["-s", "-f"]).arg(run.path())), run)
     }
 
     /// Gives a command (`dial`, `hold`, `resume`, `hangup`, …).
     pub fn command(&mut self, command: &str, params: &str) {
         let json = serde_json::json!({"command": command, "params": params}).to_string();
         write!(self.control, "{}:{json},", json.len()).unwrap();
+    }
+
+    /// What it printed so far.
+    pub fn printed(&self) -> String {
+        self.program.printed()
+    }
+
+    /// Waits until it printed a line that holds `text`.
+    #[track_caller]
+    pub fn wait_line(&self, text: &str) {
+        self.program.wait_line(text, PATIENCE);
     }
 
     /// Waits for an event of this type (`CALL_ESTABLISHED`, `CALL_CLOSED`, …) and returns it.

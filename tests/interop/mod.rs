@@ -2,6 +2,7 @@
 //! and baresip as phones, nginx as an instance's web server.
 
 mod baresip;
+mod linphone;
 mod pbx;
 mod sipp;
 mod web;
@@ -13,6 +14,7 @@ mod reload;
 mod seats;
 mod soak;
 mod storm;
+mod tls;
 
 /// Whether the long forms run: `tests/run soak`.
 fn long() -> bool {

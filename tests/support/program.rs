@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,9 +22,20 @@ struct Output {
 impl Program {
     /// Starts it; a program that is not installed is a failed test, not a skipped one.
     pub fn start(command: &mut Command) -> Self {
+        Self::spawn(command, Stdio::null())
+    }
+
+    /// Starts one that is steered by lines on its standard input.
+    pub fn start_steered(command: &mut Command) -> (Self, ChildStdin) {
+        let mut program = Self::spawn(command, Stdio::piped());
+        let input = program.child.stdin.take().unwrap();
+        (program, input)
+    }
+
+    fn spawn(command: &mut Command, input: Stdio) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)

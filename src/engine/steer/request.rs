@@ -161,28 +161,24 @@ fn is_recorded(method: Method<'_>) -> bool {
     )
 }
 
-/// F08, F10: two values, because the sides differ; the one of the side it goes to on top.
+/// F08, F10: two values, because the sides differ; the one of the side it goes to on top. Each has a row of its own:
+/// linphone gives a row's second value back twice, and its route set is then wrong.
 fn record_route(view: &View<'_>, plan: &Plan<'_>, keys: Keys<'_>, edit: &mut Splices) -> Result<(), EditError> {
     let mut sealed = Ok(());
-    edit.push_row(view, Name::RecordRoute, |out| {
-        sealed = write_pair(plan, keys, out);
-    });
+    for side in [plan.to, plan.to.other()] {
+        edit.push_row(view, Name::RecordRoute, |out| {
+            out.push(b'<');
+            let written = match side {
+                Side::Instance => entry::inside(&plan.ends, plan.to, keys, out),
+                Side::Client => entry::outside(&plan.ends, keys, out),
+            };
+            if let Err(error) = written {
+                sealed = Err(error.into());
+            }
+            out.push(b'>');
+        });
+    }
     sealed
-}
-
-fn write_pair(plan: &Plan<'_>, keys: Keys<'_>, out: &mut Vec<u8>) -> Result<(), EditError> {
-    out.push(b'<');
-    match plan.to {
-        Side::Instance => entry::inside(&plan.ends, plan.to, keys, out)?,
-        Side::Client => entry::outside(&plan.ends, keys, out)?,
-    }
-    out.extend_from_slice(b">, <");
-    match plan.to {
-        Side::Instance => entry::outside(&plan.ends, keys, out)?,
-        Side::Client => entry::inside(&plan.ends, plan.to, keys, out)?,
-    }
-    out.push(b'>');
-    Ok(())
 }
 
 /// F17: a stream needs it.

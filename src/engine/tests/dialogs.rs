@@ -48,7 +48,7 @@ fn the_pbx_finds_the_phone_by_the_record_route() {
     let mut b = Bench::new();
     let invite = b.invite(udp(PHONE), &request("INVITE", "i", ""));
     b.one(inside(PBX), &invite.answered(200, "Contact: <sip:eve@198.51.0.1>\r\n"));
-    let routes: Vec<&str> = invite.row("Record-Route").split(", ").collect();
+    let routes = invite.rows("Record-Route");
     let bye = from_pbx("BYE", "b", &routes.join(", "))
         .replace("To: <sip:bob@acme>", "To: <sip:bob@acme>;tag=f1")
         .replace("tag=e", "tag=pbx")

@@ -37,7 +37,7 @@ fn a_call_out_lives_by_its_tokens() {
     let [call] = &b.shared.calls(InstanceId(1))[..] else { panic!() };
     assert_eq!((&*call.from, &*call.to, call.from_instance), ("bob", "eve", false));
 
-    let routes: Vec<&str> = ok.row("Record-Route").split(", ").collect();
+    let routes = ok.rows("Record-Route");
     let in_dialog = |method: &str, branch: &str| {
         let target = ok.row("Contact").trim_matches(['<', '>']);
         request(method, branch, &format!("Route: {}\r\nRoute: {}\r\n", routes[1], routes[0]))

@@ -31,7 +31,8 @@ From: <sip:200@acme>;tag=f2
 To: <sip:100@acme>
 Call-ID: c2
 CSeq: 1 INVITE
-Record-Route: <sip:{b}@192.0.2.1:5060;lr>, <sip:{c}@192.0.2.1:5060;lr>
+Record-Route: <sip:{b}@192.0.2.1:5060;lr>
+Record-Route: <sip:{c}@192.0.2.1:5060;lr>
 Record-Route: <sip:{one}@192.0.2.1:5060;lr>, <sip:{two}@192.0.2.1:5060;lr>;z
 Contact: \"PBX\" <sip:200@192.0.2.1:5060;nt={contact}>;+x
 Content-Length: 0

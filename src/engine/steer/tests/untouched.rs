@@ -40,7 +40,7 @@ proptest! {
         message.extend_from_slice(&body);
         message.extend_from_slice(&tail);
         let got = world.forward_bytes(Side::Client, &message).unwrap();
-        // Nothing is sent but what came, our three rows, and one less in Max-Forwards.
+        // Nothing is sent but what came, our four rows, and one less in Max-Forwards.
         let place = head.windows(17).position(|w| w == b"Max-Forwards: 70\r").unwrap();
         let (before, after) = head.split_at(place);
         let first_via = before.windows(5).position(|w| w == b"Via: ").unwrap();
@@ -55,7 +55,7 @@ proptest! {
         let (b, c) = (world.b(), world.c());
         let added = format!(
             "Via: SIP/2.0/UDP 10.0.0.5:41000;branch=z9hG4bKNtBRANCH;rport\r\n\
-             Record-Route: <sip:{c}@10.0.0.5:5070;lr>, <sip:{b}@192.0.2.1:5060;lr>\r\n"
+             Record-Route: <sip:{c}@10.0.0.5:5070;lr>\r\nRecord-Route: <sip:{b}@192.0.2.1:5060;lr>\r\n"
         );
         prop_assert_eq!(ours, added.len());
     }
