@@ -4,9 +4,14 @@
 use crate::admin::live::BoundListener;
 use crate::driver::Front;
 use crate::driver::listeners::{Bound, Trouble, wanted};
-use crate::ids::{ListenerId, Transport};
-use crate::route::snapshot::Snapshot;
+use crate::ids::{ListenerId, ProxyId, Transport};
+use crate::model::DeviceCertificates;
+use crate::route::snapshot::{Map, Snapshot};
+use crate::tls::Certificates;
+use rustls::ServerConfig;
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// What the node's own listeners are called.
 const INSIDE: &str = "inside";
@@ -15,14 +20,25 @@ const INSIDE: &str = "inside";
 #[derive(Default)]
 pub(super) struct Listeners {
     troubles: Vec<Trouble>,
+    /// The TLS of each proxy's SIP listeners, kept while what it is made of stays: its tickets hold so long.
+    secured: Map<ProxyId, Secured>,
+}
+
+/// The TLS of a proxy's SIP listeners, and what it was made of.
+struct Secured {
+    device_certificates: DeviceCertificates,
+    device_authorities: Box<str>,
+    config: Arc<ServerConfig>,
 }
 
 impl Listeners {
     /// Makes the SIP listeners those of the snapshot.
-    pub(super) async fn apply(&mut self, front: &mut Front, snapshot: &Snapshot) {
+    pub(super) async fn apply(&mut self, front: &mut Front, snapshot: &Snapshot, certificates: &Arc<Certificates>) {
         let before: Vec<Bound> = front.bound().to_vec();
         let known: Vec<_> = self.troubles.drain(..).map(|trouble| trouble.wanted).collect();
-        self.troubles = front.listen(&wanted(snapshot)).await;
+        self.secured.retain(|id, _| snapshot.proxy_by_id(*id).is_some());
+        let secure = |listener| secure(&mut self.secured, listener, snapshot, certificates);
+        self.troubles = front.listen(&wanted(snapshot), secure).await;
         for bound in front.bound().iter().filter(|bound| !before.contains(bound)) {
             let (owner, service) = (owner(bound.wanted.listener, snapshot), service(bound.wanted.transport));
             tracing::info!(owner, service, address = %bound.address, "listening");
@@ -72,9 +88,32 @@ fn owner(listener: ListenerId, snapshot: &Snapshot) -> String {
     snapshot.proxy_by_id(listener.proxy).map_or_else(String::new, |proxy| proxy.name.to_string())
 }
 
+/// The TLS of a listener: made anew only if its proxy says something else than before.
+fn secure(
+    secured: &mut Map<ProxyId, Secured>,
+    listener: ListenerId,
+    snapshot: &Snapshot,
+    certificates: &Arc<Certificates>,
+) -> io::Result<Arc<ServerConfig>> {
+    let proxy = snapshot.proxy_by_id(listener.proxy).ok_or(io::ErrorKind::NotFound)?;
+    let same = |known: &&Secured| {
+        known.device_certificates == proxy.device_certificates && known.device_authorities == proxy.device_authorities
+    };
+    if let Some(known) = secured.get(&proxy.id).filter(same) {
+        return Ok(Arc::clone(&known.config));
+    }
+    let config = certificates.server_config(Some(proxy.id), &[]).map_err(io::Error::other)?;
+    let (device_certificates, device_authorities) = (proxy.device_certificates, proxy.device_authorities.clone());
+    secured.insert(proxy.id, Secured { device_certificates, device_authorities, config: Arc::clone(&config) });
+    Ok(config)
+}
+
 const fn service(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "sip-udp",
-        _ => "sip-tcp",
+        Transport::Tcp => "sip-tcp",
+        Transport::Tls => "sip-tls",
+        Transport::Ws => "sip-ws",
+        Transport::Wss => "sip-wss",
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn limits(config: &Config) -> Limits {
         stream: StreamLimits {
             outbox: limits.outbox_bytes,
             first_byte: timers.first_byte.ms(),
+            handshake: timers.handshake.ms(),
             partial: timers.partial.ms(),
             idle: timers.idle.ms(),
             stall: timers.stall.ms(),
@@ -44,6 +45,8 @@ pub(super) fn limits(config: &Config) -> Limits {
         new_flows: Rate { per_second: limits.source_new_flows, burst: limits.source_new_flows_burst },
         connections: limits.connections,
         source_connections: limits.source_connections,
+        handshakes: limits.handshakes,
+        source_handshakes: limits.source_handshakes,
         pool: limits.pool_connections,
         mailbox: limits.mailbox,
         receive_buffer: limits.socket_buffer,

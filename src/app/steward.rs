@@ -89,7 +89,7 @@ impl Steward {
         self.plane.front.prune().await;
         // What leaves an address goes before what may come to it.
         let closed = self.web.close(&snapshot);
-        self.listeners.apply(&mut self.plane.front, &snapshot).await;
+        self.listeners.apply(&mut self.plane.front, &snapshot, &self.certificates).await;
         self.web.open(&snapshot, closed).await;
         let mut shown = self.listeners.show(&self.plane.front, &snapshot);
         shown.extend(self.web.show(&snapshot));

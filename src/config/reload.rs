@@ -4,18 +4,21 @@ use super::Config;
 use std::collections::BTreeMap;
 
 /// Keys that take effect at once. Every other one is read at the start only.
-const LIVE: [&str; 16] = [
+const LIVE: [&str; 19] = [
     "log.level",
     "drain.deadline",
     "licence.softphones",
     "licence.vendor_keys",
     "limits.connections",
     "limits.source_connections",
+    "limits.handshakes",
+    "limits.source_handshakes",
     "limits.pool_connections",
     "limits.source_new_flows",
     "limits.source_new_flows_burst",
     "limits.outbox_bytes",
     "timers.first_byte",
+    "timers.handshake",
     "timers.partial",
     "timers.idle",
     "timers.stall",

@@ -137,6 +137,10 @@ pub struct Limits {
     pub connections: u32,
     /// SIP connections accepted from one source (an IPv4 address or an IPv6 /64).
     pub source_connections: u32,
+    /// TLS and WebSocket handshakes under way.
+    pub handshakes: u32,
+    /// Those of one source.
+    pub source_handshakes: u32,
     /// SIP connections one worker may open towards instances.
     pub pool_connections: usize,
     /// New flows of one source in a second; 0 is no limit.
@@ -169,6 +173,8 @@ pub struct Timers {
     pub retry_after: Time,
     /// For a new connection to send something.
     pub first_byte: Time,
+    /// For the handshakes of TLS and WebSocket.
+    pub handshake: Time,
     /// For a message on a connection to become complete.
     pub partial: Time,
     /// For a connection without any traffic.
@@ -370,6 +376,8 @@ impl Default for Limits {
             attempts: 4,
             connections: 50_000,
             source_connections: 2_000,
+            handshakes: 4_096,
+            source_handshakes: 256,
             pool_connections: 4_096,
             source_new_flows: 100,
             source_new_flows_burst: 2_000,
@@ -390,6 +398,7 @@ impl Default for Timers {
             attempt: Time::seconds(6),
             retry_after: Time::seconds(10),
             first_byte: Time::seconds(10),
+            handshake: Time::seconds(8),
             partial: Time::seconds(8),
             idle: Time::seconds(3_900),
             stall: Time::seconds(10),

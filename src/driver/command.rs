@@ -1,5 +1,6 @@
 //! What a front tells its workers.
 
+use super::listeners::Secure;
 use crate::ids::{ListenerId, Transport};
 use tokio::sync::oneshot;
 
@@ -7,22 +8,36 @@ use tokio::sync::oneshot;
 #[derive(Debug)]
 pub(super) enum Bundle {
     Udp(Vec<std::net::UdpSocket>),
-    Tcp(Vec<std::net::TcpListener>),
+    Stream(Vec<std::net::TcpListener>),
 }
 
 /// One worker's socket of a listener.
 #[derive(Debug)]
 pub(super) enum Socket {
     Udp(std::net::UdpSocket),
-    Tcp(std::net::TcpListener),
+    Stream(std::net::TcpListener, Spoken),
+}
+
+/// What is spoken on a listening stream socket.
+#[derive(Clone, Debug)]
+pub(super) struct Spoken {
+    /// TCP, TLS, or a WebSocket.
+    pub(super) transport: Transport,
+    /// Under which TLS; none in the clear.
+    pub(super) secure: Option<Secure>,
+}
+
+impl Spoken {
+    /// SIP over plain TCP.
+    pub(super) const PLAIN: Self = Self { transport: Transport::Tcp, secure: None };
 }
 
 impl Bundle {
     /// One for each worker, in order.
-    pub(super) fn split(self) -> Vec<Socket> {
+    pub(super) fn split(self, spoken: &Spoken) -> Vec<Socket> {
         match self {
             Self::Udp(sockets) => sockets.into_iter().map(Socket::Udp).collect(),
-            Self::Tcp(sockets) => sockets.into_iter().map(Socket::Tcp).collect(),
+            Self::Stream(sockets) => sockets.into_iter().map(|socket| Socket::Stream(socket, spoken.clone())).collect(),
         }
     }
 }

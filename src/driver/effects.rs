@@ -87,7 +87,7 @@ impl<M: Machine + 'static> Worker<M> {
                 self.send_datagram(own, bytes, own.local(), address)
             }
             Dest::Backend { instance, address, transport: Transport::Tcp } => {
-                self.send_pooled(PoolKey::Instance { instance, address }, bytes, ticket)
+                self.send_pooled(PoolKey::Instance { instance, address, transport: Transport::Tcp }, bytes, ticket)
             }
             Dest::Backend { .. } => Err(SendError::Refused),
         }

@@ -1,8 +1,9 @@
 //! The front: all workers of the node, as `app` holds them.
 
+use super::adopt::Adopter;
 use super::claims::{Claims, Signal};
-use super::command::{Bundle, Command, Socket};
-use super::listeners::{Bound, Trouble, Wanted, plan};
+use super::command::{Bundle, Command, Socket, Spoken};
+use super::listeners::{Bound, Secure, Trouble, Wanted, plan};
 use super::machine::Machine;
 use super::mail::{Mail, Post};
 use super::options::{InsideOptions, Limits, Options, Site};
@@ -15,7 +16,9 @@ use crate::net::counters::NetStats;
 use crate::net::guests::Guests;
 use crate::net::udp::{self, UdpSocket};
 use crate::route::cell::{Cell, Reader};
+use crate::route::snapshot::Map;
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +41,9 @@ pub struct Front {
     limits: Arc<ArcSwap<Limits>>,
     sources: Arc<Sources>,
     guests: Arc<Guests>,
+    handshakes: Arc<Guests>,
+    adopter: Adopter,
+    secure: Map<ListenerId, Secure>,
     fatal: mpsc::Receiver<Shard>,
     closer: Closer,
     signal: Signal,
@@ -96,6 +102,7 @@ impl Front {
             stats,
             sources: Arc::new(Sources::new(options.limits.sources, options.limits.new_flows)),
             guests: Guests::new(options.limits.connections, options.limits.source_connections),
+            handshakes: Guests::handshakes(options.limits.handshakes, options.limits.source_handshakes),
             post,
             notes: Arc::default(),
             signal: Signal::default(),
@@ -130,14 +137,34 @@ impl Front {
             })?;
             handles.push(Handle { orders, thread });
         }
-        let Common { limits, sources, guests, post, boot, signal, .. } = common;
+        let Common { limits, sources, guests, handshakes, post, boot, signal, .. } = common;
+        let adopter = Adopter::new(post.clone(), boot, workers);
         let closer = Closer { post, boot };
-        Ok(Self { workers: handles, bound: Vec::new(), inside, told, limits, sources, guests, fatal, closer, signal })
+        Ok(Self {
+            workers: handles,
+            bound: Vec::new(),
+            inside,
+            told,
+            limits,
+            sources,
+            guests,
+            handshakes,
+            adopter,
+            secure: Map::default(),
+            fatal,
+            closer,
+            signal,
+        })
     }
 
     /// Makes `wanted` what is listened on. What stays is not touched; what cannot be bound is
-    /// returned, and if it was bound elsewhere before, it stays there.
-    pub async fn listen(&mut self, wanted: &[Wanted]) -> Vec<Trouble> {
+    /// returned, and if it was bound elsewhere before, it stays there. `secure` makes the TLS of those
+    /// that have it; where that has changed, connections to come have the new one.
+    pub async fn listen(
+        &mut self,
+        wanted: &[Wanted],
+        mut secure: impl FnMut(ListenerId) -> io::Result<Arc<ServerConfig>>,
+    ) -> Vec<Trouble> {
         let plan = plan(&self.bound, wanted);
         for bound in plan.close {
             self.close(bound).await;
@@ -151,8 +178,20 @@ impl Front {
             for bound in blocking {
                 self.close(bound).await;
             }
-            if let Err(error) = self.open(*wanted).await {
+            let opened = match self.secured(*wanted, &mut secure) {
+                Ok(spoken) => self.open(*wanted, &spoken).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = opened {
                 troubles.push(Trouble { wanted: *wanted, error });
+            }
+        }
+        for (listener, known) in &self.secure {
+            // What cannot be made leaves what is there in force.
+            if let Ok(config) = secure(*listener)
+                && !Arc::ptr_eq(&known.load(), &config)
+            {
+                known.store(config);
             }
         }
         troubles
@@ -177,6 +216,7 @@ impl Front {
     pub fn set_limits(&self, limits: Limits) {
         self.sources.set_rate(limits.new_flows);
         self.guests.set_limits(limits.connections, limits.source_connections);
+        self.handshakes.set_limits(limits.handshakes, limits.source_handshakes);
         self.limits.store(Arc::new(limits));
     }
 
@@ -185,6 +225,11 @@ impl Front {
         for worker in &self.workers {
             let _ = worker.orders.send(Command::Prune).await;
         }
+    }
+
+    /// What hands connections over to the workers that were accepted elsewhere.
+    pub fn adopter(&self) -> Adopter {
+        self.adopter.clone()
     }
 
     /// What closes clients' connections.
@@ -218,11 +263,30 @@ impl Front {
         let _ = joined.await;
     }
 
-    async fn open(&mut self, wanted: Wanted) -> io::Result<()> {
+    /// What is to be spoken on a listener.
+    fn secured(
+        &mut self,
+        wanted: Wanted,
+        secure: &mut impl FnMut(ListenerId) -> io::Result<Arc<ServerConfig>>,
+    ) -> io::Result<Spoken> {
+        let Wanted { listener, transport, .. } = wanted;
+        let secure = match transport {
+            Transport::Udp | Transport::Tcp | Transport::Ws => None,
+            Transport::Tls | Transport::Wss => {
+                let config = secure(listener)?;
+                let known = self.secure.entry(listener).or_insert_with(|| Arc::new(ArcSwap::new(Arc::clone(&config))));
+                known.store(config);
+                Some(Arc::clone(known))
+            }
+        };
+        Ok(Spoken { transport, secure })
+    }
+
+    async fn open(&mut self, wanted: Wanted, spoken: &Spoken) -> io::Result<()> {
         let workers = u8::try_from(self.workers.len()).unwrap_or(u8::MAX);
         let (address, bundle) = wanted.bind(workers, self.limits.load().receive_buffer)?;
         let Wanted { listener, .. } = wanted;
-        for (worker, socket) in self.workers.iter().zip(bundle.split()) {
+        for (worker, socket) in self.workers.iter().zip(bundle.split(spoken)) {
             worker.order(|done| Command::Listen { listener, socket, done }).await;
         }
         self.bound.retain(|bound| !bound.wanted.is_same(&wanted));
@@ -236,6 +300,9 @@ impl Front {
             worker.order(|done| Command::Unlisten { listener, transport, done }).await;
         }
         self.bound.retain(|other| *other != bound);
+        if !self.bound.iter().any(|other| other.wanted.listener == listener) {
+            self.secure.remove(&listener);
+        }
     }
 }
 
@@ -274,7 +341,8 @@ fn bind_inside(
     let workers = u8::try_from(seats.len()).unwrap_or(u8::MAX);
     let (address, udp, tcp) = bind_pair(listener, options.bind, workers, receive_buffer)?;
     let told = options.advertise.unwrap_or_else(|| outward(options.bind.ip()));
-    for (seat, (udp, tcp)) in seats.iter_mut().zip(udp.split().into_iter().zip(tcp.split())) {
+    for (seat, (udp, tcp)) in seats.iter_mut().zip(udp.split(&Spoken::PLAIN).into_iter().zip(tcp.split(&Spoken::PLAIN)))
+    {
         let own = udp::bind(SocketAddr::new(options.bind.ip(), 0), receive_buffer)?;
         let inside = InsideAddress {
             shared: SocketAddr::new(told, address.port()),

@@ -5,15 +5,21 @@ use super::command::Bundle;
 use crate::ids::{ListenerId, Transport};
 use crate::net::{tcp, udp};
 use crate::route::snapshot::Snapshot;
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What the TLS of a listener is done with; exchanged while it listens.
+pub type Secure = Arc<ArcSwap<ServerConfig>>;
 
 /// An address that is to be listened on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wanted {
     /// Whose.
     pub listener: ListenerId,
-    /// UDP or TCP.
+    /// What is spoken there.
     pub transport: Transport,
     /// Where; port 0 takes any.
     pub bind: SocketAddr,
@@ -71,7 +77,7 @@ impl Wanted {
                 let address = first.local_addr()?;
                 let rest = (1..workers).map(|_| tcp::bind(address));
                 let sockets = std::iter::once(Ok(first)).chain(rest).collect::<io::Result<_>>()?;
-                Ok((address, Bundle::Tcp(sockets)))
+                Ok((address, Bundle::Stream(sockets)))
             }
         }
     }
@@ -87,7 +93,7 @@ impl Bound {
     pub(super) fn blocks(&self, wanted: &Wanted) -> bool {
         let overlap = |a: SocketAddr, b: SocketAddr| a.ip() == b.ip() || a.ip().is_unspecified();
         let (ours, theirs) = (self.address, wanted.bind);
-        self.wanted.transport == wanted.transport
+        (self.wanted.transport == Transport::Udp) == (wanted.transport == Transport::Udp)
             && ours.is_ipv4() == theirs.is_ipv4()
             && ours.port() == theirs.port()
             && (overlap(ours, theirs) || overlap(theirs, ours))

@@ -1,5 +1,6 @@
 //! What workers tell each other: bounded boxes, never waited for.
 
+use super::adopt::Adopted;
 use crate::engine::contract::SendError;
 use crate::ids::{ConnId, Flow, Shard};
 use crate::net::counters::{Loss, NetStats};
@@ -41,6 +42,8 @@ pub(super) enum Mail {
     },
     /// Claims that the receiver waits for are written down, or could not be.
     Claimed(Vec<(u64, bool)>),
+    /// A connection that was accepted elsewhere is to be the receiver's.
+    Adopt(Box<Adopted>),
     /// The receiver's connection is to be closed.
     Close {
         /// Which.

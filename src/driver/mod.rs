@@ -4,6 +4,7 @@
 //! [`mail`]. It knows no rule of SIP and no table: the engine decides, [`front::Front`] is told by
 //! `app` what to listen on.
 
+pub mod adopt;
 pub mod claims;
 mod command;
 mod datagrams;

@@ -47,6 +47,10 @@ pub struct Limits {
     pub connections: u32,
     /// Accepted connections of one source.
     pub source_connections: u32,
+    /// TLS and WebSocket handshakes under way, of the whole node.
+    pub handshakes: u32,
+    /// Those of one source.
+    pub source_handshakes: u32,
     /// Connections a worker may open.
     pub pool: usize,
     /// Letters in a worker's box. Fixed at start.
@@ -61,6 +65,7 @@ impl Default for Limits {
             stream: StreamLimits {
                 outbox: 256 * 1024,
                 first_byte: 10_000,
+                handshake: 8_000,
                 partial: 8_000,
                 idle: 3_900_000,
                 stall: 10_000,
@@ -73,6 +78,8 @@ impl Default for Limits {
             flow_memory: 600_000,
             connections: 50_000,
             source_connections: 2_000,
+            handshakes: 4_096,
+            source_handshakes: 256,
             pool: 4_096,
             mailbox: 4_096,
             receive_buffer: 4 * 1024 * 1024,

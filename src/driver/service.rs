@@ -72,9 +72,11 @@ impl<M: Machine + 'static> Worker<M> {
                 self.sockets.borrow_mut().insert(listener, Rc::clone(&socket));
                 (Transport::Udp, spawn_local(datagrams::serve(Rc::clone(self), socket, stop.clone())))
             }
-            Socket::Tcp(socket) => {
+            Socket::Stream(socket, spoken) => {
                 let socket = tokio::net::TcpListener::from_std(socket).ok()?;
-                (Transport::Tcp, spawn_local(streams::accept(Rc::clone(self), listener, socket, stop.clone())))
+                let transport = spoken.transport;
+                let accept = streams::accept(Rc::clone(self), listener, socket, spoken, stop.clone());
+                (transport, spawn_local(accept))
             }
         };
         self.ears.borrow_mut().insert((listener, transport), Ear { stop, task })

@@ -3,21 +3,27 @@
 //! A connection towards an instance is found by instance and address: none is ever used for
 //! another instance (RFC 5923 §9.3, X10).
 
+use super::adopt::{self, Adopted};
+use super::command::Spoken;
 use super::effects::unsent;
 use super::machine::Machine;
 use super::mail::Mail;
 use super::worker::Worker;
 use crate::engine::contract::{Input, SendError};
 use crate::ids::{ConnId, Flow, InstanceId, ListenerId, Shard, Transport};
+use crate::net::codec::Codec;
 use crate::net::counters::Loss;
 use crate::net::guests::Place;
-use crate::net::stream::{Connection, End, Unsent};
+use crate::net::layer::Layer;
+use crate::net::socket::Socket;
+use crate::net::stream::{Connection, Early, End, Start, Unsent};
 use crate::net::tcp;
 use crate::route::snapshot::Map;
 use crate::sip::frame::Framer;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum PoolKey {
     /// Towards an instance.
-    Instance { instance: InstanceId, address: SocketAddr },
+    Instance { instance: InstanceId, address: SocketAddr, transport: Transport },
     /// For responses whose own connection is gone: opened from the address that one had reached.
     Reply { listener: ListenerId, local: IpAddr, address: SocketAddr },
 }
@@ -51,7 +57,8 @@ impl Connections {
 
     fn next_serial(&mut self) -> u32 {
         loop {
-            self.last = self.last.wrapping_add(1);
+            // Beyond are the numbers of connections that were accepted elsewhere.
+            self.last = self.last.wrapping_add(1) % adopt::FIRST;
             if !self.by_serial.contains_key(&self.last) {
                 return self.last;
             }
@@ -88,6 +95,7 @@ pub(super) async fn accept<M: Machine + 'static>(
     worker: Rc<Worker<M>>,
     listener: ListenerId,
     socket: TcpListener,
+    spoken: Spoken,
     stop: CancellationToken,
 ) {
     let mut stopped = pin!(stop.cancelled());
@@ -97,7 +105,7 @@ pub(super) async fn accept<M: Machine + 'static>(
             () = stopped.as_mut() => return,
         };
         match accepted {
-            Ok((stream, peer)) => worker.welcome(listener, stream, peer),
+            Ok((stream, peer)) => worker.welcome(listener, &spoken, stream, peer),
             // Out of descriptors or memory: what is open goes on, new ones wait a moment.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
@@ -105,17 +113,52 @@ pub(super) async fn accept<M: Machine + 'static>(
 }
 
 impl<M: Machine + 'static> Worker<M> {
-    fn welcome(self: &Rc<Self>, listener: ListenerId, stream: TcpStream, peer: SocketAddr) {
+    fn welcome(self: &Rc<Self>, listener: ListenerId, spoken: &Spoken, stream: TcpStream, peer: SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
         let place = match self.place(listener, peer) {
             Ok(place) => place,
             Err(why) => return self.lose(why, peer),
         };
+        let conn = self.next_conn();
+        let flow = Flow::Stream { listener, conn, transport: spoken.transport, local, peer };
+        let (layer, handshake) = match self.secure(spoken, conn, peer) {
+            Ok(secured) => secured,
+            Err(why) => return self.lose(why, peer),
+        };
         self.common.stats.accepted.inc();
-        let connection = self.register(listener, local, peer, None, Some(stream));
+        let connection = self.register(conn, Start { flow, socket: Some(Socket::Tcp(stream)), layer, handshake }, None);
+        self.attend(connection, None, place);
+    }
+
+    /// The layer of an accepted connection, and its share of the handshakes.
+    fn secure(&self, spoken: &Spoken, conn: ConnId, peer: SocketAddr) -> Result<(Layer, Option<Place>), Loss> {
+        let bound = self.common.limits.load().stream.outbox;
+        let Some(secure) = &spoken.secure else { return Ok((Layer::plain(bound), None)) };
+        let place = self.common.handshakes.enter(peer.ip())?;
+        let session = rustls::ServerConnection::new(secure.load_full()).map_err(|_| Loss::Handshake)?;
+        Ok((Layer::server(session, conn, bound), Some(place)))
+    }
+
+    /// Takes over a connection that was accepted elsewhere.
+    pub(super) fn adopt(self: &Rc<Self>, adopted: Adopted) {
+        let Adopted { listener, conn, transport, local, peer, socket, session, read, greeting, place } = adopted;
+        let Ok(socket) = socket.register() else { return };
+        let bound = self.common.limits.load().stream.outbox;
+        let layer = match session {
+            Some(session) => Layer::adopted(session, bound),
+            None => Layer::plain(bound),
+        };
+        let flow = Flow::Stream { listener, conn, transport, local, peer };
+        let connection = self.register(conn, Start { flow, socket: Some(socket), layer, handshake: None }, None);
+        let early = Early { bytes: read.as_slice().into(), greeting };
+        self.attend(connection, Some(early), place);
+    }
+
+    /// Serves a client's connection in a task of its own, and gives up its place at the end.
+    fn attend(self: &Rc<Self>, connection: Rc<Connection>, early: Option<Early>, place: impl Sized + 'static) {
         let worker = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            worker.serve(&connection, None).await;
+            worker.serve(&connection, None, early).await;
             drop(place);
         });
     }
@@ -152,7 +195,11 @@ impl<M: Machine + 'static> Worker<M> {
             self.lose(Loss::PoolFull, peer);
             return Err(SendError::Connect);
         }
-        let connection = self.register(listener, SocketAddr::new(local, 0), peer, Some(key), None);
+        let conn = self.next_conn();
+        let local = SocketAddr::new(local, 0);
+        let flow = Flow::Stream { listener, conn, transport: Transport::Tcp, local, peer };
+        let layer = Layer::plain(self.common.limits.load().stream.outbox);
+        let connection = self.register(conn, Start { flow, socket: None, layer, handshake: None }, Some(key));
         self.opening.borrow_mut().push((key, Rc::clone(&connection)));
         self.rouse.notify_one();
         Ok(connection)
@@ -167,18 +214,13 @@ impl<M: Machine + 'static> Worker<M> {
                 tokio::task::spawn_local(async move {
                     let local = connection.flow().local().ip();
                     let peer = connection.flow().peer();
-                    match connection.open(tcp::connect(local, peer)).await {
-                        Ok(()) => {
-                            worker.common.stats.opened.inc();
-                            worker.serve(&connection, Some(key)).await;
-                        }
-                        Err(tickets) => {
-                            worker.forget(&connection, Some(key), End::Lost(Loss::Connect));
-                            for ticket in tickets {
-                                worker.deliver(Input::SendFailed { ticket, why: SendError::Connect });
-                            }
-                            worker.settle();
-                        }
+                    let connect = async { tcp::connect(local, peer).await.map(Socket::Tcp) };
+                    if connection.open(connect).await {
+                        worker.common.stats.opened.inc();
+                        worker.serve(&connection, Some(key), None).await;
+                    } else {
+                        worker.forget(&connection, Some(key), End::Lost(Loss::Connect));
+                        worker.settle();
                     }
                 });
             }
@@ -192,32 +234,25 @@ impl<M: Machine + 'static> Worker<M> {
         own.as_ref().map_or(Ipv4Addr::UNSPECIFIED.into(), |socket| socket.local().ip())
     }
 
-    fn register(
-        &self,
-        listener: ListenerId,
-        local: SocketAddr,
-        peer: SocketAddr,
-        key: Option<PoolKey>,
-        stream: Option<TcpStream>,
-    ) -> Rc<Connection> {
-        let mut connections = self.connections.borrow_mut();
-        let serial = connections.next_serial();
-        let conn = ConnId::new(self.common.boot, self.shard, serial);
-        let flow = Flow::Stream { listener, conn, transport: Transport::Tcp, local, peer };
+    fn next_conn(&self) -> ConnId {
+        ConnId::new(self.common.boot, self.shard, self.connections.borrow_mut().next_serial())
+    }
+
+    fn register(&self, conn: ConnId, start: Start, key: Option<PoolKey>) -> Rc<Connection> {
         let limits = self.common.limits.load().stream;
-        let connection =
-            Connection::new(flow, stream, limits, std::sync::Arc::clone(&self.common.stats), self.common.clock);
-        connections.by_serial.insert(serial, Rc::clone(&connection));
+        let connection = Connection::new(start, limits, Arc::clone(&self.common.stats), self.common.clock);
+        let mut connections = self.connections.borrow_mut();
+        connections.by_serial.insert(conn.serial(), Rc::clone(&connection));
         if let Some(key) = key {
-            connections.pool.insert(key, serial);
+            connections.pool.insert(key, conn.serial());
         }
         self.common.stats.connections.inc();
         connection
     }
 
-    async fn serve(&self, connection: &Rc<Connection>, key: Option<PoolKey>) {
-        let framer = Framer::new(self.common.limits.load().message);
-        let end = connection.serve(self, framer, &self.chunk).await;
+    async fn serve(&self, connection: &Rc<Connection>, key: Option<PoolKey>, early: Option<Early>) {
+        let codec = Codec::Stream(Framer::new(self.common.limits.load().message));
+        let end = connection.serve(self, codec, early, &self.chunk).await;
         self.forget(connection, key, end);
         self.settle();
     }
@@ -232,6 +267,9 @@ impl<M: Machine + 'static> Worker<M> {
             self.lose(why, flow.peer());
         }
         self.deliver(Input::FlowClosed { flow });
+        for ticket in connection.take_tickets() {
+            self.deliver(Input::SendFailed { ticket, why: SendError::Connect });
+        }
         for shard in (0..64).filter(|bit| connection.senders() >> bit & 1 == 1) {
             self.common.post.put(Shard(shard), Mail::FlowClosed { flow });
         }

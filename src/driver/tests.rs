@@ -1,7 +1,7 @@
 //! Workers on real sockets, driving a machine that does what a message tells it to.
 
 use super::front::Front;
-use super::listeners::Wanted;
+use super::listeners::{Trouble, Wanted};
 use super::machine::Machine;
 use super::options::{InsideOptions, Limits, Options, Site};
 use crate::clock::{Clock, Now, Tick};
@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 
 mod listeners;
+mod tls;
 
 const UDP: ListenerId = ListenerId { proxy: ProxyId(1), number: 1 };
 const TCP: ListenerId = ListenerId { proxy: ProxyId(1), number: 2 };
@@ -159,9 +160,13 @@ impl Stage {
         let build =
             move |site| Puppet { site, seen: sender.clone(), outputs: VecDeque::new(), current: Vec::new(), due: None };
         let mut front = Front::start(&options, &cell, Arc::clone(&stats), Clock::start(), build).unwrap();
-        let troubles = front.listen(&[any(UDP, Transport::Udp), any(TCP, Transport::Tcp)]).await;
+        let troubles = front.listen(&[any(UDP, Transport::Udp), any(TCP, Transport::Tcp)], no_tls).await;
         assert!(troubles.is_empty(), "{troubles:?}");
         Self { front, seen, stats }
+    }
+
+    async fn listen(&mut self, wanted: &[Wanted]) -> Vec<Trouble> {
+        self.front.listen(wanted, no_tls).await
     }
 
     fn address(&self, listener: ListenerId) -> SocketAddr {
@@ -189,6 +194,10 @@ impl Stage {
             }
         }
     }
+}
+
+fn no_tls(_: ListenerId) -> std::io::Result<Arc<rustls::ServerConfig>> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 fn any(listener: ListenerId, transport: Transport) -> Wanted {

@@ -13,7 +13,7 @@ use super::options::{Limits, Site};
 use super::service::Ear;
 use super::streams::{Connections, PoolKey};
 use crate::clock::{Clock, Tick};
-use crate::engine::contract::Input;
+use crate::engine::contract::{Greeting, Input};
 use crate::ids::{Flow, ListenerId, Shard, Transport};
 use crate::net::admission::{Recent, Sources};
 use crate::net::counters::{Loss, NetStats};
@@ -41,6 +41,7 @@ pub(super) struct Common {
     pub(super) stats: Arc<NetStats>,
     pub(super) sources: Arc<Sources>,
     pub(super) guests: Arc<Guests>,
+    pub(super) handshakes: Arc<Guests>,
     pub(super) post: Post,
     pub(super) notes: Arc<Notes>,
     pub(super) signal: Signal,
@@ -199,7 +200,7 @@ impl<M: Machine + 'static> Worker<M> {
         }
     }
 
-    fn open_letter(&self, letter: Mail) {
+    fn open_letter(self: &Rc<Self>, letter: Mail) {
         match letter {
             Mail::HandOver { flow, bytes } => self.deliver(Input::HandedOver { flow, bytes: &bytes }),
             Mail::Send { conn, bytes, ticket, from } => self.send_for(from, conn, &bytes, ticket),
@@ -210,6 +211,7 @@ impl<M: Machine + 'static> Worker<M> {
                     self.deliver(Input::Claimed { ticket, saved });
                 }
             }
+            Mail::Adopt(adopted) => self.adopt(*adopted),
             Mail::Close { conn } => {
                 if let Some(connection) = self.connections.borrow().find(conn) {
                     connection.close();
@@ -220,6 +222,16 @@ impl<M: Machine + 'static> Worker<M> {
 }
 
 impl<M: Machine + 'static> Receiver for Worker<M> {
+    fn opened(&self, flow: Flow, greeting: &Greeting) {
+        if !flow.listener().is_inside() {
+            self.deliver(Input::FlowOpened { flow, greeting });
+        }
+    }
+
+    fn refused_handshake(&self, flow: Flow, why: &rustls::Error) {
+        self.common.notes.handshake(why, flow.peer(), self.common.clock.now().tick);
+    }
+
     fn message(&self, flow: Flow, bytes: &[u8]) {
         self.deliver(Input::Message { flow, bytes });
     }

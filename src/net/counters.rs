@@ -40,11 +40,25 @@ pub enum Loss {
     Refused,
     /// Mail between workers that found the box full.
     MailboxFull,
+    /// More handshakes under way than may be.
+    Handshakes,
+    /// More handshakes of one source under way than its share.
+    SourceHandshakes,
+    /// A handshake that was not done in time.
+    HandshakeSlow,
+    /// A TLS handshake that failed.
+    Handshake,
+    /// A TLS connection whose records cannot be read.
+    Tls,
+    /// Plain SIP or HTTP where TLS is spoken.
+    NotTls,
+    /// A connection that does not begin with the PROXY protocol header it should have.
+    ProxyHeader,
 }
 
 impl Loss {
     /// All, in the order of their discriminants.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 24] = [
         Self::Stun,
         Self::Rtp,
         Self::Dtls,
@@ -62,6 +76,13 @@ impl Loss {
         Self::FlowGone,
         Self::Refused,
         Self::MailboxFull,
+        Self::Handshakes,
+        Self::SourceHandshakes,
+        Self::HandshakeSlow,
+        Self::Handshake,
+        Self::Tls,
+        Self::NotTls,
+        Self::ProxyHeader,
     ];
 
     /// The label in metrics and logs.
@@ -84,6 +105,13 @@ impl Loss {
             Self::FlowGone => "flow-gone",
             Self::Refused => "refused",
             Self::MailboxFull => "mailbox-full",
+            Self::Handshakes => "handshakes",
+            Self::SourceHandshakes => "source-handshakes",
+            Self::HandshakeSlow => "handshake-timeout",
+            Self::Handshake => "handshake",
+            Self::Tls => "tls",
+            Self::NotTls => "not-tls",
+            Self::ProxyHeader => "proxy-header",
         }
     }
 }

@@ -1,5 +1,5 @@
-//! How many accepted connections there are, in all and by source: one small lock, taken when a
-//! connection comes and when it goes.
+//! How many accepted connections there are, or handshakes under way, in all and by source: one small
+//! lock, taken when one comes and when it goes.
 
 use super::admission::source_key;
 use super::counters::Loss;
@@ -14,7 +14,11 @@ pub struct Guests {
     total: AtomicU32,
     max_total: AtomicU32,
     max_source: AtomicU32,
+    too_many: TooMany,
 }
+
+/// What is counted where there is no room: in all, and of one source.
+type TooMany = (Loss, Loss);
 
 /// One connection's place; leaving it makes room for another.
 pub struct Place {
@@ -25,11 +29,21 @@ pub struct Place {
 impl Guests {
     /// Room for `total` connections, `source` of them from one source.
     pub fn new(total: u32, source: u32) -> Arc<Self> {
+        Self::of(total, source, (Loss::Connections, Loss::SourceConnections))
+    }
+
+    /// Room for `total` handshakes at once, `source` of them from one source.
+    pub fn handshakes(total: u32, source: u32) -> Arc<Self> {
+        Self::of(total, source, (Loss::Handshakes, Loss::SourceHandshakes))
+    }
+
+    fn of(total: u32, source: u32, too_many: TooMany) -> Arc<Self> {
         Arc::new(Self {
             by_source: Mutex::default(),
             total: AtomicU32::new(0),
             max_total: AtomicU32::new(total),
             max_source: AtomicU32::new(source),
+            too_many,
         })
     }
 
@@ -44,11 +58,11 @@ impl Guests {
         let source = source_key(source);
         let mut by_source = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
         if self.total.load(Relaxed) >= self.max_total.load(Relaxed) {
-            return Err(Loss::Connections);
+            return Err(self.too_many.0);
         }
         let count = by_source.entry(source).or_insert(0);
         if *count >= self.max_source.load(Relaxed) {
-            return Err(Loss::SourceConnections);
+            return Err(self.too_many.1);
         }
         *count += 1;
         self.total.fetch_add(1, Relaxed);

@@ -4,10 +4,14 @@
 //! means. `driver` puts messages into the engine and carries out what the engine decides.
 
 pub mod admission;
+pub mod codec;
 pub mod counters;
 pub mod demux;
 pub mod guests;
+pub mod layer;
 pub mod outbox;
+pub mod socket;
+mod stray;
 pub mod stream;
 pub mod stun;
 pub mod tcp;

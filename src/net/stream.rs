@@ -1,15 +1,22 @@
-//! One SIP stream: framing, keep-alives, deadlines and a bounded outbox.
+//! One SIP stream: its layers, keep-alives, deadlines, and what waits for its peer.
 //!
 //! A connection belongs to one worker and is served by one task of it. Sending never waits: what
-//! the kernel does not take at once goes to the outbox, and a peer that lets the outbox run full,
-//! or does not read for too long, is closed. Opening, accepting and finding connections is the
-//! driver's; what a message means is the engine's.
+//! the kernel does not take at once stays in the [`Layer`], and a peer that lets it run full, or
+//! does not read for too long, is closed. What comes in passes the layer (TLS or none) and the
+//! [`Codec`] (framed SIP, or a WebSocket), which may have a handshake of its own; both happen here,
+//! bounded by one deadline. Opening, accepting and finding connections is the driver's; what a
+//! message means is the engine's.
 
+use super::codec::{Codec, Framing, Said};
 use super::counters::{Loss, NetStats};
-use super::outbox::Outbox;
+use super::guests::Place;
+use super::layer::{Broken, Got, Layer};
+use super::socket::Socket;
 use crate::clock::{Clock, Tick};
+use crate::greeting::Greeting;
 use crate::ids::Flow;
-use crate::sip::frame::{Frame, Framer};
+use crate::sip::frame::Framer;
+use crate::sip::limits::Limits;
 use bytes::{Buf, BytesMut};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
@@ -18,7 +25,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 /// Bytes read from a connection before others get their turn.
@@ -33,6 +39,8 @@ pub struct StreamLimits {
     pub outbox: usize,
     /// For an accepted connection to send its first byte.
     pub first_byte: u64,
+    /// For the handshakes of TLS and WebSocket to be done.
+    pub handshake: u64,
     /// For a message to become complete once it has begun.
     pub partial: u64,
     /// Without any traffic.
@@ -45,10 +53,14 @@ pub struct StreamLimits {
 
 /// Who is told what comes in.
 pub trait Receiver {
+    /// The handshakes are done, and this is what the client said in them; not told of plain TCP.
+    fn opened(&self, flow: Flow, greeting: &Greeting);
     /// One framed message.
     fn message(&self, flow: Flow, bytes: &[u8]);
     /// All that was there has been delivered: a good moment to look at timers.
     fn settled(&self);
+    /// A TLS handshake failed.
+    fn refused_handshake(&self, flow: Flow, why: &rustls::Error);
 }
 
 /// Why a message was not taken.
@@ -71,18 +83,52 @@ pub enum End {
     Lost(Loss),
 }
 
+impl End {
+    /// Whether what waits is written before it takes effect.
+    const fn is_polite(self) -> bool {
+        matches!(self, Self::Ours | Self::Lost(Loss::Framing | Loss::NotTls))
+    }
+}
+
+/// How a connection begins.
+pub struct Start {
+    /// Its way.
+    pub flow: Flow,
+    /// Its socket, if it is open already.
+    pub socket: Option<Socket>,
+    /// What lies between the socket and the messages.
+    pub layer: Layer,
+    /// Its share of the handshakes that may be under way.
+    pub handshake: Option<Place>,
+}
+
+/// What was read of a connection before it came here.
+#[derive(Debug, Default)]
+pub struct Early {
+    /// Messages, or the beginning of one.
+    pub bytes: BytesMut,
+    /// What the client said in the handshakes.
+    pub greeting: Greeting,
+}
+
 /// A connection that is being opened or is open.
 pub struct Connection {
     flow: Cell<Flow>,
     limits: StreamLimits,
     stats: Arc<NetStats>,
     clock: Clock,
-    stream: OnceCell<TcpStream>,
-    outbox: RefCell<Outbox>,
+    socket: OnceCell<Socket>,
+    layer: RefCell<Layer>,
+    framing: Cell<Framing>,
     /// Tickets of what waits for the connection to be opened.
     tickets: RefCell<Vec<u64>>,
     end: Cell<Option<End>>,
     wake: Notify,
+    /// When it began; the handshakes are to be done soon after.
+    since: Cell<Tick>,
+    /// Whether the handshakes are done.
+    opened: Cell<bool>,
+    handshake: RefCell<Option<Place>>,
     /// Last traffic in either direction.
     active: Cell<Tick>,
     /// Since when the peer has read nothing of what waits.
@@ -93,32 +139,39 @@ pub struct Connection {
     senders: Cell<u64>,
 }
 
+/// What one connection's reading needs and sending does not.
+struct Reading<'a, R> {
+    socket: &'a Socket,
+    receiver: &'a R,
+    codec: Codec,
+    begun: BytesMut,
+}
+
 impl Connection {
-    /// A connection that is open (`Some(stream)`) or about to be.
-    pub fn new(
-        flow: Flow,
-        stream: Option<TcpStream>,
-        limits: StreamLimits,
-        stats: Arc<NetStats>,
-        clock: Clock,
-    ) -> Rc<Self> {
+    /// A connection that is open (with a socket) or about to be.
+    pub fn new(start: Start, limits: StreamLimits, stats: Arc<NetStats>, clock: Clock) -> Rc<Self> {
         let cell = OnceCell::new();
-        let greeted = stream.is_none();
-        if let Some(stream) = stream {
-            prepare(&stream);
-            let _ = cell.set(stream);
+        let greeted = start.socket.is_none();
+        if let Some(socket) = start.socket {
+            socket.prepare();
+            let _ = cell.set(socket);
         }
+        let now = clock.now().tick;
         Rc::new(Self {
-            flow: Cell::new(flow),
+            flow: Cell::new(start.flow),
             limits,
             stats,
             clock,
-            stream: cell,
-            outbox: RefCell::new(Outbox::new(limits.outbox)),
+            socket: cell,
+            layer: RefCell::new(start.layer),
+            framing: Cell::new(Framing::Bare),
             tickets: RefCell::default(),
             end: Cell::new(None),
             wake: Notify::new(),
-            active: Cell::new(clock.now().tick),
+            since: Cell::new(now),
+            opened: Cell::new(false),
+            handshake: RefCell::new(start.handshake),
+            active: Cell::new(now),
             stalled: Cell::new(None),
             greeted: Cell::new(greeted),
             senders: Cell::new(0),
@@ -145,34 +198,33 @@ impl Connection {
         if self.end.get().is_some() {
             return Err(Unsent::Gone);
         }
-        let mut outbox = self.outbox.borrow_mut();
-        let mut written = 0;
-        match self.stream.get() {
-            Some(stream) if outbox.is_empty() => match stream.try_write(bytes) {
-                Ok(n) => written = n,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => {
-                    self.finish(End::Peer);
-                    return Err(Unsent::Gone);
-                }
-            },
-            Some(_) => {}
-            None if ticket != 0 => self.tickets.borrow_mut().push(ticket),
-            None => {}
+        if ticket != 0 && !self.opened.get() {
+            self.tickets.borrow_mut().push(ticket);
         }
+        let mut room = [0; Framing::HEAD];
+        let head = self.framing.get().head(bytes, &mut room);
+        self.stats.stream_messages_out.inc();
+        self.put(head, bytes)
+    }
+
+    /// Sends bytes that are framed already, or of which the first part frames the second.
+    fn put(&self, head: &[u8], body: &[u8]) -> Result<(), Unsent> {
         let now = self.clock.now().tick;
         self.active.set(now);
-        self.stats.stream_messages_out.inc();
-        let rest = bytes.get(written..).unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(());
+        match self.layer.borrow_mut().put(self.socket.get(), head, body) {
+            Ok(false) => return Ok(()),
+            Ok(true) => {}
+            Err(Broken::Full) => {
+                self.finish(End::Lost(Loss::Stalled));
+                return Err(Unsent::Stalled);
+            }
+            Err(_) => {
+                self.finish(End::Peer);
+                return Err(Unsent::Gone);
+            }
         }
         if self.stalled.get().is_none() {
             self.stalled.set(Some(now));
-        }
-        if outbox.push(rest).is_err() {
-            self.finish(End::Lost(Loss::Stalled));
-            return Err(Unsent::Stalled);
         }
         self.wake.notify_one();
         Ok(())
@@ -183,29 +235,34 @@ impl Connection {
         self.finish(End::Ours);
     }
 
-    /// Opens it; on failure the tickets of what waited come back.
-    pub async fn open(&self, connect: impl Future<Output = io::Result<TcpStream>>) -> Result<(), Vec<u64>> {
+    /// Opens its socket; false if that failed.
+    pub async fn open(&self, connect: impl Future<Output = io::Result<Socket>>) -> bool {
         match tokio::time::timeout(Duration::from_millis(self.limits.connect), connect).await {
-            Ok(Ok(stream)) => {
-                prepare(&stream);
-                self.note_local(&stream);
-                let _ = self.stream.set(stream);
-                self.tickets.take();
+            Ok(Ok(socket)) => {
+                socket.prepare();
+                self.note_local(&socket);
+                let _ = self.socket.set(socket);
                 let now = self.clock.now().tick;
+                self.since.set(now);
                 self.active.set(now);
-                self.stalled.set((!self.outbox.borrow().is_empty()).then_some(now));
-                Ok(())
+                self.stalled.set((!self.layer.borrow().is_empty()).then_some(now));
+                true
             }
             _ => {
                 self.finish(End::Lost(Loss::Connect));
-                Err(self.tickets.take())
+                false
             }
         }
     }
 
-    fn note_local(&self, stream: &TcpStream) {
+    /// The tickets of what it did not take over to its peer because it never became open.
+    pub fn take_tickets(&self) -> Vec<u64> {
+        self.tickets.take()
+    }
+
+    fn note_local(&self, socket: &Socket) {
         let mut flow = self.flow.get();
-        if let (Flow::Stream { local, .. }, Ok(address)) = (&mut flow, stream.local_addr()) {
+        if let (Flow::Stream { local, .. }, Some(address)) = (&mut flow, socket.local()) {
             *local = address;
         }
         self.flow.set(flow);
@@ -213,26 +270,41 @@ impl Connection {
 
     /// Serves it until it ends.
     /// `buffer` is lent to all connections of the worker, each while it reads.
-    pub async fn serve(&self, receiver: &impl Receiver, mut framer: Framer, buffer: &RefCell<Box<[u8]>>) -> End {
-        let Some(stream) = self.stream.get() else { return End::Peer };
-        let mut begun = BytesMut::new();
+    pub async fn serve(
+        &self,
+        receiver: &impl Receiver,
+        codec: Codec,
+        early: Option<Early>,
+        buffer: &RefCell<Box<[u8]>>,
+    ) -> End {
+        let Some(socket) = self.socket.get() else { return End::Peer };
+        let mut reading = Reading { socket, receiver, codec, begun: BytesMut::new() };
         let mut partial = None;
         let mut deadline = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut parted = false;
+        self.begin(early, &mut buffer.borrow_mut(), &mut reading);
         loop {
-            self.write(stream);
-            if let Some(end) = self.ended(stream) {
+            if let Some(end) = self.end.get()
+                && !parted
+                && end != End::Lost(Loss::Stalled)
+            {
+                parted = true;
+                self.layer.borrow_mut().say_goodbye();
+            }
+            self.write(socket);
+            if let Some(end) = self.ended(socket) {
                 return end;
             }
-            let interest = if self.outbox.borrow().is_empty() {
-                Interest::READABLE
-            } else {
-                Interest::READABLE | Interest::WRITABLE
+            let interest = match (self.end.get(), self.layer.borrow().is_empty()) {
+                (Some(_), _) => Interest::WRITABLE,
+                (None, true) => Interest::READABLE,
+                (None, false) => Interest::READABLE | Interest::WRITABLE,
             };
             tokio::select! {
-                ready = stream.ready(interest) => match ready {
-                    Ok(ready) if ready.is_readable() || ready.is_read_closed() => {
-                        self.read(stream, &mut buffer.borrow_mut(), &mut begun, &mut framer, receiver);
-                        let half = begun.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
+                ready = socket.ready(interest) => match ready {
+                    Ok(ready) if self.end.get().is_none() && (ready.is_readable() || ready.is_read_closed()) => {
+                        self.read(&mut buffer.borrow_mut(), &mut reading);
+                        let half = reading.codec.is_midway(&reading.begun);
                         partial = half.then(|| partial.unwrap_or(self.clock.now().tick));
                         tokio::task::yield_now().await;
                     }
@@ -257,106 +329,144 @@ impl Connection {
         }
     }
 
-    fn read(
-        &self,
-        stream: &TcpStream,
-        buffer: &mut [u8],
-        begun: &mut BytesMut,
-        framer: &mut Framer,
-        receiver: &impl Receiver,
-    ) {
+    /// Takes in what was read before, and what the layer holds already.
+    fn begin(&self, early: Option<Early>, buffer: &mut [u8], reading: &mut Reading<'_, impl Receiver>) {
+        match early {
+            None => self.look_open(reading),
+            Some(Early { mut bytes, greeting }) => {
+                self.open_up(reading, &greeting);
+                self.greeted.set(!bytes.is_empty());
+                self.take_in(&mut bytes, reading);
+            }
+        }
+        if self.layer.borrow().is_tls() {
+            self.read(buffer, reading);
+        }
+    }
+
+    /// Tells of a connection whose layer and codec need no (more) handshake.
+    fn look_open(&self, reading: &Reading<'_, impl Receiver>) {
+        if self.opened.get() || !reading.codec.is_open() {
+            return;
+        }
+        let layer = self.layer.borrow();
+        if !layer.is_open() {
+            return;
+        }
+        let greeting = layer.is_tls().then(|| layer.greeting());
+        drop(layer);
+        self.settle_in();
+        if let Some(greeting) = greeting {
+            // Who resumes a session may wait for calls without another word.
+            self.greeted.set(self.greeted.get() && greeting.resumed.is_some());
+            reading.receiver.opened(self.flow.get(), &greeting);
+        }
+    }
+
+    fn open_up(&self, reading: &Reading<'_, impl Receiver>, greeting: &Greeting) {
+        self.settle_in();
+        reading.receiver.opened(self.flow.get(), greeting);
+    }
+
+    fn settle_in(&self) {
+        self.opened.set(true);
+        self.handshake.take();
+        self.tickets.take();
+    }
+
+    fn read(&self, buffer: &mut [u8], reading: &mut Reading<'_, impl Receiver>) {
         let mut taken = 0;
         while taken < TURN && self.end.get().is_none() {
-            match stream.try_read(buffer) {
-                Ok(0) => self.finish(End::Peer),
-                Ok(n) => {
+            let got = self.layer.borrow_mut().read(reading.socket, buffer);
+            self.look_open(reading);
+            match got {
+                Ok(Got::Bytes(n)) => {
                     taken += n;
                     self.greeted.set(true);
-                    self.take_in(buffer.get(..n).unwrap_or_default(), begun, framer, receiver);
+                    self.take_in(buffer.get_mut(..n).unwrap_or_default(), reading);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => self.finish(End::Peer),
+                Ok(Got::Stray(n)) => {
+                    reading.codec = Codec::Stray(Framer::new(Limits::DEFAULT));
+                    self.take_in(buffer.get_mut(..n).unwrap_or_default(), reading);
+                }
+                Ok(Got::Nothing) => break,
+                Ok(Got::Closed) | Err(Broken::Socket | Broken::Full) => self.finish(End::Peer),
+                Err(Broken::Tls(why)) => {
+                    if !self.opened.get() {
+                        reading.receiver.refused_handshake(self.flow.get(), &why);
+                    }
+                    self.finish(End::Lost(if self.opened.get() { Loss::Tls } else { Loss::Handshake }));
+                }
             }
         }
         self.active.set(self.clock.now().tick);
-        receiver.settled();
+        reading.receiver.settled();
     }
 
-    /// Frames what is there; what is not yet whole is kept in `begun`.
-    fn take_in(&self, bytes: &[u8], begun: &mut BytesMut, framer: &mut Framer, receiver: &impl Receiver) {
-        if begun.is_empty() {
-            let used = self.deliver(bytes, framer, receiver);
-            begun.extend_from_slice(bytes.get(used..).unwrap_or_default());
+    /// Decodes what is there; what is not yet whole is kept in `begun`.
+    fn take_in(&self, bytes: &mut [u8], reading: &mut Reading<'_, impl Receiver>) {
+        if reading.begun.is_empty() {
+            let used = self.decode(bytes, &mut reading.codec, reading.receiver);
+            reading.begun.extend_from_slice(bytes.get(used..).unwrap_or_default());
         } else {
-            begun.extend_from_slice(bytes);
-            let used = self.deliver(begun, framer, receiver);
-            begun.advance(used);
+            reading.begun.extend_from_slice(bytes);
+            let used = self.decode(&mut reading.begun, &mut reading.codec, reading.receiver);
+            reading.begun.advance(used);
         }
-        if begun.is_empty() && begun.capacity() > KEPT {
-            *begun = BytesMut::new();
+        if reading.begun.is_empty() && reading.begun.capacity() > KEPT {
+            reading.begun = BytesMut::new();
         }
     }
 
-    /// Delivers the whole frames at the front of `bytes` and returns their length.
-    fn deliver(&self, bytes: &[u8], framer: &mut Framer, receiver: &impl Receiver) -> usize {
-        let mut at = 0;
-        while self.end.get().is_none() {
-            let rest = bytes.get(at..).unwrap_or_default();
-            match framer.next(rest) {
-                Frame::Partial => break,
-                Frame::Blank(n) => at += n,
-                Frame::Ping(n) => {
-                    at += n;
-                    self.stats.keep_alives.inc();
-                    // RFC 5626 §5.4: the pong, at once.
-                    let _ = self.send(b"\r\n", 0);
-                }
-                Frame::Message(n) => {
-                    at += n;
+    fn decode(&self, bytes: &mut [u8], codec: &mut Codec, receiver: &impl Receiver) -> usize {
+        codec.read(bytes, |said| {
+            match said {
+                Said::Message(bytes) => {
                     self.stats.stream_messages_in.inc();
-                    receiver.message(self.flow.get(), rest.get(..n).unwrap_or_default());
+                    receiver.message(self.flow.get(), bytes);
                 }
-                Frame::Last(n) => {
-                    at += n;
-                    receiver.message(self.flow.get(), rest.get(..n).unwrap_or_default());
-                    self.finish(End::Lost(Loss::Framing));
+                Said::Ping(answer) => {
+                    self.stats.keep_alives.inc();
+                    let _ = self.put(&[], answer);
                 }
-                Frame::Broken(_) => self.finish(End::Lost(Loss::Framing)),
+                Said::Answer(bytes) => {
+                    let _ = self.put(&[], bytes);
+                }
+                Said::End(why) => self.finish(why.map_or(End::Ours, End::Lost)),
             }
-        }
-        at
+            self.end.get().is_none()
+        })
     }
 
-    fn write(&self, stream: &TcpStream) {
-        let mut outbox = self.outbox.borrow_mut();
-        match outbox.flush(|bytes| stream.try_write(bytes)) {
-            Ok(_) if outbox.is_empty() => self.stalled.set(None),
+    fn write(&self, socket: &Socket) {
+        let mut layer = self.layer.borrow_mut();
+        match layer.flush(socket) {
+            Ok(_) if layer.is_empty() => self.stalled.set(None),
             Ok(true) => self.stalled.set(Some(self.clock.now().tick)),
             Ok(false) => {}
             Err(_) => self.finish(End::Peer),
         }
     }
 
-    /// The reason to end now, if there is one: our own close waits for the outbox.
-    fn ended(&self, stream: &TcpStream) -> Option<End> {
+    /// The reason to end now, if there is one: our own close waits for what is to be written.
+    fn ended(&self, socket: &Socket) -> Option<End> {
         let end = self.end.get()?;
         if end == End::Lost(Loss::Stalled) {
             // Nobody reads: do not let the kernel keep what is left.
-            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            socket.forget_unread();
         }
-        match end {
-            End::Ours | End::Lost(Loss::Framing) if !self.outbox.borrow().is_empty() => None,
-            _ => Some(end),
-        }
+        if end.is_polite() && !self.layer.borrow().is_empty() { None } else { Some(end) }
     }
 
     fn deadline(&self, partial: Option<Tick>) -> (Tick, Loss) {
         let limits = &self.limits;
         let quiet = if self.greeted.get() { (limits.idle, Loss::Idle) } else { (limits.first_byte, Loss::FirstByte) };
         let quiet = (self.active.get().after(quiet.0), quiet.1);
+        let handshake = (!self.opened.get()).then(|| (self.since.get().after(limits.handshake), Loss::HandshakeSlow));
         let partial = partial.map(|since| (since.after(limits.partial), Loss::Partial));
         let stalled = self.stalled.get().map(|since| (since.after(limits.stall), Loss::Stalled));
-        [Some(quiet), partial, stalled].into_iter().flatten().min_by_key(|(due, _)| *due).unwrap_or(quiet)
+        let all = [Some(quiet), handshake, partial, stalled];
+        all.into_iter().flatten().min_by_key(|(due, _)| *due).unwrap_or(quiet)
     }
 
     /// The first reason stands, but a peer that is gone or stalled beats a polite close.
@@ -366,15 +476,4 @@ impl Connection {
         }
         self.wake.notify_one();
     }
-}
-
-fn prepare(stream: &TcpStream) {
-    let socket = socket2::SockRef::from(stream);
-    let _ = socket.set_tcp_nodelay(true);
-    let alive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(120))
-        .with_interval(Duration::from_secs(20))
-        .with_retries(3);
-    let _ = socket.set_tcp_keepalive(&alive);
-    let _ = socket.set_tcp_user_timeout(Some(Duration::from_secs(30)));
 }

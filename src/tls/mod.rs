@@ -5,6 +5,7 @@
 //! (`route::compile`); `app` hands each new snapshot to [`Certificates::apply`].
 
 mod certificates;
+pub mod identity;
 mod resolver;
 mod self_signed;
 
