@@ -615,6 +615,11 @@ pub enum Service {
 }
 
 impl Service {
+    /// Whether it is spoken under TLS.
+    pub const fn is_tls(self) -> bool {
+        matches!(self, Self::SipTls | Self::SipWss | Self::Https)
+    }
+
     /// The transport SIP has there; none for HTTP.
     pub const fn sip(self) -> Option<Transport> {
         Some(match self {

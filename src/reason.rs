@@ -55,6 +55,8 @@ reasons! {
         InstanceMismatch = "instance-mismatch",
         /// The TLS name or the WebSocket's host is of another instance than the request (S04).
         NameMismatch = "name-mismatch",
+        /// The page whose script opened the WebSocket may not come to this instance (W07).
+        Origin = "origin-refused",
         /// No such name here.
         UnknownInstance = "unknown-instance",
         /// The instance is not switched on.

@@ -58,6 +58,10 @@ impl Engine {
     pub(super) fn check_greeting(&self, moment: Moment<'_>, flow: Flow, instance: &Instance) -> Result<(), Refusal> {
         let Some(greeting) = self.greetings.of(&flow) else { return Ok(()) };
         let Some(proxy) = moment.snapshot.proxy_by_id(flow.listener().proxy) else { return Ok(()) };
+        // The upgrade has asked the proxy, and the instance where the Host named one; here it is known (W07).
+        if !instance.lets(greeting.origin.as_deref()) {
+            return Err(Refusal::Origin);
+        }
         self.check_names(moment, proxy, greeting, instance)
     }
 
@@ -150,6 +154,24 @@ mod tests {
             open(&mut b, flow, &greeted(sni, None));
             assert_eq!(b.one(flow, &request("REGISTER", "r", "")).method(), "REGISTER", "{sni:?}");
             assert_eq!(b.shared.stats.name_mismatches.read(), 0);
+        }
+    }
+
+    #[test]
+    fn an_instance_is_asked_whose_page_it_was_where_the_host_named_none() {
+        // W07
+        let mut acme = instance(1, "acme");
+        acme.origins = vec!["https://acme.example".into()];
+        let mut b = Bench::with(&table([acme], [proxy(1, "edge")]), config());
+        let (own, other) = (Some("https://acme.example"), Some("https://evil.example"));
+        for (serial, origin, status) in [(1, own, 0), (2, None, 0), (3, other, 403)] {
+            let greeting = Greeting { origin: origin.map(Into::into), ..greeted(None, Some("edge.pbx.example")) };
+            open(&mut b, tcp(PHONE, serial), &greeting);
+            let out = b.one(tcp(PHONE, serial), &request("REGISTER", &format!("o{serial}"), ""));
+            assert_eq!(out.status(), status, "{origin:?}");
+            if status != 0 {
+                assert!(out.row("Warning").contains("origin-refused"), "{}", out.text);
+            }
         }
     }
 

@@ -44,6 +44,7 @@ impl Answer {
             Refusal::NameMismatch => {
                 answer(403, "Wrong Server Name", "the TLS name or Host is of another instance than the request")
             }
+            Refusal::Origin => answer(403, "Wrong Origin", "pages from there may not connect to this instance"),
             Refusal::UnknownInstance => answer(404, "Not Found", "no such name here"),
             // R34
             Refusal::InstanceOff => match method {
@@ -97,6 +98,7 @@ const fn german(why: Refusal) -> Option<(&'static str, &'static str)> {
         Refusal::NameMismatch => {
             ("Falscher Servername", "der TLS-Name oder Host ist der einer anderen Instanz als die Anfrage")
         }
+        Refusal::Origin => ("Falsche Herkunft", "Seiten von dort dürfen sich mit dieser Instanz nicht verbinden"),
         Refusal::SeatsExhausted => ("Keine Lizenz frei", "alle lizenzierten Nutzer sind angemeldet"),
         Refusal::LightSecondDevice => {
             ("Zweites Telefon", "ein Light-Nutzer hat ein Telefon, und ein anderes ist angemeldet")

@@ -8,7 +8,7 @@ use super::problem::{Code, Problem};
 use super::resolved::Resolved;
 use super::select::MAX_TARGETS;
 use super::snapshot::{Backend, Instance, Listener, Proxy, Snapshot, Web};
-use crate::ids::{ListenerId, Transport};
+use crate::ids::{ListenerId, ProxyId, Transport};
 use crate::licence::{Allowance, Roster};
 use crate::model::{self, SCHEMA, Service};
 use std::collections::BTreeSet;
@@ -246,7 +246,7 @@ impl Build<'_> {
 pub(super) struct Taken {
     ids: BTreeSet<crate::ids::ProxyId>,
     names: BTreeSet<String>,
-    binds: Vec<(Service, SocketAddr)>,
+    binds: Vec<(ProxyId, Service, SocketAddr)>,
 }
 
 /// Builds a proxy on the instances and certificates of a half-built snapshot.
@@ -356,9 +356,10 @@ fn listeners(row: &model::Proxy, taken: &mut Taken, problem: &mut impl FnMut(Str
             problem(format!("listeners[{n}].number"), Code::IdInvalid, reason);
             continue;
         }
-        let conflict =
-            taken.binds.iter().find(|(service, bind)| conflicts((*service, *bind), (listener.service, listener.bind)));
-        if let Some((_, bind)) = conflict {
+        let conflict = taken.binds.iter().find(|(proxy, service, bind)| {
+            conflicts((*service, *bind), (listener.service, listener.bind), *proxy == row.id)
+        });
+        if let Some((_, _, bind)) = conflict {
             let reason = format!("{} is taken by another listener on {bind}", listener.bind);
             problem(format!("listeners[{n}].bind"), Code::ListenerConflict, reason);
             continue;
@@ -370,7 +371,7 @@ fn listeners(row: &model::Proxy, taken: &mut Taken, problem: &mut impl FnMut(Str
                 false
             }
         });
-        taken.binds.push((listener.service, listener.bind));
+        taken.binds.push((row.id, listener.service, listener.bind));
         listeners.push(Listener {
             id,
             service: listener.service,
@@ -382,8 +383,9 @@ fn listeners(row: &model::Proxy, taken: &mut Taken, problem: &mut impl FnMut(Str
 }
 
 /// Whether two listeners cannot be open at once: same protocol and port, same address or one of them
-/// bound to every address of the family. Port 0 is the kernel's choice and meets nothing.
-pub fn conflicts(a: (Service, SocketAddr), b: (Service, SocketAddr)) -> bool {
+/// bound to every address of the family. Port 0 is the kernel's choice and meets nothing. Those of one
+/// proxy may share an address where what a client begins with tells them apart: see [`shares`].
+pub fn conflicts(a: (Service, SocketAddr), b: (Service, SocketAddr), one_proxy: bool) -> bool {
     let datagrams = |service| matches!(service, Service::SipUdp);
     let (one, other) = (a.1.ip(), b.1.ip());
     datagrams(a.0) == datagrams(b.0)
@@ -391,4 +393,15 @@ pub fn conflicts(a: (Service, SocketAddr), b: (Service, SocketAddr)) -> bool {
         && a.1.port() != 0
         && one.is_ipv4() == other.is_ipv4()
         && (one == other || one.is_unspecified() || other.is_unspecified())
+        && !(one_proxy && shares(a, b))
+}
+
+/// Whether two listeners of one proxy have one socket: different services on the same address, all under TLS or
+/// none.
+pub fn shares(a: (Service, SocketAddr), b: (Service, SocketAddr)) -> bool {
+    a.0 != b.0
+        && a.1 == b.1
+        && a.1.port() != 0
+        && a.0.is_tls() == b.0.is_tls()
+        && ![a.0, b.0].contains(&Service::SipUdp)
 }

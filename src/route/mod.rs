@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod handles;
 pub mod lastgood;
 mod names;
+pub mod origin;
 pub mod problem;
 pub mod resolved;
 mod same;
@@ -22,6 +23,6 @@ pub mod snapshot;
 #[cfg(test)]
 pub mod testing;
 
-pub use build::{check_instance, conflicts};
+pub use build::{check_instance, conflicts, shares};
 pub use compile::compile;
 pub use diff::{Diff, diff};

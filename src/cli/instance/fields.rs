@@ -53,6 +53,10 @@ pub struct Fields {
     /// A number that passes whatever the licence says; give it again for more
     #[arg(long = "emergency", value_name = "NUMBER")]
     pub emergency_numbers: Vec<String>,
+    /// A page whose scripts may open a WebSocket to it, as in https://app.example, of those its proxy lets; give it
+    /// again for more
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub origins: Vec<String>,
     /// Most SIP transactions at once; 0 is the node's default
     #[arg(long, value_name = "N")]
     pub max_transactions: Option<u32>,
@@ -166,6 +170,9 @@ pub struct Removals {
     /// Let no number pass whatever the licence says
     #[arg(long, conflicts_with = "emergency_numbers")]
     pub no_emergency: bool,
+    /// Let every page's scripts open a WebSocket that its proxy lets
+    #[arg(long, conflicts_with = "origins")]
+    pub all_origins: bool,
     /// Take all aliases away
     #[arg(long, conflicts_with = "aliases")]
     pub no_alias: bool,
@@ -187,6 +194,9 @@ impl Fields {
         }
         if !self.emergency_numbers.is_empty() {
             row.emergency_numbers = self.emergency_numbers;
+        }
+        if !self.origins.is_empty() {
+            row.origins = self.origins;
         }
         set(&mut row.display_name, self.display_name);
         set(&mut row.language, self.language);
@@ -234,6 +244,9 @@ impl Removals {
         }
         if self.no_emergency {
             row.emergency_numbers.clear();
+        }
+        if self.all_origins {
+            row.origins.clear();
         }
         if self.no_alias {
             row.aliases.clear();

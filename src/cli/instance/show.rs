@@ -58,6 +58,7 @@ fn facts(row: &Instance) -> String {
         ("aliases", show::list(&row.aliases)),
         ("language", show::word(&row.language)),
         ("emergency", show::list(&row.emergency_numbers)),
+        ("origins", if row.origins.is_empty() { "as the proxy".into() } else { show::list(&row.origins) }),
         ("release", if row.version.is_empty() { "-".into() } else { row.version.clone() }),
         ("licence", licence(&row.licence)),
     ];

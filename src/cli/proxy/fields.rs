@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Fields {
     /// An address to listen on, as in sip-udp=0.0.0.0:5060 or https=[::]:443,advertise=front.example:443;
-    /// services: sip-udp, sip-tcp, http, https; give it again for more
+    /// services: sip-tls, sip-udp, sip-tcp, sip-ws, sip-wss, http, https; give it again for more; those under TLS may
+    /// share one address, and so may those in the clear but sip-udp
     #[arg(long = "listen", value_name = "SERVICE=ADDRESS", value_parser = listener)]
     pub listeners: Vec<Listener>,
     /// Serve only this instance; give it again for more
@@ -33,6 +34,9 @@ pub struct Fields {
     /// A peer (address or CIDR) whose Forwarded fields are believed; give it again for more
     #[arg(long = "trusted-peer", value_name = "CIDR", value_parser = network)]
     pub trusted_peers: Vec<IpNet>,
+    /// A page whose scripts may open a WebSocket for SIP, as in https://app.example; give it again for more
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub origins: Vec<String>,
 }
 
 /// What may be taken away from a proxy.
@@ -56,6 +60,9 @@ pub struct Removals {
     /// Believe nobody's Forwarded fields
     #[arg(long, conflicts_with = "trusted_peers")]
     pub no_trusted_peer: bool,
+    /// Let every page's scripts open a WebSocket for SIP
+    #[arg(long, conflicts_with = "origins")]
+    pub all_origins: bool,
 }
 
 impl Fields {
@@ -69,6 +76,9 @@ impl Fields {
         }
         if !self.trusted_peers.is_empty() {
             row.trusted_peers = self.trusted_peers;
+        }
+        if !self.origins.is_empty() {
+            row.origins = self.origins;
         }
         row.default_instance = self.default_instance.or(row.default_instance.take());
         row.redirection_url = self.redirection_url.or(row.redirection_url.take());
@@ -98,6 +108,9 @@ impl Removals {
         }
         if self.no_trusted_peer {
             row.trusted_peers.clear();
+        }
+        if self.all_origins {
+            row.origins.clear();
         }
     }
 }

@@ -42,6 +42,7 @@ fn facts(row: &Proxy) -> String {
         ("unknown names", show::word(&row.unknown)),
         ("HTTP to HTTPS", if row.https_redirect { "redirect" } else { "no redirect" }.into()),
         ("trusted peers", show::list(&row.trusted_peers)),
+        ("origins", if row.origins.is_empty() { "all".into() } else { show::list(&row.origins) }),
     ];
     for listener in &row.listeners {
         let advertise = listener.advertise.as_ref().map_or_else(String::new, |host| format!(", told as {host}"));

@@ -1,6 +1,6 @@
 //! An instance's row.
 
-use super::{count, names, text};
+use super::{count, names, origins, text};
 use crate::control::draft::Draft;
 use crate::model::{Instance, SignIn};
 use crate::route::domain::{self, fold};
@@ -59,6 +59,7 @@ pub(super) fn check(draft: &Draft<'_>, row: &Instance, problems: &mut Vec<Proble
         }
     }
     emergency(&place, &row.emergency_numbers, problems);
+    origins(&place, &row.origins, problems);
     if let Some(web) = &row.web {
         sign_in(&place, &web.sign_in, problems);
     }

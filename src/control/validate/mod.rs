@@ -62,6 +62,19 @@ fn text(row: &str, field: &str, text: &str, most: usize, problems: &mut Vec<Prob
     }
 }
 
+/// The most origins of a list.
+const MOST_ORIGINS: usize = 64;
+
+/// Origins as browsers send them (W07).
+fn origins(row: &str, list: &[String], problems: &mut Vec<Problem>) {
+    for (origin, n) in list.iter().zip(0..) {
+        if let Err(reason) = crate::route::origin::check(origin) {
+            problems.push(Problem::new(row, format!("origins[{n}]"), Code::UrlInvalid, reason));
+        }
+    }
+    count(row, "origins", list.len(), MOST_ORIGINS, problems);
+}
+
 /// A list that is not too long.
 fn count(row: &str, field: &str, length: usize, most: usize, problems: &mut Vec<Problem>) {
     if length > most {

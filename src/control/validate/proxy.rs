@@ -1,6 +1,6 @@
 //! A proxy's row.
 
-use super::{count, names};
+use super::{count, names, origins};
 use crate::control::draft::Draft;
 use crate::control::rows::Owner;
 use crate::ids::InstanceId;
@@ -29,6 +29,7 @@ pub(super) fn check(draft: &Draft<'_>, row: &Proxy, problems: &mut Vec<Problem>)
     {
         add("redirection_url".into(), Code::UrlInvalid, reason);
     }
+    origins(&place, &row.origins, problems);
     count(&place, "listeners", row.listeners.len(), MOST_LISTENERS, problems);
     count(&place, "trusted_peers", row.trusted_peers.len(), MOST_PEERS, problems);
 }
@@ -81,7 +82,8 @@ fn listeners(draft: &Draft<'_>, row: &Proxy, add: &mut impl FnMut(String, Code, 
         let others = draft.proxies.values().filter(|other| other.row.id != row.id);
         let others = others.flat_map(|other| other.row.listeners.iter().map(|listener| (listener, &other.row.name)));
         for (other, name) in own.chain(others) {
-            if crate::route::conflicts((listener.service, listener.bind), (other.service, other.bind)) {
+            let one_proxy = *name == row.name;
+            if crate::route::conflicts((listener.service, listener.bind), (other.service, other.bind), one_proxy) {
                 let reason = format!("{} is taken by proxy {name}'s listener on {}", listener.bind, other.bind);
                 add(format!("listeners[{n}].bind"), Code::ListenerConflict, reason);
             }

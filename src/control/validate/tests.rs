@@ -242,7 +242,10 @@ fn listeners_do_not_meet() {
     assert_eq!(bind(Service::SipUdp, "192.0.2.2:5060"), []);
     assert_eq!(bind(Service::SipUdp, "[::]:5060"), [], "families are apart");
     assert_eq!(bind(Service::SipUdp, "192.0.2.1:5061"), []);
-    let own = proxy_problems(|row| row.listeners[1].bind = row.listeners[2].bind);
+    let own = proxy_problems(|row| {
+        row.listeners[1].bind = row.listeners[2].bind;
+        row.listeners[1].service = Service::Http;
+    });
     assert_eq!(own, one("listeners[2].bind", Code::ListenerConflict));
     assert_eq!(
         proxy_problems(|row| row.listeners.iter_mut().for_each(|l| l.bind = "127.0.0.1:0".parse().unwrap())),
@@ -253,6 +256,43 @@ fn listeners_do_not_meet() {
     assert_eq!(advertise("0.0.0.0"), one("listeners[0].advertise", Code::AddressInvalid));
     let double = proxy_problems(|row| row.listeners[1].number = 1);
     assert_eq!(double, one("listeners[1].number", Code::IdInvalid));
+}
+
+#[test]
+fn one_port_serves_what_can_be_told_apart() {
+    // R78
+    let together = |services: &[(Service, &str)]| {
+        proxy_problems(|row| {
+            let listener = |(service, bind): &(Service, &str)| model::Listener {
+                number: 0,
+                service: *service,
+                bind: bind.parse().unwrap(),
+                advertise: None,
+            };
+            row.listeners = services.iter().map(listener).collect();
+        })
+    };
+    let conflict = || one("listeners[1].bind", Code::ListenerConflict);
+    let (tls, wss, https) = (Service::SipTls, Service::SipWss, Service::Https);
+    assert_eq!(together(&[(https, "[::]:443"), (wss, "[::]:443"), (tls, "[::]:443")]), []);
+    let (tcp, ws, http, udp) = (Service::SipTcp, Service::SipWs, Service::Http, Service::SipUdp);
+    assert_eq!(together(&[(http, "[::]:80"), (ws, "[::]:80"), (tcp, "[::]:80"), (udp, "[::]:80")]), []);
+    assert_eq!(together(&[(https, "[::]:443"), (ws, "[::]:443")]), conflict(), "in the clear beside TLS");
+    assert_eq!(together(&[(https, "[::]:443"), (https, "[::]:443")]), conflict(), "the same twice");
+    assert_eq!(together(&[(https, "[::]:443"), (wss, "[::1]:443")]), conflict(), "not the same address");
+    // Another proxy's socket is not shared: it has its own certificates and names.
+    assert_eq!(together(&[(http, "192.0.2.2:80"), (ws, "192.0.2.1:80")]), conflict());
+}
+
+#[test]
+fn origins_are_what_browsers_send() {
+    // W07
+    let bad = || vec!["https://app.example".to_owned(), "app.example".to_owned()];
+    assert_eq!(proxy_problems(|row| row.origins = bad()), one("origins[1]", Code::UrlInvalid));
+    assert_eq!(instance_problems(|row| row.origins = bad()), one("origins[1]", Code::UrlInvalid));
+    let many = |n: usize| (0..n).map(|n| format!("https://{n}.example")).collect::<Vec<_>>();
+    assert_eq!(proxy_problems(|row| row.origins = many(64)), []);
+    assert_eq!(proxy_problems(|row| row.origins = many(65)), one("origins", Code::TooMany));
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn a_broken_entry_is_left_out_and_the_rest_loads() {
     let (twin, no_id) = (instance(5, "ACME"), instance(0, "zero"));
     let mut front = proxy(1, "front");
     front.default_instance = Some("nobody".into());
-    front.listeners[2].bind = front.listeners[1].bind;
+    front.listeners[2] = model::Listener { number: 3, ..front.listeners[1].clone() };
     let mut bad = proxy(2, "bad");
     bad.fqdn = "not a host".into();
     let mut rows = table([instance(1, "acme"), nameless, later, parts, twin, no_id], [front, bad]);
