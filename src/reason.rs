@@ -57,6 +57,8 @@ reasons! {
         NameMismatch = "name-mismatch",
         /// The page whose script opened the WebSocket may not come to this instance (W07).
         Origin = "origin-refused",
+        /// A `sips` request whose next hop is not over TLS (F13).
+        SipsNotAllowed = "sips-not-allowed",
         /// No such name here.
         UnknownInstance = "unknown-instance",
         /// The instance is not switched on.

@@ -11,7 +11,7 @@ use nantucket::engine::steer::{
 use nantucket::engine::token::{Keyring, Token};
 use nantucket::ids::{BackendId, ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
 use nantucket::licence::Book;
-use nantucket::model::{self, Profile, Service, State, Table};
+use nantucket::model::{self, Profile, Service, State, Table, TlsRoutes};
 use nantucket::route::handles::Handles;
 use nantucket::route::resolved::Resolved;
 use nantucket::route::snapshot::Snapshot;
@@ -148,7 +148,8 @@ impl Hop {
                 instance: InstanceId(1),
                 client: flow_ref(&self.flow, Some(listener)),
                 backend: self.backend,
-                outside: Place::outside(listener, self.flow.local()),
+                outside: Place::outside(listener, "front.pbx.example", self.flow.local()),
+                routes: TlsRoutes::Sips,
                 inside: Place::At(INSIDE.parse().unwrap()),
             },
             profile: Profile::Generic,

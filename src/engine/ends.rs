@@ -6,6 +6,7 @@ use super::steer::{BackendRef, Ends, Place};
 use super::tables::Server;
 use super::token::FlowRef;
 use crate::ids::{InstanceId, Transport};
+use crate::model::TlsRoutes;
 use crate::route::snapshot::Instance;
 use std::net::{IpAddr, SocketAddr};
 
@@ -23,13 +24,15 @@ pub(super) fn of<'s>(
     backend: BackendRef,
 ) -> Option<Ends<'s>> {
     let local = client.flow().local();
-    let outside = match moment.snapshot.listener(client.listener()) {
-        Some(listener) => Place::outside(listener, local),
+    let proxy = moment.snapshot.proxy_by_id(client.listener().proxy);
+    let outside = match (proxy, moment.snapshot.listener(client.listener())) {
+        (Some(proxy), Some(listener)) => Place::outside(listener, &proxy.fqdn, local),
         // The listener left the table while a transaction was going on.
-        None => Place::At(local),
+        _ => Place::At(local),
     };
+    let routes = proxy.map_or(TlsRoutes::Sips, |proxy| proxy.tls_routes);
     let inside = config.inside.towards(backend.address.ip())?;
-    Some(Ends { instance, client, backend, outside, inside: Place::At(inside.shared) })
+    Some(Ends { instance, client, backend, outside, routes, inside: Place::At(inside.shared) })
 }
 
 /// Where answers to a request towards a backend are received: this shard's own socket, or for a stream the

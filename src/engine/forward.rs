@@ -119,6 +119,13 @@ impl Engine {
         Some(self.place_hash(&sent_by))
     }
 
+    /// F13: a `sips` request goes to its next hop over TLS or not at all; there is no exception for the last one
+    /// (RFC 5630 §4).
+    pub(super) fn is_barred(&self, view: &View<'_>, inbound: &Inbound, target: &Target) -> bool {
+        let is_sips = inbound.uri(view, &self.room.steer).get(..5).is_some_and(|it| it.eq_ignore_ascii_case(b"sips:"));
+        is_sips && !matches!(transport_of(&target.dest), Transport::Tls | Transport::Wss)
+    }
+
     /// Tries the next target of a request whose branch failed. False if there is none.
     pub(super) fn try_next(&mut self, moment: Moment<'_>, id: ServerId) -> bool {
         let gone = self.proceed(moment, id);
@@ -143,7 +150,9 @@ impl Engine {
             let decided = self.decide(moment, flow, &view, &mut steering);
             self.room.steer = std::mem::take(&mut steering);
             // The table may have changed: what is refused now goes nowhere else.
-            gone = decided.is_ok_and(|(_, inbound)| self.forward(moment, id, &view, &inbound, target));
+            gone = decided.is_ok_and(|(_, inbound)| {
+                !self.is_barred(&view, &inbound, &target) && self.forward(moment, id, &view, &inbound, target)
+            });
         }
         self.room.own_index = index;
         self.tables.return_request(id, request);

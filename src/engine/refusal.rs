@@ -45,6 +45,8 @@ impl Answer {
                 answer(403, "Wrong Server Name", "the TLS name or Host is of another instance than the request")
             }
             Refusal::Origin => answer(403, "Wrong Origin", "pages from there may not connect to this instance"),
+            // RFC 5630 §4
+            Refusal::SipsNotAllowed => answer(480, "SIPS Not Allowed", "the way to the other side is not over TLS"),
             Refusal::UnknownInstance => answer(404, "Not Found", "no such name here"),
             // R34
             Refusal::InstanceOff => match method {
@@ -99,6 +101,7 @@ const fn german(why: Refusal) -> Option<(&'static str, &'static str)> {
             ("Falscher Servername", "der TLS-Name oder Host ist der einer anderen Instanz als die Anfrage")
         }
         Refusal::Origin => ("Falsche Herkunft", "Seiten von dort dürfen sich mit dieser Instanz nicht verbinden"),
+        Refusal::SipsNotAllowed => ("SIPS nicht erlaubt", "der Weg zur anderen Seite ist nicht verschlüsselt"),
         Refusal::SeatsExhausted => ("Keine Lizenz frei", "alle lizenzierten Nutzer sind angemeldet"),
         Refusal::LightSecondDevice => {
             ("Zweites Telefon", "ein Light-Nutzer hat ein Telefon, und ein anderes ist angemeldet")
@@ -118,7 +121,9 @@ const fn german(why: Refusal) -> Option<(&'static str, &'static str)> {
 /// Appends the `Warning` row of a refusal: `code: text`, the same words as the metric's label.
 pub fn write_warning(code: &str, text: &str, out: &mut Vec<u8>) {
     // A Vec takes every write.
-    let _ = write!(out, "Warning: 399 nantucket \"{code}: {text}\"\r\n");
+    // RFC 5630 §5.7 has a number of its own.
+    let number = if code == Refusal::SipsNotAllowed.kind() { 380 } else { 399 };
+    let _ = write!(out, "Warning: {number} nantucket \"{code}: {text}\"\r\n");
 }
 
 /// Appends a `Retry-After` row.

@@ -210,6 +210,7 @@ impl Engine {
         let instance = decision.instance;
         let found = target::next(&self.config, moment.snapshot, instance.id, decision.way, &Default::default());
         let admitted = match found {
+            Some(target) if self.is_barred(view, inbound, &target) => Err(Refusal::SipsNotAllowed.into()),
             // A full house or a missing target is told at once, without a transaction.
             Some(target) => self.admit(moment, instance, flow, view, decision.in_dialog).map(|permit| (target, permit)),
             None if instance.state == crate::model::State::On => Err(Refusal::NoTarget.into()),

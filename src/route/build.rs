@@ -160,12 +160,16 @@ impl Build<'_> {
                 self.problem(format!("backends[{n}].id"), Code::IdInvalid, reason);
                 continue;
             }
-            if !matches!(backend.transport, Transport::Udp | Transport::Tcp) {
-                let reason = format!("instances are reached over udp or tcp, not {}", backend.transport);
+            let port = match backend.transport {
+                Transport::Tls => 5061,
+                _ => 5060,
+            };
+            if !matches!(backend.transport, Transport::Udp | Transport::Tcp | Transport::Tls) {
+                let reason = format!("instances are reached over udp, tcp or tls, not {}", backend.transport);
                 self.problem(format!("backends[{n}].transport"), Code::TransportUnsupported, reason);
                 continue;
             }
-            for address in self.addresses(format!("backends[{n}].address"), endpoint::target(&backend.address, 5060)) {
+            for address in self.addresses(format!("backends[{n}].address"), endpoint::target(&backend.address, port)) {
                 if backends.iter().any(|other| other.address == address && other.transport == backend.transport) {
                     let reason = format!("{address} over {} is there already", backend.transport);
                     self.problem(format!("backends[{n}].address"), Code::Duplicate, reason);

@@ -7,13 +7,13 @@
 use super::entry::{User, read, read_text};
 use super::{BackendRef, Keys, Scratch, Side, SteerError, TOKEN_PARAM, loops};
 use crate::engine::token::{FlowRef, OpenError, Token};
-use crate::ids::{Flow, InstanceId};
+use crate::ids::{Flow, InstanceId, Transport};
 use crate::route::snapshot::{Host, Instance, Proxy, Snapshot};
 use crate::sip::bad::Bad;
 use crate::sip::host;
 use crate::sip::method::Method;
 use crate::sip::name_addr::NameAddr;
-use crate::sip::uri::Uri;
+use crate::sip::uri::{Scheme, Uri};
 use crate::sip::view::{Name, View};
 use std::net::{IpAddr, SocketAddr};
 
@@ -345,9 +345,17 @@ impl Walk<'_> {
 
     /// Whether the request came to the port and over the transport its URI names.
     fn came_there(&self, uri: &Uri<'_>) -> bool {
-        let transport = uri.param(b"transport").unwrap_or(b"udp");
-        uri.port.unwrap_or(5060) == self.from.flow.local().port()
-            && transport.eq_ignore_ascii_case(self.from.flow.transport().uri_name().as_bytes())
+        let ours = self.from.flow.transport();
+        let is_sips = uri.scheme == Scheme::Sips;
+        let spoken = match uri.param(b"transport") {
+            // F12: accepted, though nobody should write it.
+            Some(name) => {
+                name.eq_ignore_ascii_case(ours.uri_name().as_bytes())
+                    || (ours == Transport::Tls && name.eq_ignore_ascii_case(b"tls"))
+            }
+            None => ours == if is_sips { Transport::Tls } else { Transport::Udp },
+        };
+        spoken && uri.port.unwrap_or(if is_sips { 5061 } else { 5060 }) == self.from.flow.local().port()
     }
 }
 

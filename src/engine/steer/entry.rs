@@ -3,20 +3,21 @@
 use super::{BackendRef, Ends, Keys, Place, Side};
 use crate::engine::token::{MIN_LEN, OpenError, SealError, Token, is_plausible};
 use crate::ids::Transport;
+use crate::model::TlsRoutes;
 use crate::sip::uri::{Scheme, Uri};
 
 /// Writes the URI of the outside entry: clients send to it, and on to this backend.
 pub(super) fn outside(ends: &Ends<'_>, keys: Keys<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
     let BackendRef { id, address, transport } = ends.backend;
-    uri_start(out);
+    out.extend_from_slice(scheme(ends.client.transport(), ends.routes));
     keys.seal(&Token::ToBackend { instance: ends.instance, backend: id, address, transport }, out)?;
-    uri_end(ends.outside, Some(ends.client.transport()), out);
+    uri_end(ends.outside, Some((ends.client.transport(), ends.routes)), out);
     Ok(())
 }
 
 /// Writes the URI of the inside entry as `side` sees it: PBXs send to it, and on to this client.
 pub(super) fn inside(ends: &Ends<'_>, side: Side, keys: Keys<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
-    uri_start(out);
+    inside_start(ends, side, out);
     keys.seal(&Token::ToClient { instance: ends.instance, flow: ends.client }, out)?;
     inside_end(ends, side, out);
     Ok(())
@@ -25,46 +26,61 @@ pub(super) fn inside(ends: &Ends<'_>, side: Side, keys: Keys<'_>, out: &mut Vec<
 /// Writes an inside entry again, with the token it had, as `side` sees it. Clients carry it but
 /// never send to it, so they are not told our inside address.
 pub(super) fn inside_again(ends: &Ends<'_>, side: Side, token: &[u8], out: &mut Vec<u8>) {
-    uri_start(out);
+    inside_start(ends, side, out);
     out.extend_from_slice(token);
     inside_end(ends, side, out);
 }
 
 /// Writes the URI of an entry that hides another.
 pub(super) fn mask(ends: &Ends<'_>, text: &[u8], keys: Keys<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
-    uri_start(out);
+    out.extend_from_slice(scheme(ends.client.transport(), ends.routes));
     keys.seal(&Token::Mask { instance: ends.instance, text }, out)?;
     uri_end(ends.outside, None, out);
     Ok(())
 }
 
+fn inside_start(ends: &Ends<'_>, side: Side, out: &mut Vec<u8>) {
+    out.extend_from_slice(match side {
+        Side::Instance => scheme(ends.backend.transport, TlsRoutes::Sips),
+        Side::Client => scheme(ends.client.transport(), ends.routes),
+    });
+}
+
 fn inside_end(ends: &Ends<'_>, side: Side, out: &mut Vec<u8>) {
     match side {
-        Side::Instance => uri_end(ends.inside, Some(ends.backend.transport), out),
+        Side::Instance => uri_end(ends.inside, Some((ends.backend.transport, TlsRoutes::Sips)), out),
         Side::Client => uri_end(ends.outside, None, out),
     }
 }
 
-fn uri_start(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"sip:");
+/// The scheme of an address of ours that is reached over a transport (F11): a hop over TLS is told by `sips`, or by
+/// its transport parameter where a proxy says so.
+pub(super) const fn scheme(transport: Transport, routes: TlsRoutes) -> &'static [u8] {
+    match (transport, routes) {
+        (Transport::Tls, TlsRoutes::Sips) => b"sips:",
+        _ => b"sip:",
+    }
 }
 
-fn uri_end(place: Place<'_>, transport: Option<Transport>, out: &mut Vec<u8>) {
+fn uri_end(place: Place<'_>, transport: Option<(Transport, TlsRoutes)>, out: &mut Vec<u8>) {
     out.push(b'@');
     place.write(out);
-    if let Some(transport) = transport {
-        transport_param(transport, out);
+    if let Some((transport, routes)) = transport {
+        transport_param(transport, routes, out);
     }
     out.extend_from_slice(b";lr");
 }
 
-/// Writes the transport parameter of an address of ours; UDP is what is meant without one, and
-/// `transport=tls` is never written (F12).
-pub(super) fn transport_param(transport: Transport, out: &mut Vec<u8>) {
-    if transport.is_reliable() {
-        out.extend_from_slice(b";transport=");
-        out.extend_from_slice(transport.uri_name().as_bytes());
-    }
+/// Writes the transport parameter of an address of ours; UDP is what is meant without one, and `transport=tls` is
+/// written only where a proxy says so (F12).
+pub(super) fn transport_param(transport: Transport, routes: TlsRoutes, out: &mut Vec<u8>) {
+    let name = match (transport, routes) {
+        (Transport::Udp, _) | (Transport::Tls, TlsRoutes::Sips) => return,
+        (Transport::Tls, TlsRoutes::Transport) => "tls",
+        (transport, _) => transport.uri_name(),
+    };
+    out.extend_from_slice(b";transport=");
+    out.extend_from_slice(name.as_bytes());
 }
 
 /// What the user part of an entry is.

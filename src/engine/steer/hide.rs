@@ -121,9 +121,9 @@ pub(super) fn contacts(view: &View<'_>, ends: &Ends<'_>, keys: Keys<'_>, edit: &
         let Some(uri) = hideable(&contact) else { continue };
         let mut sealed = Ok(());
         edit.replace_uri(&contact, |out| {
-            start_contact(&uri, out);
+            start_contact(entry::scheme(ends.client.transport(), ends.routes), &uri, out);
             ends.outside.write(out);
-            entry::transport_param(ends.client.transport(), out);
+            entry::transport_param(ends.client.transport(), ends.routes, out);
             out.extend_from_slice(b";nt=");
             sealed = keys.seal(&Token::Mask { instance: ends.instance, text: uri.text }, out);
         });
@@ -141,9 +141,9 @@ fn hideable<'a>(contact: &NameAddr<'a>) -> Option<Uri<'a>> {
     (sip && !gruu).then_some(uri)
 }
 
-/// Scheme and user part of a Contact of ours for somebody else's.
-pub(super) fn start_contact(uri: &Uri<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(if uri.scheme == Scheme::Sips { b"sips:" } else { b"sip:" });
+/// Scheme and user part of a Contact of ours for somebody else's. A sips URI stays one, wherever it leads (F13).
+pub(super) fn start_contact(scheme: &[u8], uri: &Uri<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(if uri.scheme == Scheme::Sips { b"sips:" } else { scheme });
     if let Some(user) = uri.user {
         out.extend_from_slice(user);
         out.push(b'@');

@@ -31,6 +31,7 @@ pub use response::{Back, response_out};
 
 use super::token::{FlowRef, Keyring, OpenError, SealError, Token};
 use crate::ids::{BackendId, Flow, InstanceId, ListenerId, Transport};
+use crate::model::{Service, TlsRoutes};
 use crate::route::snapshot::Listener;
 use crate::sip::{decimal, host};
 use std::net::SocketAddr;
@@ -111,13 +112,19 @@ pub enum Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// What clients of a listener are told: what it advertises, else the address they reached
-    /// (`local`; from a token its port may be 0), else the one it is bound to.
-    pub fn outside(listener: &'a Listener, local: SocketAddr) -> Self {
+    /// What clients of a listener are told: what it advertises, else over TLS the name their certificate was checked
+    /// against (`fqdn`, S02), else the address they reached (`local`; from a token its port may be 0), else the one
+    /// it is bound to.
+    pub fn outside(listener: &'a Listener, fqdn: &'a str, local: SocketAddr) -> Self {
         let port = if listener.bind.port() == 0 { local.port() } else { listener.bind.port() };
         match (listener.advertise.as_deref(), listener.advertised_host()) {
-            (Some(text), Some(host)) if text.len() == host.len() => Self::Named(text, (port != 5060).then_some(port)),
+            (Some(text), Some(host)) if text.len() == host.len() => {
+                let usual = matches!(listener.service, Service::SipUdp | Service::SipTcp) && port == 5060;
+                Self::Named(text, (!usual).then_some(port))
+            }
             (Some(text), _) => Self::Named(text, None),
+            // With its port: a name alone would be looked up as a service (RFC 3263 §4.1).
+            (None, _) if matches!(listener.service, Service::SipTls | Service::SipWss) => Self::Named(fqdn, Some(port)),
             (None, _) if local.ip().is_unspecified() => Self::At(SocketAddr::new(listener.bind.ip(), port)),
             (None, _) => Self::At(SocketAddr::new(local.ip().to_canonical(), port)),
         }
@@ -158,6 +165,8 @@ pub struct Ends<'a> {
     pub backend: BackendRef,
     /// What clients are told: see [`Place::outside`].
     pub outside: Place<'a>,
+    /// How clients over TLS are told it.
+    pub routes: TlsRoutes,
     /// What PBXs are told: the node's stable inside address.
     pub inside: Place<'a>,
 }

@@ -5,7 +5,7 @@ use super::entry::{self, User, read_text};
 use super::hide::start_contact;
 use super::{EditError, Keys, Plan, Scratch, TOKEN_PARAM};
 use crate::engine::token::Token;
-use crate::model::Profile;
+use crate::model::{Profile, TlsRoutes};
 use crate::sip::edit::Splices;
 use crate::sip::name_addr::NameAddr;
 use crate::sip::uri::{Scheme, Uri};
@@ -63,9 +63,10 @@ fn contacts(view: &View<'_>, plan: &Plan<'_>, keys: Keys<'_>, edit: &mut Splices
 }
 
 fn write_contact(uri: &Uri<'_>, plan: &Plan<'_>, keys: Keys<'_>, out: &mut Vec<u8>) -> Result<(), EditError> {
-    start_contact(uri, out);
+    let transport = plan.ends.backend.transport;
+    start_contact(entry::scheme(transport, TlsRoutes::Sips), uri, out);
     plan.ends.inside.write(out);
-    entry::transport_param(plan.ends.backend.transport, out);
+    entry::transport_param(transport, TlsRoutes::Sips, out);
     out.extend_from_slice(b";nt=");
     let Plan { ends, .. } = plan;
     Ok(keys.seal(&Token::Contact { instance: ends.instance, flow: ends.client, uri: uri.text }, out)?)

@@ -130,3 +130,28 @@ fn an_oversized_datagram_stays_on_udp_and_is_counted() {
     b.one(udp(PHONE), &request("MESSAGE", "m", &format!("X-Long: {}\r\n", "x".repeat(1_200))));
     assert_eq!(b.shared.stats.oversized_datagrams.read(), 1);
 }
+
+#[test]
+fn a_sips_request_goes_over_tls_or_not_at_all() {
+    // F13
+    let mut rows = rows();
+    let mut secure = (*rows.instances[0]).clone();
+    let phone = |transport| match tcp(PHONE, 8) {
+        Flow::Stream { listener, conn, local, peer, .. } => Flow::Stream { listener, conn, transport, local, peer },
+        Flow::Udp { .. } => unreachable!(),
+    };
+    let sips = request("INVITE", "i", "").replace("INVITE sip:", "INVITE sips:").replace("/UDP", "/TLS");
+    let mut b = Bench::new();
+    let refused = b.one(phone(Transport::Tls), &sips);
+    assert_eq!(refused.start(), "SIP/2.0 480 SIPS Not Allowed");
+    assert!(refused.row("Warning").starts_with("380 nantucket \"sips-not-allowed: "), "{}", refused.text);
+
+    secure.backends[0].transport = Transport::Tls;
+    rows.instances[0] = std::sync::Arc::new(secure);
+    let mut b = Bench::with(&rows, config());
+    let sent = b.send(phone(Transport::Tls), &sips);
+    assert!(sent[0].start().starts_with("INVITE sips:"), "{}", sent[0].text);
+    // A sip URI is not turned into one.
+    let sent = b.send(phone(Transport::Tls), &request("INVITE", "j", "").replace("/UDP", "/TLS"));
+    assert!(sent[0].start().starts_with("INVITE sip:"), "{}", sent[0].text);
+}

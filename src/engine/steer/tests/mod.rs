@@ -8,6 +8,7 @@ mod register;
 mod reload;
 mod response;
 mod routes;
+mod transports;
 mod untouched;
 
 use super::*;
@@ -33,6 +34,7 @@ struct World {
     pbx: BackendRef,
     profile: Profile,
     strict_path: bool,
+    routes: TlsRoutes,
 }
 
 impl World {
@@ -55,6 +57,7 @@ impl World {
             },
             profile: Profile::Generic,
             strict_path: false,
+            routes: TlsRoutes::Sips,
         }
     }
 
@@ -106,7 +109,8 @@ impl World {
             instance: ACME,
             client: self.client(),
             backend: self.pbx,
-            outside: Place::outside(listener, self.phone.local()),
+            outside: Place::outside(listener, "front.pbx.example", self.phone.local()),
+            routes: self.routes,
             inside: Place::At("10.0.0.5:5070".parse().unwrap()),
         }
     }
@@ -263,7 +267,7 @@ fn tells_clients_what_they_can_reach() {
         listener.bind = bind.parse().unwrap();
         listener.advertise = advertise.map(Into::into);
         let mut out = Vec::new();
-        Place::outside(&listener, local).write(&mut out);
+        Place::outside(&listener, "front.pbx.example", local).write(&mut out);
         text(&out)
     };
     assert_eq!(say("192.0.2.1:5060", None, unknown), "192.0.2.1:5060");
