@@ -164,12 +164,13 @@ impl Node {
         });
         table.start().await?;
 
-        let plane = Plane::start(&config, &cell, &shared, clock).map_err(StartError::Inside)?;
+        let certificates = Certificates::open(&data.path().join("tls"), own_names(&config), clock.now().unix)?;
+        certificates.apply(&cell.load(), clock.now().unix)?;
+        let failures = Arc::clone(certificates.failures());
+        let plane = Plane::start(&config, &cell, &shared, failures, clock).map_err(StartError::Inside)?;
         for bound in plane.front.inside() {
             tracing::info!(owner = "inside", transport = %bound.wanted.transport, address = %bound.address, "listening");
         }
-        let certificates = Certificates::open(&data.path().join("tls"), own_names(&config), clock.now().unix)?;
-        certificates.apply(&cell.load(), clock.now().unix)?;
 
         let journal = usage::open(data.path(), events.stats())?;
         state.set_journal(&journal);

@@ -13,6 +13,7 @@ use crate::net::counters::NetStats;
 use crate::net::udp;
 use crate::route::cell::Cell;
 use crate::seats::{self, Keeper};
+use crate::tls::failures::Failures;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -32,7 +33,13 @@ pub(super) struct Plane {
 impl Plane {
     /// Binds the addresses towards the instances and starts everything; nothing is listened on for
     /// clients yet. Claims of seats are read back before that.
-    pub(super) fn start(config: &Config, cell: &Arc<Cell>, shared: &Arc<Shared>, clock: Clock) -> io::Result<Self> {
+    pub(super) fn start(
+        config: &Config,
+        cell: &Arc<Cell>,
+        shared: &Arc<Shared>,
+        failures: Arc<Failures>,
+        clock: Clock,
+    ) -> io::Result<Self> {
         let path = config.data_dir.join("seats.sqlite");
         let keeper = Keeper::open(seats::Wiring {
             shared: Arc::clone(shared),
@@ -40,7 +47,7 @@ impl Plane {
             clock,
             open: Box::new(move || Ok(Box::new(seats::Sqlite::open(&path)?))),
         });
-        let net = Arc::new(NetStats::default());
+        let net = Arc::new(NetStats::telling(failures));
         let mut options = settings::driver(config, fastrand::u32(..));
         options.inside.retain(|family| !is_without(family.bind));
         let build = {

@@ -17,18 +17,12 @@ pub(super) struct Notes {
     refused: Vec<Limit>,
     dropped: Vec<Limit>,
     lost: Vec<Limit>,
-    handshakes: Limit,
 }
 
 impl Default for Notes {
     fn default() -> Self {
         let limits = |count| (0..count).map(|_| Limit::new()).collect();
-        Self {
-            refused: limits(Refusal::ALL.len()),
-            dropped: limits(Drop::ALL.len()),
-            lost: limits(Loss::ALL.len()),
-            handshakes: Limit::new(),
-        }
+        Self { refused: limits(Refusal::ALL.len()), dropped: limits(Drop::ALL.len()), lost: limits(Loss::ALL.len()) }
     }
 }
 
@@ -59,13 +53,6 @@ impl Notes {
                 let reason = why.kind();
                 tracing::info!(reason, %call_id, %start, %peer, %transport, suppressed, "dropped");
             }
-        }
-    }
-
-    /// Notes a TLS handshake that failed.
-    pub(super) fn handshake(&self, why: &rustls::Error, peer: SocketAddr, now: Tick) {
-        if let Some(suppressed) = self.handshakes.pass(now) {
-            tracing::info!(%why, %peer, suppressed, "TLS handshake failed");
         }
     }
 

@@ -22,6 +22,7 @@ use crate::net::stream::{Connection, Receiver};
 use crate::net::udp::UdpSocket;
 use crate::route::cell::Reader;
 use crate::route::snapshot::{Map, Snapshot};
+use crate::tls::failures::{self, Attempt};
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -228,8 +229,9 @@ impl<M: Machine + 'static> Receiver for Worker<M> {
         }
     }
 
-    fn refused_handshake(&self, flow: Flow, why: &rustls::Error) {
-        self.common.notes.handshake(why, flow.peer(), self.common.clock.now().tick);
+    fn refused_handshake(&self, flow: Flow, first: &[u8], end: failures::End<'_>) {
+        let attempt = Attempt { listener: flow.listener(), peer: flow.peer(), first, end };
+        self.common.stats.failures.note(&attempt, self.common.clock.now());
     }
 
     fn message(&self, flow: Flow, bytes: &[u8]) {

@@ -10,7 +10,10 @@ use super::server::{Door, Shared};
 use super::stream::Stream;
 use super::wire::Wire;
 use crate::clock::Tick;
+use crate::ids::ListenerId;
 use crate::stats::HttpRefusal;
+use crate::tls::failures::{self, Attempt};
+use crate::tls::hello;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -42,7 +45,7 @@ pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, pe
     let pulse = Arc::new(Pulse::new(shared.clock, &shared.config));
     let (wire, sni, h2) = match &door.tls {
         None => (Wire::Plain(tcp), None, false),
-        Some(tls) => match handshake(&shared, TlsAcceptor::from(Arc::clone(tls)), tcp).await {
+        Some(tls) => match handshake(&shared, door.id, TlsAcceptor::from(Arc::clone(tls)), tcp, peer).await {
             Some(done) => done,
             None => return,
         },
@@ -64,19 +67,36 @@ const METHOD_AND_VERSION: u32 = 32;
 
 type Secured = (Wire, Option<Box<str>>, bool);
 
-async fn handshake(shared: &Arc<Shared>, acceptor: TlsAcceptor, tcp: TcpStream) -> Option<Secured> {
+async fn handshake(
+    shared: &Arc<Shared>,
+    listener: ListenerId,
+    acceptor: TlsAcceptor,
+    tcp: TcpStream,
+    peer: SocketAddr,
+) -> Option<Secured> {
     let place = shared.admission.handshake()?;
-    let accepted = timeout(shared.config.handshake, acceptor.accept(tcp).into_fallible()).await;
+    let mut first = Vec::with_capacity(hello::MOST);
+    let accept = async {
+        peek(&tcp, &mut first).await;
+        acceptor.accept(tcp).into_fallible().await
+    };
+    let accepted = timeout(shared.config.handshake, accept).await;
     drop(place);
     let stats = &shared.stats;
+    let note = |end: failures::End<'_>| {
+        let attempt = Attempt { listener, peer, first: &first, end };
+        shared.certificates.failures().note(&attempt, shared.clock.now());
+    };
     match accepted {
         Err(_) => {
             stats.handshakes_slow.inc();
+            note(failures::End::Slow);
             None
         }
         Ok(Err((error, tcp))) => {
             stats.handshakes_failed.inc();
-            tracing::debug!(%error, "TLS handshake failed");
+            let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+            note(inner.map_or(failures::End::Closed, failures::End::Error));
             plain_on_tls(&error, tcp, shared.config.linger).await;
             None
         }
@@ -87,6 +107,13 @@ async fn handshake(shared: &Arc<Shared>, acceptor: TlsAcceptor, tcp: TcpStream) 
             Some((Wire::Tls(Box::new(tls.into())), sni, h2))
         }
     }
+}
+
+/// Looks at what comes first, and leaves it there: it tells of a client whose handshake fails.
+async fn peek(tcp: &TcpStream, first: &mut Vec<u8>) {
+    first.resize(hello::MOST, 0);
+    let length = tcp.peek(first).await.unwrap_or_default();
+    first.truncate(length);
 }
 
 /// Somebody speaks plain HTTP to the TLS port: says so in words they can read.

@@ -1,6 +1,8 @@
 //! What sockets count. The names of the reasons are the labels of the metrics.
 
 use crate::stats::{Counter, Gauge};
+use crate::tls::failures::Failures;
+use std::sync::Arc;
 
 /// Why something that arrived, or a connection, went no further.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,6 +121,8 @@ impl Loss {
 /// The counters of all workers together.
 #[derive(Default, Debug)]
 pub struct NetStats {
+    /// TLS handshakes that failed; the HTTP front has the same.
+    pub failures: Arc<Failures>,
     losses: [Counter; Loss::ALL.len()],
     /// Datagrams received, keep-alives included.
     pub datagrams_in: Counter,
@@ -143,6 +147,11 @@ pub struct NetStats {
 }
 
 impl NetStats {
+    /// Nothing counted yet; handshakes that fail are told there.
+    pub fn telling(failures: Arc<Failures>) -> Self {
+        Self { failures, ..Self::default() }
+    }
+
     /// Counts one loss.
     pub fn lose(&self, why: Loss) {
         if let Some(counter) = self.losses.get(why as usize) {

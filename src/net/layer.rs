@@ -8,12 +8,12 @@ use super::outbox::Outbox;
 use super::socket::Socket;
 use crate::greeting::Greeting;
 use crate::ids::ConnId;
-use crate::tls::identity;
+use crate::tls::{hello, identity};
 use rustls::{ClientConnection, Connection as Session, ServerConnection};
 use std::io::{self, IoSlice, Read as _, Write as _};
 
 /// The first bytes of a TLS connection are looked at in a piece no larger than this.
-const FIRST: usize = 4096;
+const FIRST: usize = hello::MOST;
 
 /// What lies between messages and socket.
 pub enum Layer {
@@ -28,8 +28,8 @@ pub struct Tls {
     session: Session,
     /// For what waits to be written.
     bound: usize,
-    /// Whether the peer's first bytes were seen to be TLS.
-    begun: bool,
+    /// A client's first bytes, until the handshake is done: they tell why it failed.
+    first: Option<Vec<u8>>,
 }
 
 /// What reading found.
@@ -71,16 +71,16 @@ impl Layer {
     /// The server's side of a session that begins; `conn` is what its tickets remember.
     pub fn server(mut session: ServerConnection, conn: ConnId, bound: usize) -> Self {
         session.set_resumption_data(&conn.0.to_be_bytes());
-        Self::of(session.into(), bound)
+        let mut layer = Self::of(session.into(), bound);
+        if let Self::Tls(tls) = &mut layer {
+            tls.first = Some(Vec::new());
+        }
+        layer
     }
 
     /// A session that was begun elsewhere.
     pub fn adopted(session: ServerConnection, bound: usize) -> Self {
-        let mut layer = Self::of(session.into(), bound);
-        if let Self::Tls(tls) = &mut layer {
-            tls.begun = true;
-        }
-        layer
+        Self::of(session.into(), bound)
     }
 
     /// The client's side of a session that begins.
@@ -90,7 +90,7 @@ impl Layer {
 
     fn of(mut session: Session, bound: usize) -> Self {
         session.set_buffer_limit(Some(bound));
-        Self::Tls(Box::new(Tls { session, bound, begun: false }))
+        Self::Tls(Box::new(Tls { session, bound, first: None }))
     }
 
     /// Whether messages can pass.
@@ -119,6 +119,14 @@ impl Layer {
         match self {
             Self::Tls(tls) => tls.greeting(),
             Self::Plain(_) => Greeting::default(),
+        }
+    }
+
+    /// The first bytes of a client whose handshake is not done.
+    pub fn first(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tls(tls) => tls.first.as_deref(),
+            Self::Plain(_) => None,
         }
     }
 
@@ -231,17 +239,24 @@ impl Tls {
                 // The peer went without a word, as many phones do (X14).
                 Err(_) => return Ok(Got::Closed),
             }
-            let read = if self.begun {
-                self.session.read_tls(&mut socket)
-            } else {
-                let room = buffer.len().min(FIRST);
-                match socket.read(buffer.get_mut(..room).unwrap_or_default()) {
-                    Ok(n) if is_stray(buffer.get(..n).unwrap_or_default()) => return Ok(Got::Stray(n)),
-                    Ok(n) => {
-                        self.begun = n > 0;
-                        self.session.read_tls(&mut buffer.get(..n).unwrap_or_default())
+            let read = match &mut self.first {
+                Some(first) if self.session.is_handshaking() && first.len() < FIRST => {
+                    let room = buffer.len().min(FIRST - first.len());
+                    match socket.read(buffer.get_mut(..room).unwrap_or_default()) {
+                        Ok(n) if first.is_empty() && is_stray(buffer.get(..n).unwrap_or_default()) => {
+                            return Ok(Got::Stray(n));
+                        }
+                        Ok(n) => {
+                            let came = buffer.get(..n).unwrap_or_default();
+                            first.extend_from_slice(came);
+                            self.session.read_tls(&mut { came })
+                        }
+                        Err(error) => Err(error),
                     }
-                    Err(error) => Err(error),
+                }
+                _ => {
+                    self.first = self.first.take().filter(|_| self.session.is_handshaking());
+                    self.session.read_tls(&mut socket)
                 }
             };
             match read {

@@ -17,6 +17,7 @@ use crate::greeting::Greeting;
 use crate::ids::Flow;
 use crate::sip::frame::Framer;
 use crate::sip::limits::Limits;
+use crate::tls::failures;
 use bytes::{Buf, BytesMut};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
@@ -59,8 +60,8 @@ pub trait Receiver {
     fn message(&self, flow: Flow, bytes: &[u8]);
     /// All that was there has been delivered: a good moment to look at timers.
     fn settled(&self);
-    /// A TLS handshake failed.
-    fn refused_handshake(&self, flow: Flow, why: &rustls::Error);
+    /// A client's TLS handshake failed, which had begun with these bytes.
+    fn refused_handshake(&self, flow: Flow, first: &[u8], end: failures::End<'_>);
 }
 
 /// Why a message was not taken.
@@ -293,6 +294,13 @@ impl Connection {
             }
             self.write(socket);
             if let Some(end) = self.ended(socket) {
+                match end {
+                    End::Peer => self.note_handshake(failures::End::Closed, receiver),
+                    End::Lost(Loss::HandshakeSlow | Loss::FirstByte) => {
+                        self.note_handshake(failures::End::Slow, receiver);
+                    }
+                    End::Ours | End::Lost(_) => {}
+                }
                 return end;
             }
             let interest = match (self.end.get(), self.layer.borrow().is_empty()) {
@@ -386,15 +394,15 @@ impl Connection {
                     self.take_in(buffer.get_mut(..n).unwrap_or_default(), reading);
                 }
                 Ok(Got::Stray(n)) => {
+                    let first = buffer.get(..n).unwrap_or_default();
+                    reading.receiver.refused_handshake(self.flow.get(), first, failures::End::Closed);
                     reading.codec = Codec::Stray(Framer::new(Limits::DEFAULT));
                     self.take_in(buffer.get_mut(..n).unwrap_or_default(), reading);
                 }
                 Ok(Got::Nothing) => break,
                 Ok(Got::Closed) | Err(Broken::Socket | Broken::Full) => self.finish(End::Peer),
                 Err(Broken::Tls(why)) => {
-                    if !self.opened.get() {
-                        reading.receiver.refused_handshake(self.flow.get(), &why);
-                    }
+                    self.note_handshake(failures::End::Error(&why), reading.receiver);
                     self.finish(End::Lost(if self.opened.get() { Loss::Tls } else { Loss::Handshake }));
                 }
             }
@@ -436,6 +444,13 @@ impl Connection {
             }
             self.end.get().is_none()
         })
+    }
+
+    /// Tells of a client that began TLS and did not get through.
+    fn note_handshake(&self, end: failures::End<'_>, receiver: &impl Receiver) {
+        if let Some(first) = self.layer.borrow().first().filter(|_| !self.opened.get()) {
+            receiver.refused_handshake(self.flow.get(), first, end);
+        }
     }
 
     fn write(&self, socket: &Socket) {

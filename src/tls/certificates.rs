@@ -5,6 +5,7 @@
 //! connections that are open notice nothing (R82).
 
 use super::Error;
+use super::failures::Failures;
 use super::resolver::Resolver;
 use super::self_signed::{self, SelfSigned};
 use crate::ids::ProxyId;
@@ -26,6 +27,7 @@ pub struct Certificates {
     /// Names of the node itself that the self-signed certificate covers besides the proxies'.
     own_names: Vec<String>,
     self_signed: Mutex<SelfSigned>,
+    failures: Arc<Failures>,
 }
 
 /// Certificates by name. A name has several where their keys differ (ECDSA beside RSA).
@@ -57,6 +59,7 @@ impl Certificates {
             dir: dir.to_owned(),
             own_names,
             self_signed: Mutex::new(self_signed),
+            failures: Arc::default(),
         }))
     }
 
@@ -89,6 +92,11 @@ impl Certificates {
         config.ticketer = Ticketer::new()?;
         config.send_tls13_tickets = 2;
         Ok(Arc::new(config))
+    }
+
+    /// Handshakes that failed, told by all who accept connections.
+    pub const fn failures(&self) -> &Arc<Failures> {
+        &self.failures
     }
 
     /// Where the self-signed certificate is, as PEM.

@@ -5,6 +5,8 @@
 //! (`route::compile`); `app` hands each new snapshot to [`Certificates::apply`].
 
 mod certificates;
+pub mod failures;
+pub mod hello;
 pub mod identity;
 mod resolver;
 mod self_signed;

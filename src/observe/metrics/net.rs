@@ -2,6 +2,7 @@
 
 use super::sheet::Sheet;
 use crate::net::counters::{Loss, NetStats};
+use crate::tls::failures::Reason;
 use std::fmt;
 
 pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NetStats) -> fmt::Result {
@@ -20,5 +21,9 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NetStats) -> fmt::Result {
     sheet.gauge("net_connections", "Open SIP connections", stats.connections.read())?;
     sheet.count("net_mail", "Letters between workers", stats.handed_over.read())?;
     let lost = Loss::ALL.map(|why| ([("reason", why.label())], stats.lost(why)));
-    sheet.counts("net_lost", "What went no further on a SIP port: junk, limits, failures", lost)
+    sheet.counts("net_lost", "What went no further on a SIP port: junk, limits, failures", lost)?;
+    let failed = Reason::ALL.iter().map(|why| ([("reason", why.kind())], stats.failures.count(*why)));
+    sheet.counts("tls_handshakes_failed", "TLS handshakes of clients that failed", failed)?;
+    let evicted = stats.failures.evicted.read();
+    sheet.count("tls_failure_sources_evicted", "Sources of failed handshakes forgotten to make room", evicted)
 }
