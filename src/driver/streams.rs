@@ -19,7 +19,6 @@ use crate::net::socket::Socket;
 use crate::net::stream::{Connection, Early, End, Start, Unsent};
 use crate::net::tcp;
 use crate::route::snapshot::Map;
-use crate::sip::frame::Framer;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
@@ -133,7 +132,12 @@ impl<M: Machine + 'static> Worker<M> {
     /// The layer of an accepted connection, and its share of the handshakes.
     fn secure(&self, spoken: &Spoken, conn: ConnId, peer: SocketAddr) -> Result<(Layer, Option<Place>), Loss> {
         let bound = self.common.limits.load().stream.outbox;
-        let Some(secure) = &spoken.secure else { return Ok((Layer::plain(bound), None)) };
+        let Some(secure) = &spoken.secure else {
+            // A WebSocket in the clear has a handshake too.
+            let upgrade = spoken.transport == Transport::Ws;
+            let place = upgrade.then(|| self.common.handshakes.enter(peer.ip())).transpose()?;
+            return Ok((Layer::plain(bound), place));
+        };
         let place = self.common.handshakes.enter(peer.ip())?;
         let session = rustls::ServerConnection::new(secure.load_full()).map_err(|_| Loss::Handshake)?;
         Ok((Layer::server(session, conn, bound), Some(place)))
@@ -251,7 +255,11 @@ impl<M: Machine + 'static> Worker<M> {
     }
 
     async fn serve(&self, connection: &Rc<Connection>, key: Option<PoolKey>, early: Option<Early>) {
-        let codec = Codec::Stream(Framer::new(self.common.limits.load().message));
+        let (transport, limits) = (connection.flow().transport(), self.common.limits.load().message);
+        let codec = match early {
+            Some(_) => Codec::open(transport, limits),
+            None => Codec::beginning(transport, limits),
+        };
         let end = connection.serve(self, codec, early, &self.chunk).await;
         self.forget(connection, key, end);
         self.settle();

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 mod listeners;
 mod tls;
+mod ws;
 
 const UDP: ListenerId = ListenerId { proxy: ProxyId(1), number: 1 };
 const TCP: ListenerId = ListenerId { proxy: ProxyId(1), number: 2 };
@@ -152,9 +153,13 @@ struct Stage {
 
 impl Stage {
     async fn open(workers: u8, limits: Limits) -> Self {
+        Self::open_at(workers, limits, Snapshot::default()).await
+    }
+
+    async fn open_at(workers: u8, limits: Limits, snapshot: Snapshot) -> Self {
         let inside = vec![InsideOptions { bind: "127.0.0.1:0".parse().unwrap(), advertise: None }];
         let options = Options { workers, boot: 42, inside, limits };
-        let cell = Cell::new(Snapshot::default());
+        let cell = Cell::new(snapshot);
         let stats = Arc::new(NetStats::default());
         let (sender, seen) = mpsc::unbounded_channel();
         let build =
@@ -185,6 +190,15 @@ impl Stage {
 
     async fn next(&mut self) -> Seen {
         tokio::time::timeout(PATIENCE, self.seen.recv()).await.unwrap().unwrap()
+    }
+
+    async fn lost(&self, why: Loss, count: u64) {
+        let counted = async {
+            while self.stats.lost(why) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, counted).await.unwrap_or_else(|_| panic!("{why:?} was not counted"));
     }
 
     async fn until<T>(&mut self, mut wanted: impl FnMut(Seen) -> Option<T>) -> T {

@@ -20,6 +20,7 @@ use crate::net::counters::{Loss, NetStats};
 use crate::net::guests::Guests;
 use crate::net::stream::{Connection, Receiver};
 use crate::net::udp::UdpSocket;
+use crate::net::ws::upgrade::Asked;
 use crate::route::cell::Reader;
 use crate::route::snapshot::{Map, Snapshot};
 use crate::tls::failures::{self, Attempt};
@@ -227,6 +228,13 @@ impl<M: Machine + 'static> Receiver for Worker<M> {
         if !flow.listener().is_inside() {
             self.deliver(Input::FlowOpened { flow, greeting });
         }
+    }
+
+    fn lets(&self, flow: Flow, asked: &Asked) -> bool {
+        let routes = self.routes();
+        let proxy = routes.proxy_by_id(flow.listener().proxy);
+        let now = self.common.clock.now().unix;
+        proxy.is_some_and(|proxy| routes.lets(proxy, &asked.host, asked.origin.as_deref(), now))
     }
 
     fn refused_handshake(&self, flow: Flow, first: &[u8], end: failures::End<'_>) {

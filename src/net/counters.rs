@@ -54,13 +54,17 @@ pub enum Loss {
     Tls,
     /// Plain SIP or HTTP where TLS is spoken.
     NotTls,
+    /// A request that was to open a WebSocket and did not.
+    Upgrade,
+    /// A client that does not keep to the WebSocket protocol.
+    WebSocket,
     /// A connection that does not begin with the PROXY protocol header it should have.
     ProxyHeader,
 }
 
 impl Loss {
     /// All, in the order of their discriminants.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Stun,
         Self::Rtp,
         Self::Dtls,
@@ -84,6 +88,8 @@ impl Loss {
         Self::Handshake,
         Self::Tls,
         Self::NotTls,
+        Self::Upgrade,
+        Self::WebSocket,
         Self::ProxyHeader,
     ];
 
@@ -113,6 +119,8 @@ impl Loss {
             Self::Handshake => "handshake",
             Self::Tls => "tls",
             Self::NotTls => "not-tls",
+            Self::Upgrade => "websocket-upgrade",
+            Self::WebSocket => "websocket-protocol",
             Self::ProxyHeader => "proxy-header",
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! Nothing here waits but [`Socket::ready`]; called by the layers above it.
 
+use socket2::SockRef;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
@@ -50,6 +51,15 @@ impl Socket {
         }
     }
 
+    /// Says that nothing more is sent.
+    pub fn end_sending(&self) {
+        // It may have gone; nothing depends on it.
+        let _ = match self {
+            Self::Tcp(socket) => SockRef::from(socket).shutdown(Shutdown::Write),
+            Self::Unix(socket) => SockRef::from(socket).shutdown(Shutdown::Write),
+        };
+    }
+
     /// Our address on it; none on one end of a pair.
     pub fn local(&self) -> Option<SocketAddr> {
         match self {
@@ -61,7 +71,7 @@ impl Socket {
     /// Makes it send at once, and notice a peer that has vanished.
     pub fn prepare(&self) {
         let Self::Tcp(socket) = self else { return };
-        let socket = socket2::SockRef::from(socket);
+        let socket = SockRef::from(socket);
         let _ = socket.set_tcp_nodelay(true);
         let alive = socket2::TcpKeepalive::new()
             .with_time(Duration::from_secs(120))
@@ -74,7 +84,7 @@ impl Socket {
     /// Makes the kernel forget what the peer has not read when the socket is closed.
     pub fn forget_unread(&self) {
         if let Self::Tcp(socket) = self {
-            let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
     }
 }

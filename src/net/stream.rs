@@ -12,6 +12,7 @@ use super::counters::{Loss, NetStats};
 use super::guests::Place;
 use super::layer::{Broken, Got, Layer};
 use super::socket::Socket;
+use super::ws::upgrade::{Asked, Refused};
 use crate::clock::{Clock, Tick};
 use crate::greeting::Greeting;
 use crate::ids::Flow;
@@ -30,6 +31,10 @@ use tokio::sync::Notify;
 
 /// Bytes read from a connection before others get their turn.
 const TURN: usize = 256 * 1024;
+/// For a peer that was told why to take leave, so that nothing overtakes the reason.
+const LINGER: Duration = Duration::from_secs(1);
+/// Bytes of such a peer that are read and thrown away.
+const LATE: usize = 256 * 1024;
 /// Capacity that an idle connection may keep.
 const KEPT: usize = 16 * 1024;
 
@@ -56,6 +61,8 @@ pub struct StreamLimits {
 pub trait Receiver {
     /// The handshakes are done, and this is what the client said in them; not told of plain TCP.
     fn opened(&self, flow: Flow, greeting: &Greeting);
+    /// Whether somebody may open a WebSocket: its page may be one that may not come here (W07).
+    fn lets(&self, flow: Flow, asked: &Asked) -> bool;
     /// One framed message.
     fn message(&self, flow: Flow, bytes: &[u8]);
     /// All that was there has been delivered: a good moment to look at timers.
@@ -87,7 +94,7 @@ pub enum End {
 impl End {
     /// Whether what waits is written before it takes effect.
     const fn is_polite(self) -> bool {
-        matches!(self, Self::Ours | Self::Lost(Loss::Framing | Loss::NotTls))
+        matches!(self, Self::Ours | Self::Lost(Loss::Framing | Loss::NotTls | Loss::Upgrade | Loss::WebSocket))
     }
 }
 
@@ -233,6 +240,11 @@ impl Connection {
 
     /// Closes it once what waits has been written.
     pub fn close(&self) {
+        if self.end.get().is_none()
+            && let Some((bytes, length)) = self.framing.get().farewell()
+        {
+            let _ = self.put(&[], bytes.get(..length).unwrap_or_default());
+        }
         self.finish(End::Ours);
     }
 
@@ -301,6 +313,9 @@ impl Connection {
                     }
                     End::Ours | End::Lost(_) => {}
                 }
+                if end.is_polite() && (end != End::Ours || self.framing.get() == Framing::Frames) {
+                    linger(socket, buffer).await;
+                }
                 return end;
             }
             let interest = match (self.end.get(), self.layer.borrow().is_empty()) {
@@ -339,6 +354,7 @@ impl Connection {
 
     /// Takes in what was read before, and what the layer holds already.
     fn begin(&self, early: Option<Early>, buffer: &mut [u8], reading: &mut Reading<'_, impl Receiver>) {
+        self.framing.set(reading.codec.framing());
         match early {
             None => self.look_open(reading),
             Some(Early { mut bytes, greeting }) => {
@@ -433,6 +449,7 @@ impl Connection {
                     self.stats.stream_messages_in.inc();
                     receiver.message(self.flow.get(), bytes);
                 }
+                Said::Asked(asked) => self.upgrade(asked, receiver),
                 Said::Ping(answer) => {
                     self.stats.keep_alives.inc();
                     let _ = self.put(&[], answer);
@@ -448,9 +465,23 @@ impl Connection {
 
     /// Tells of a client that began TLS and did not get through.
     fn note_handshake(&self, end: failures::End<'_>, receiver: &impl Receiver) {
-        if let Some(first) = self.layer.borrow().first().filter(|_| !self.opened.get()) {
+        let layer = self.layer.borrow();
+        if let Some(first) = layer.first().filter(|_| !layer.is_open()) {
             receiver.refused_handshake(self.flow.get(), first, end);
         }
+    }
+
+    /// Opens a WebSocket, or does not.
+    fn upgrade(&self, asked: &Asked, receiver: &impl Receiver) {
+        if !receiver.lets(self.flow.get(), asked) {
+            let _ = self.put(&[], &Refused::Origin.answer());
+            return self.finish(End::Lost(Loss::Upgrade));
+        }
+        let _ = self.put(&[], &asked.accept());
+        self.framing.set(Framing::Frames);
+        let greeting = asked.greeting(self.layer.borrow().greeting());
+        self.settle_in();
+        receiver.opened(self.flow.get(), &greeting);
     }
 
     fn write(&self, socket: &Socket) {
@@ -491,4 +522,22 @@ impl Connection {
         }
         self.wake.notify_one();
     }
+}
+
+/// Reads what is still under way, so that closing does not reset what was said last.
+async fn linger(socket: &Socket, buffer: &RefCell<Box<[u8]>>) {
+    socket.end_sending();
+    let gone = async {
+        let mut left = LATE;
+        while left > 0 && socket.ready(Interest::READABLE).await.is_ok() {
+            match socket.read(&mut buffer.borrow_mut()) {
+                Ok(0) => return,
+                Ok(read) => left = left.saturating_sub(read),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    };
+    // It has been told; whether it listens is its own affair.
+    let _ = tokio::time::timeout(LINGER, gone).await;
 }

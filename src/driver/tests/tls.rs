@@ -63,15 +63,6 @@ impl Stage {
     async fn opened(&mut self) -> (Flow, Greeting) {
         self.until(|seen| if let Seen::Opened(flow, greeting) = seen { Some((flow, greeting)) } else { None }).await
     }
-
-    async fn lost(&self, why: Loss, count: u64) {
-        let counted = async {
-            while self.stats.lost(why) < count {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, counted).await.unwrap_or_else(|_| panic!("{why:?} was not counted"));
-    }
 }
 
 async fn ask_securely(stream: &mut TlsStream<TcpStream>, line: &str) -> String {

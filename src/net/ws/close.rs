@@ -22,8 +22,6 @@ pub enum Close {
     Fault(Fault),
     /// The node stops, or the listener is gone.
     Leaving,
-    /// Nobody is asked to come back at once: too much is under way.
-    Overloaded,
 }
 
 impl Close {
@@ -35,7 +33,6 @@ impl Close {
             Self::Fault(Fault::Text) => Some(1007),
             Self::Fault(Fault::TooBig) => Some(1009),
             Self::Leaving => Some(1001),
-            Self::Overloaded => Some(1013),
         }
     }
 

@@ -206,7 +206,6 @@ fn our_frames_are_whole_and_bare() {
     let (bytes, length) = Close::Answer(None).frame();
     assert_eq!(bytes[..length], [0x88, 0]);
     assert_eq!(Close::Answer(Some(4000)).code(), Some(4000));
-    assert_eq!(Close::Overloaded.code(), Some(1013));
 }
 
 #[test]

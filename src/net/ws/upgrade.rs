@@ -4,6 +4,7 @@
 //! is, the PBX finds out by SIP's own digest (W07). Whether a page's scripts may come at all is asked of
 //! [`crate::route`]. Used by `net::stream`; `http` reads requests with hyper and takes the small parts from here.
 
+use crate::greeting::Greeting;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
@@ -107,6 +108,11 @@ fn asked(request: &httparse::Request<'_, '_>) -> Result<Asked, Refused> {
 }
 
 impl Asked {
+    /// What was said in it, added to what was said in the TLS handshake.
+    pub fn greeting(&self, tls: Greeting) -> Greeting {
+        Greeting { host: Some(self.host.clone()), origin: self.origin.clone(), ..tls }
+    }
+
     /// The answer that opens it.
     pub fn accept(&self) -> Vec<u8> {
         let accept = accept(&self.key);
