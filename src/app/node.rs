@@ -35,6 +35,7 @@ use crate::route::snapshot::Snapshot;
 use crate::stats::HttpStats;
 use crate::tls::{self, Certificates};
 use crate::usage;
+use arc_swap::ArcSwap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -167,7 +168,9 @@ impl Node {
         let certificates = Certificates::open(&data.path().join("tls"), own_names(&config), clock.now().unix)?;
         certificates.apply(&cell.load(), clock.now().unix)?;
         let failures = Arc::clone(certificates.failures());
-        let plane = Plane::start(&config, &cell, &shared, failures, clock).map_err(StartError::Inside)?;
+        let inside_tls = Arc::new(ArcSwap::new(certificates.server_config(None, &[])?));
+        let plane =
+            Plane::start(&config, &cell, &shared, failures, clock, Some(inside_tls)).map_err(StartError::Inside)?;
         for bound in plane.front.inside() {
             tracing::info!(owner = "inside", transport = %bound.wanted.transport, address = %bound.address, "listening");
         }

@@ -5,6 +5,7 @@ use super::settings;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::Front;
+use crate::driver::listeners::Secure;
 use crate::engine::Engine;
 use crate::engine::shared::Shared;
 use crate::health::probe::{ProbeStats, Prober};
@@ -13,6 +14,7 @@ use crate::net::counters::NetStats;
 use crate::net::udp;
 use crate::route::cell::Cell;
 use crate::seats::{self, Keeper};
+use crate::tls::client::Clients;
 use crate::tls::failures::Failures;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +41,7 @@ impl Plane {
         shared: &Arc<Shared>,
         failures: Arc<Failures>,
         clock: Clock,
+        inside_tls: Option<Secure>,
     ) -> io::Result<Self> {
         let path = config.data_dir.join("seats.sqlite");
         let keeper = Keeper::open(seats::Wiring {
@@ -48,7 +51,9 @@ impl Plane {
             open: Box::new(move || Ok(Box::new(seats::Sqlite::open(&path)?))),
         });
         let net = Arc::new(NetStats::telling(failures));
-        let mut options = settings::driver(config, fastrand::u32(..));
+        let clients = Clients::new(Arc::clone(cell));
+        let mut options = settings::driver(config, fastrand::u32(..), Arc::clone(&clients));
+        options.inside_tls = inside_tls;
         options.inside.retain(|family| !is_without(family.bind));
         let build = {
             let (config, shared) = (config.clone(), Arc::clone(shared));
@@ -61,6 +66,7 @@ impl Plane {
             cell: Arc::clone(cell),
             clock,
             stats: Arc::clone(&probes),
+            clients,
             addresses: front
                 .told()
                 .iter()

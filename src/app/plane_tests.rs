@@ -51,7 +51,7 @@ impl Stage {
         let mut config = Config { workers: 2, data_dir: dir.path().to_owned(), ..Config::default() };
         config.inside.bind = vec![any];
         let shared = Arc::new(Shared::new(Keyring::default().rotated(Clock::start().now().unix, [7; 32])));
-        let mut plane = Plane::start(&config, &cell, &shared, Arc::default(), Clock::start()).unwrap();
+        let mut plane = Plane::start(&config, &cell, &shared, Arc::default(), Clock::start(), None).unwrap();
         let troubles = plane.front.listen(&wanted(&cell.load()), |_| Err(std::io::ErrorKind::Unsupported.into())).await;
         assert!(troubles.is_empty(), "{troubles:?}");
         Self { plane, shared, cell, pbx, _dir: dir }

@@ -11,7 +11,9 @@ use crate::licence::key::{KeyError, Keys};
 use crate::net::admission::Rate;
 use crate::net::stream::StreamLimits;
 use crate::sip;
+use crate::tls::client::Clients;
 use crate::usage::Hook;
+use std::sync::Arc;
 
 /// Worker threads: as configured, or one for each core.
 pub(super) fn workers(config: &Config) -> u8 {
@@ -21,11 +23,18 @@ pub(super) fn workers(config: &Config) -> u8 {
 }
 
 /// The driver's options.
-pub(super) fn driver(config: &Config, boot: u32) -> Options {
+pub(super) fn driver(config: &Config, boot: u32, clients: Arc<Clients>) -> Options {
     let advertise = |v4: bool| config.inside.advertise.iter().copied().find(|address| address.is_ipv4() == v4);
     let inside =
         config.inside.bind.iter().map(|bind| InsideOptions { bind: *bind, advertise: advertise(bind.is_ipv4()) });
-    Options { workers: workers(config), boot, inside: inside.collect(), limits: limits(config) }
+    Options {
+        workers: workers(config),
+        boot,
+        inside: inside.collect(),
+        limits: limits(config),
+        clients,
+        inside_tls: None,
+    }
 }
 
 /// Bounds of sockets; those that may change while running.
@@ -141,6 +150,8 @@ mod tests {
     use crate::config::reload::flatten;
     use crate::engine::config::Inside;
     use crate::ids::Shard;
+    use crate::route::cell::Cell;
+    use crate::route::snapshot::Snapshot;
 
     /// Keys that `app` reads itself.
     const ELSEWHERE: [&str; 13] = [
@@ -167,7 +178,11 @@ mod tests {
         let mut http = http(config);
         http.pseudonym.clear();
         let defaults = super::super::node::defaults(config);
-        format!("{:?} {engine:?} {:?} {http:?} {defaults:?}", driver(config, 0), schedule(config))
+        format!(
+            "{:?} {engine:?} {:?} {http:?} {defaults:?}",
+            driver(config, 0, Clients::new(Arc::new(Cell::new(Snapshot::default())))),
+            schedule(config)
+        )
     }
 
     #[test]

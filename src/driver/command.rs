@@ -28,8 +28,10 @@ pub(super) struct Spoken {
 }
 
 impl Spoken {
-    /// SIP over plain TCP.
-    pub(super) const PLAIN: Self = Self { transport: Transport::Tcp, secure: None };
+    /// Whether the first bytes tell TLS from plain TCP, as on the inside: instances know one port of ours.
+    pub(super) const fn is_either(&self) -> bool {
+        matches!((self.transport, &self.secure), (Transport::Tcp, Some(_)))
+    }
 }
 
 impl Bundle {

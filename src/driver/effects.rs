@@ -86,8 +86,8 @@ impl<M: Machine + 'static> Worker<M> {
                 let own = self.own(address).ok_or(SendError::Refused)?;
                 self.send_datagram(own, bytes, own.local(), address)
             }
-            Dest::Backend { instance, address, transport: Transport::Tcp } => {
-                self.send_pooled(PoolKey::Instance { instance, address, transport: Transport::Tcp }, bytes, ticket)
+            Dest::Backend { instance, address, transport: transport @ (Transport::Tcp | Transport::Tls) } => {
+                self.send_pooled(PoolKey::Instance { instance, address, transport }, bytes, ticket)
             }
             Dest::Backend { .. } => Err(SendError::Refused),
         }

@@ -103,6 +103,7 @@ impl Front {
             sources: Arc::new(Sources::new(options.limits.sources, options.limits.new_flows)),
             guests: Guests::new(options.limits.connections, options.limits.source_connections),
             handshakes: Guests::handshakes(options.limits.handshakes, options.limits.source_handshakes),
+            clients: Arc::clone(&options.clients),
             post,
             notes: Arc::default(),
             signal: Signal::default(),
@@ -110,7 +111,8 @@ impl Front {
         let mut sites: Vec<_> = (0..workers).map(|shard| Seat::new(Shard(shard), common.boot)).collect();
         let (mut inside, mut told) = (Vec::new(), Vec::new());
         for family in &options.inside {
-            let (bound, address) = bind_inside(*family, &mut sites, options.limits.receive_buffer)?;
+            let spoken = Spoken { transport: Transport::Tcp, secure: options.inside_tls.clone() };
+            let (bound, address) = bind_inside(*family, &mut sites, options.limits.receive_buffer, &spoken)?;
             told.extend(bound.first().map(|bound| (bound.address, address)));
             inside.extend(bound);
         }
@@ -335,14 +337,14 @@ fn bind_inside(
     options: InsideOptions,
     seats: &mut [Seat],
     receive_buffer: usize,
+    spoken: &Spoken,
 ) -> io::Result<(Vec<Bound>, SocketAddr)> {
     let v4 = options.bind.is_ipv4();
     let listener = if v4 { ListenerId::INSIDE_V4 } else { ListenerId::INSIDE_V6 };
     let workers = u8::try_from(seats.len()).unwrap_or(u8::MAX);
     let (address, udp, tcp) = bind_pair(listener, options.bind, workers, receive_buffer)?;
     let told = options.advertise.unwrap_or_else(|| outward(options.bind.ip()));
-    for (seat, (udp, tcp)) in seats.iter_mut().zip(udp.split(&Spoken::PLAIN).into_iter().zip(tcp.split(&Spoken::PLAIN)))
-    {
+    for (seat, (udp, tcp)) in seats.iter_mut().zip(udp.split(spoken).into_iter().zip(tcp.split(spoken))) {
         let own = udp::bind(SocketAddr::new(options.bind.ip(), 0), receive_buffer)?;
         let inside = InsideAddress {
             shared: SocketAddr::new(told, address.port()),

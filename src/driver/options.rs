@@ -1,10 +1,13 @@
 //! What the driver is told at its start, and the bounds that may change while it runs.
 
+use super::listeners::Secure;
 use crate::engine::config::Inside;
 use crate::ids::Shard;
 use crate::net::admission::Rate;
 use crate::net::stream::StreamLimits;
+use crate::tls::client::Clients;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// What a front is built with.
 #[derive(Clone, Debug)]
@@ -17,6 +20,10 @@ pub struct Options {
     pub inside: Vec<InsideOptions>,
     /// Bounds.
     pub limits: Limits,
+    /// TLS towards the instances.
+    pub clients: Arc<Clients>,
+    /// TLS of instances towards us, on the inside's TCP port; none takes plain TCP only.
+    pub inside_tls: Option<Secure>,
 }
 
 /// One address towards the instances.

@@ -125,7 +125,11 @@ impl<M: Machine + 'static> Worker<M> {
             Err(why) => return self.lose(why, peer),
         };
         self.common.stats.accepted.inc();
-        let connection = self.register(conn, Start { flow, socket: Some(Socket::Tcp(stream)), layer, handshake }, None);
+        let connection = self.register(
+            conn,
+            Start { flow, socket: Some(Socket::Tcp(stream)), layer, either: spoken.is_either(), handshake },
+            None,
+        );
         self.attend(connection, None, place);
     }
 
@@ -153,7 +157,8 @@ impl<M: Machine + 'static> Worker<M> {
             None => Layer::plain(bound),
         };
         let flow = Flow::Stream { listener, conn, transport, local, peer };
-        let connection = self.register(conn, Start { flow, socket: Some(socket), layer, handshake: None }, None);
+        let connection =
+            self.register(conn, Start { flow, socket: Some(socket), layer, either: false, handshake: None }, None);
         let early = Early { bytes: read.as_slice().into(), greeting };
         self.attend(connection, Some(early), place);
     }
@@ -201,9 +206,17 @@ impl<M: Machine + 'static> Worker<M> {
         }
         let conn = self.next_conn();
         let local = SocketAddr::new(local, 0);
-        let flow = Flow::Stream { listener, conn, transport: Transport::Tcp, local, peer };
-        let layer = Layer::plain(self.common.limits.load().stream.outbox);
-        let connection = self.register(conn, Start { flow, socket: None, layer, handshake: None }, Some(key));
+        let bound = self.common.limits.load().stream.outbox;
+        let (transport, layer) = match key {
+            PoolKey::Instance { instance, address, transport: Transport::Tls } => {
+                let session = self.common.clients.begin(instance, address).ok_or(SendError::Connect)?;
+                (Transport::Tls, Layer::client(session, bound))
+            }
+            PoolKey::Instance { .. } | PoolKey::Reply { .. } => (Transport::Tcp, Layer::plain(bound)),
+        };
+        let flow = Flow::Stream { listener, conn, transport, local, peer };
+        let connection =
+            self.register(conn, Start { flow, socket: None, layer, either: false, handshake: None }, Some(key));
         self.opening.borrow_mut().push((key, Rc::clone(&connection)));
         self.rouse.notify_one();
         Ok(connection)

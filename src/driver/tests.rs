@@ -1,7 +1,7 @@
 //! Workers on real sockets, driving a machine that does what a message tells it to.
 
 use super::front::Front;
-use super::listeners::{Trouble, Wanted};
+use super::listeners::{Secure, Trouble, Wanted};
 use super::machine::Machine;
 use super::options::{InsideOptions, Limits, Options, Site};
 use crate::clock::{Clock, Now, Tick};
@@ -11,6 +11,7 @@ use crate::net::admission::Rate;
 use crate::net::counters::{Loss, NetStats};
 use crate::route::cell::Cell;
 use crate::route::snapshot::Snapshot;
+use crate::tls::client::Clients;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,7 +64,11 @@ impl Puppet {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         let todo = match words[0] {
             "BACKEND" => {
-                let transport = if words[3] == "tcp" { Transport::Tcp } else { Transport::Udp };
+                let transport = match words[3] {
+                    "tcp" => Transport::Tcp,
+                    "tls" => Transport::Tls,
+                    _ => Transport::Udp,
+                };
                 let instance = InstanceId(words[1].parse().unwrap());
                 Todo::Send(Dest::Backend { instance, address: words[2].parse().unwrap(), transport }, 7)
             }
@@ -157,9 +162,14 @@ impl Stage {
     }
 
     async fn open_at(workers: u8, limits: Limits, snapshot: Snapshot) -> Self {
+        Self::open_inside(workers, limits, snapshot, None).await
+    }
+
+    async fn open_inside(workers: u8, limits: Limits, snapshot: Snapshot, inside_tls: Option<Secure>) -> Self {
         let inside = vec![InsideOptions { bind: "127.0.0.1:0".parse().unwrap(), advertise: None }];
-        let options = Options { workers, boot: 42, inside, limits };
-        let cell = Cell::new(snapshot);
+        let cell = Arc::new(Cell::new(snapshot));
+        let clients = Clients::new(Arc::clone(&cell));
+        let options = Options { workers, boot: 42, inside, limits, clients, inside_tls };
         let stats = Arc::new(NetStats::default());
         let (sender, seen) = mpsc::unbounded_channel();
         let build =

@@ -23,6 +23,7 @@ use crate::net::udp::UdpSocket;
 use crate::net::ws::upgrade::Asked;
 use crate::route::cell::Reader;
 use crate::route::snapshot::{Map, Snapshot};
+use crate::tls::client::Clients;
 use crate::tls::failures::{self, Attempt};
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
@@ -44,6 +45,7 @@ pub(super) struct Common {
     pub(super) sources: Arc<Sources>,
     pub(super) guests: Arc<Guests>,
     pub(super) handshakes: Arc<Guests>,
+    pub(super) clients: Arc<Clients>,
     pub(super) post: Post,
     pub(super) notes: Arc<Notes>,
     pub(super) signal: Signal,

@@ -12,9 +12,13 @@ const BRANCH: &str = "z9hG4bKNp";
 /// Writes the request of probe `number` from `local` (as it is told) to `target`.
 pub(super) fn request(number: u64, local: SocketAddr, target: SocketAddr, transport: Transport) -> String {
     let via = transport.via_name();
-    let param = if transport == Transport::Udp { "" } else { ";transport=tcp" };
+    let (scheme, param) = match transport {
+        Transport::Udp => ("sip", ""),
+        Transport::Tls => ("sips", ""),
+        _ => ("sip", ";transport=tcp"),
+    };
     format!(
-        "OPTIONS sip:{target}{param} SIP/2.0\r\n\
+        "OPTIONS {scheme}:{target}{param} SIP/2.0\r\n\
          Via: SIP/2.0/{via} {local};rport;branch={BRANCH}{number:016x}\r\n\
          Max-Forwards: 70\r\n\
          From: <sip:nantucket@{local}>;tag={number:016x}\r\n\

@@ -13,15 +13,17 @@ use crate::route::cell::Cell;
 use crate::route::snapshot::{Map, Snapshot};
 use crate::sip::view::Index;
 use crate::stats::Counter;
+use crate::tls::client::Clients;
 use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{LocalSet, spawn_local};
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 /// Targets looked at before sockets get their turn.
@@ -58,6 +60,8 @@ pub struct Prober {
     pub clock: Clock,
     /// What it counts.
     pub stats: Arc<ProbeStats>,
+    /// TLS towards the instances.
+    pub clients: Arc<Clients>,
     /// Our addresses towards the instances: bound, and told. At most one for each family.
     pub addresses: Vec<(IpAddr, IpAddr)>,
     /// Ends it.
@@ -72,6 +76,7 @@ struct State {
     sockets: Vec<(Rc<UdpSocket>, IpAddr)>,
     clock: Clock,
     stats: Arc<ProbeStats>,
+    clients: Arc<Clients>,
     places: Semaphore,
     timeout: Duration,
     /// An answer or failure has moved a target's next probe.
@@ -102,6 +107,7 @@ impl Prober {
             sockets: sockets.into_iter().filter_map(adopt).collect(),
             clock: self.clock,
             stats: self.stats,
+            clients: self.clients,
             places: Semaphore::new(CONNECTIONS),
             replanned: Notify::new(),
         });
@@ -210,11 +216,26 @@ impl State {
 
     async fn converse(&self, key: TargetKey) -> bool {
         let Some((socket, told)) = self.socket(key.address) else { return false };
-        let Ok(mut stream) = tcp::connect(socket.local().ip(), key.address).await else { return false };
-        let number = self.next_number();
+        let Ok(stream) = tcp::connect(socket.local().ip(), key.address).await else { return false };
         let port = stream.local_addr().map_or(0, |address| address.port());
-        let text = request(number, SocketAddr::new(told, port), key.address, key.transport);
-        if stream.write_all(text.as_bytes()).await.is_err() {
+        let own = SocketAddr::new(told, port);
+        if key.transport != Transport::Tls {
+            return self.ask_over(stream, own, key).await;
+        }
+        let Some((config, name)) = self.clients.terms(key.instance, key.address) else { return false };
+        match TlsConnector::from(config).connect(name, stream).await {
+            Ok(stream) => self.ask_over(stream, own, key).await,
+            Err(error) => {
+                tracing::debug!(instance = key.instance.0, address = %key.address, %error, "TLS with a target");
+                false
+            }
+        }
+    }
+
+    async fn ask_over(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, own: SocketAddr, key: TargetKey) -> bool {
+        let number = self.next_number();
+        let text = request(number, own, key.address, key.transport);
+        if stream.write_all(text.as_bytes()).await.is_err() || stream.flush().await.is_err() {
             return false;
         }
         let mut bytes = Vec::with_capacity(1024);
@@ -299,6 +320,7 @@ mod tests {
             let (stats, stop) = (Arc::new(ProbeStats::default()), CancellationToken::new());
             let home = "127.0.0.1".parse().unwrap();
             let prober = Prober {
+                clients: Clients::new(Arc::clone(&cell)),
                 probes: Probes::new(schedule, 100),
                 cell: Arc::clone(&cell),
                 clock: Clock::start(),

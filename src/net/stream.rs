@@ -15,7 +15,7 @@ use super::socket::Socket;
 use super::ws::upgrade::{Asked, Refused};
 use crate::clock::{Clock, Tick};
 use crate::greeting::Greeting;
-use crate::ids::Flow;
+use crate::ids::{Flow, Transport};
 use crate::sip::frame::Framer;
 use crate::sip::limits::Limits;
 use crate::tls::failures;
@@ -106,6 +106,8 @@ pub struct Start {
     pub socket: Option<Socket>,
     /// What lies between the socket and the messages.
     pub layer: Layer,
+    /// Whether a peer that speaks plainly where TLS could be spoken is welcome all the same.
+    pub either: bool,
     /// Its share of the handshakes that may be under way.
     pub handshake: Option<Place>,
 }
@@ -128,6 +130,7 @@ pub struct Connection {
     socket: OnceCell<Socket>,
     layer: RefCell<Layer>,
     framing: Cell<Framing>,
+    either: bool,
     /// Tickets of what waits for the connection to be opened.
     tickets: RefCell<Vec<u64>>,
     end: Cell<Option<End>>,
@@ -173,6 +176,7 @@ impl Connection {
             socket: cell,
             layer: RefCell::new(start.layer),
             framing: Cell::new(Framing::Bare),
+            either: start.either,
             tickets: RefCell::default(),
             end: Cell::new(None),
             wake: Notify::new(),
@@ -271,6 +275,15 @@ impl Connection {
     /// The tickets of what it did not take over to its peer because it never became open.
     pub fn take_tickets(&self) -> Vec<u64> {
         self.tickets.take()
+    }
+
+    /// What was plain TCP until it was heard is TLS.
+    fn note_tls(&self) {
+        let mut flow = self.flow.get();
+        if let Flow::Stream { transport, .. } = &mut flow {
+            *transport = Transport::Tls;
+        }
+        self.flow.set(flow);
     }
 
     fn note_local(&self, socket: &Socket) {
@@ -379,6 +392,9 @@ impl Connection {
         }
         let greeting = layer.is_tls().then(|| layer.greeting());
         drop(layer);
+        if self.either && greeting.is_some() {
+            self.note_tls();
+        }
         self.settle_in();
         if let Some(greeting) = greeting {
             // Who resumes a session may wait for calls without another word.
@@ -406,6 +422,11 @@ impl Connection {
             match got {
                 Ok(Got::Bytes(n)) => {
                     taken += n;
+                    self.greeted.set(true);
+                    self.take_in(buffer.get_mut(..n).unwrap_or_default(), reading);
+                }
+                Ok(Got::Stray(n)) if self.either => {
+                    self.look_open(reading);
                     self.greeted.set(true);
                     self.take_in(buffer.get_mut(..n).unwrap_or_default(), reading);
                 }

@@ -169,7 +169,13 @@ impl Build<'_> {
                 self.problem(format!("backends[{n}].transport"), Code::TransportUnsupported, reason);
                 continue;
             }
-            for address in self.addresses(format!("backends[{n}].address"), endpoint::target(&backend.address, port)) {
+            let endpoint = endpoint::target(&backend.address, port);
+            let host: Box<str> = match &endpoint {
+                Ok(Endpoint { host: HostPart::Ip(ip), .. }) => ip.to_string().into(),
+                Ok(Endpoint { host: HostPart::Name(name), .. }) => name.clone(),
+                Err(_) => Box::default(),
+            };
+            for address in self.addresses(format!("backends[{n}].address"), endpoint) {
                 if backends.iter().any(|other| other.address == address && other.transport == backend.transport) {
                     let reason = format!("{address} over {} is there already", backend.transport);
                     self.problem(format!("backends[{n}].address"), Code::Duplicate, reason);
@@ -182,6 +188,7 @@ impl Build<'_> {
                     });
                     backends.push(Backend {
                         id: backend.id,
+                        host: host.clone(),
                         address,
                         transport: backend.transport,
                         priority: backend.priority,

@@ -56,10 +56,11 @@ fn same_certificate(one: Option<&Arc<Certificate>>, other: Option<&Arc<Certifica
 
 impl Backend {
     fn same(&self, other: &Self) -> bool {
-        let Self { id, address, transport, priority, weight, profile, tls, health: _ } = self;
+        let Self { id, host, address, transport, priority, weight, profile, tls, health: _ } = self;
         (*id, *address, *transport, *priority, *weight, *profile)
             == (other.id, other.address, other.transport, other.priority, other.weight, other.profile)
             && *tls == other.tls
+            && *host == other.host
     }
 }
 

@@ -140,6 +140,8 @@ pub struct Instance {
 pub struct Backend {
     /// Stable id inside the instance.
     pub id: BackendId,
+    /// Its host as written: an address, or a name in lower case.
+    pub host: Box<str>,
     /// Where it is.
     pub address: SocketAddr,
     /// How it is spoken to.

@@ -5,6 +5,7 @@
 //! (`route::compile`); `app` hands each new snapshot to [`Certificates::apply`].
 
 mod certificates;
+pub mod client;
 pub mod failures;
 pub mod hello;
 pub mod identity;

@@ -76,7 +76,7 @@ fn every_problem_comes_at_once() {
         row.name = "a_b".into();
         row.display_name = "x".repeat(129);
         row.aliases = vec!["bad_host.example".into(), "pbx.acme.example".into()];
-        row.backends[0].transport = Transport::Tls;
+        row.backends[0].transport = Transport::Ws;
         row.backends.push(model::Backend { address: "192.0.2.300".into(), weight: 1_001, ..row.backends[0].clone() });
         row.backends[1].transport = Transport::Udp;
         row.web = Some(model::Web { prefix: model::Prefix::Keep, ..model::Web::at("ftp://x") });

@@ -2,6 +2,10 @@
 
 use super::*;
 use crate::driver::adopt::{Adopted, Handed};
+use crate::model::{Backend, BackendTls};
+use crate::net::stream::StreamLimits;
+use crate::route::testing::{compiled, instance, table};
+use arc_swap::ArcSwap;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use std::pin::pin;
@@ -14,6 +18,7 @@ const TLS: ListenerId = ListenerId { proxy: ProxyId(1), number: 3 };
 struct Papers {
     server: Arc<ServerConfig>,
     certificate: CertificateDer<'static>,
+    pem: String,
 }
 
 impl Papers {
@@ -28,7 +33,7 @@ impl Papers {
             .with_single_cert(vec![certificate.clone()], key.into())
             .unwrap();
         server.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
-        Self { server: Arc::new(server), certificate }
+        Self { server: Arc::new(server), certificate, pem: made.cert.pem() }
     }
 
     fn client(&self, version: &'static SupportedProtocolVersion) -> TlsConnector {
@@ -303,4 +308,118 @@ async fn a_connection_accepted_elsewhere_goes_on_here() {
     let mut answer = vec![0; framed("hello").len()];
     pin!(tokio::time::timeout(PATIENCE, theirs.read_exact(&mut answer))).await.unwrap().unwrap();
     assert_eq!(answer, framed("hello").as_bytes());
+}
+
+/// A target over TLS of two instances, with terms of its own for each.
+async fn instances(terms: [BackendTls; 2]) -> (Stage, TcpListener, Papers) {
+    let papers = Papers::new();
+    let pbx = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = pbx.local_addr().unwrap().to_string();
+    let rows = [1, 2].into_iter().zip(terms).map(|(id, tls)| {
+        let mut row = instance(id, &format!("t{id}"));
+        let known = row.backends[0].clone();
+        row.backends[0] = Backend { transport: Transport::Tls, address: address.clone(), tls, ..known };
+        row
+    });
+    let stage = Stage::open_at(1, Limits::default(), compiled(&table(rows, []))).await;
+    (stage, pbx, papers)
+}
+
+/// The other end of a connection towards an instance.
+async fn answer(pbx: &TcpListener, papers: &Papers) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    let (socket, _) = pbx.accept().await?;
+    tokio_rustls::TlsAcceptor::from(Arc::clone(&papers.server)).accept(socket).await
+}
+
+#[tokio::test]
+async fn an_instance_is_reached_over_tls_and_each_over_its_own_connection() {
+    // S01 X09 X10
+    let (mut stage, pbx, papers) = instances(<[BackendTls; 2]>::default()).await;
+    let mut phone = stage.tcp().await;
+    let address = pbx.local_addr().unwrap();
+    let mut ends = Vec::new();
+    for instance in [1, 2] {
+        let order = framed(&format!("BACKEND {instance} {address} tls"));
+        phone.write_all(order.as_bytes()).await.unwrap();
+        let mut end = answer(&pbx, &papers).await.unwrap();
+        for _ in 0..2 {
+            let mut got = vec![0; order.len()];
+            end.read_exact(&mut got).await.unwrap();
+            assert_eq!(got, order.as_bytes());
+            // The second goes over the same connection.
+            phone.write_all(order.as_bytes()).await.unwrap();
+        }
+        ends.push(end);
+    }
+    assert_eq!(stage.stats.opened.read(), 2);
+    // What the instance says comes in over the same flow, and is answered there.
+    ends[0].write_all(framed("hello").as_bytes()).await.unwrap();
+    let mut got = vec![0; 4096];
+    let flow = stage
+        .until(|seen| match seen {
+            Seen::Message(_, flow, text) if text == framed("hello") => Some(flow),
+            _ => None,
+        })
+        .await;
+    assert_eq!((flow.transport(), flow.peer(), flow.listener()), (Transport::Tls, address, ListenerId::INSIDE_V4));
+    // X14
+    stage.front.stop().await;
+    while ends[0].read(&mut got).await.unwrap() > 0 {}
+}
+
+#[tokio::test]
+async fn an_instance_that_is_another_is_not_spoken_to() {
+    // S01: not signed by anybody we know, and for another name
+    let known = Papers::new();
+    let verify = BackendTls {
+        verify: true,
+        authorities: known.pem.clone(),
+        name: "pbx.example".into(),
+        ..BackendTls::default()
+    };
+    let other = BackendTls { name: "other.example".into(), ..verify.clone() };
+    let (mut stage, pbx, stranger) = instances([verify, other]).await;
+    let mut phone = stage.tcp().await;
+    let address = pbx.local_addr().unwrap();
+    for (instance, papers) in [(1, &stranger), (2, &known)] {
+        phone.write_all(framed(&format!("BACKEND {instance} {address} tls")).as_bytes()).await.unwrap();
+        assert!(answer(&pbx, papers).await.is_err(), "{instance}");
+        let failed = stage.until(|seen| if let Seen::Failed(n, why) = seen { Some((n, why)) } else { None }).await;
+        assert_eq!(failed, (7, SendError::Connect));
+    }
+    phone.write_all(framed(&format!("BACKEND 1 {address} tls")).as_bytes()).await.unwrap();
+    assert!(answer(&pbx, &known).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_instance_that_does_not_finish_the_handshake_is_given_up() {
+    // S06
+    let (mut stage, pbx, _papers) = instances(<[BackendTls; 2]>::default()).await;
+    stage.front.set_limits(Limits {
+        stream: StreamLimits { handshake: 200, ..Limits::default().stream },
+        ..Limits::default()
+    });
+    let mut phone = stage.tcp().await;
+    let order = framed(&format!("BACKEND 1 {} tls", pbx.local_addr().unwrap()));
+    phone.write_all(order.as_bytes()).await.unwrap();
+    let _silent = pbx.accept().await.unwrap();
+    let failed = stage.until(|seen| if let Seen::Failed(n, why) = seen { Some((n, why)) } else { None }).await;
+    assert_eq!(failed, (7, SendError::Connect));
+    stage.lost(Loss::HandshakeSlow, 1).await;
+}
+
+#[tokio::test]
+async fn instances_speak_tcp_and_tls_to_one_port_of_ours() {
+    // F11 R78
+    let papers = Papers::new();
+    let secure = Arc::new(ArcSwap::new(Arc::clone(&papers.server)));
+    let mut stage = Stage::open_inside(1, Limits::default(), Snapshot::default(), Some(secure)).await;
+    let inside = stage.front.told()[0].0;
+    let mut plain = TcpStream::connect(inside).await.unwrap();
+    assert_eq!(ask(&mut plain, "hello").await, framed("hello"));
+    let socket = TcpStream::connect(inside).await.unwrap();
+    let mut secure = papers.client(&version::TLS12).connect("pbx.example".try_into().unwrap(), socket).await.unwrap();
+    assert_eq!(ask_securely(&mut secure, "hello").await, framed("hello"));
+    let seen = |seen| if let Seen::Message(_, flow, _) = seen { Some(flow.transport()) } else { None };
+    assert_eq!((stage.until(seen).await, stage.until(seen).await), (Transport::Tcp, Transport::Tls));
 }
