@@ -35,15 +35,15 @@ impl Linphone {
         let config = format!(
             "[sip]\n\
              bind_address={ip}\n\
-             sip_port=0\nsip_tcp_port=-1\nsip_tls_port=-1\n\
+             sip_port=0\nsip_tcp_port=0\nsip_tls_port=-1\n\
              root_ca={}\nverify_server_certs=1\nverify_server_cn=1\n\
              media_encryption=srtp\nmedia_encryption_mandatory=1\n\
              register_only_when_network_is_up=0\nguess_hostname=0\n\
              contact=sip:{account}@{ip}\ndefault_proxy=0\n\
              [auth_info_0]\nusername={account}\npasswd=secret-{account}\nrealm={domain}\n\
              [proxy_0]\n\
-             reg_proxy=<sip:{name}:{port};transport=tcp>\n\
-             reg_route=<sip:{name}:{port};transport=tcp;lr>\n\
+             reg_proxy=<sip:{name}:{port};transport=tls>\n\
+             reg_route=<sip:{name}:{port};transport=tls;lr>\n\
              reg_identity=sip:{account}@{domain}\n\
              reg_expires=60\nreg_sendregister=1\n\
              [rtp]\naudio_rtp_port=-1\n",

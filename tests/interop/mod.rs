@@ -5,10 +5,12 @@ mod baresip;
 mod linphone;
 mod pbx;
 mod sipp;
+mod stunnel;
 mod web;
 
 mod calls;
 mod crowd;
+mod floods;
 mod light;
 mod reload;
 mod seats;

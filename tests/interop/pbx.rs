@@ -35,14 +35,35 @@ impl Pbx {
         Self::start_config(net, n, &config)
     }
 
+    /// As [`Self::start`], also over TLS on port 5061: it shows `own` (certificate and key, PEM) and serves those only
+    /// who show a certificate that is `client`'s or signed with it.
+    pub fn start_tls(net: Net, n: u8, domain: &str, own: (&str, &str), client: &str) -> Self {
+        let run = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(run.path().join(name), text).unwrap();
+        write("own.pem", own.0);
+        write("own.key", own.1);
+        write("client.pem", client);
+        let folder = run.path().display();
+        write(
+            "tls.cfg",
+            &format!(
+                "[server:default]\nmethod = TLSv1.2+\ncertificate = {folder}/own.pem\nprivate_key = {folder}/own.key\n\
+                 ca_list = {folder}/client.pem\nverify_certificate = yes\nrequire_certificate = yes\n"
+            ),
+        );
+        Self::start_in(run, net, n, &config(domain, "1").replace("@DEFINE@", "#!define WITH_TLS"))
+    }
+
     fn start_with(net: Net, n: u8, domain: &str, use_path: &str) -> Self {
-        let config = include_str!("kamailio.cfg").replace("@DOMAIN@", domain).replace("@USE_PATH@", use_path);
-        Self::start_config(net, n, &config)
+        Self::start_config(net, n, &config(domain, use_path).replace("@DEFINE@", ""))
     }
 
     fn start_config(net: Net, n: u8, config: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), net, n, config)
+    }
+
+    fn start_in(run: TempDir, net: Net, n: u8, config: &str) -> Self {
         let ip = net.ip(n);
-        let run = tempfile::tempdir().unwrap();
         let config = config.replace("@ADDRESS@", &ip.to_string()).replace("@RUN@", run.path().to_str().unwrap());
         let file = run.path().join("kamailio.cfg");
         std::fs::write(&file, config).unwrap();
@@ -63,6 +84,10 @@ impl Pbx {
     pub fn address(&self) -> String {
         format!("{}:5060", self.ip)
     }
+}
+
+fn config(domain: &str, use_path: &str) -> String {
+    include_str!("kamailio.cfg").replace("@DOMAIN@", domain).replace("@USE_PATH@", use_path)
 }
 
 fn answers_options(ip: Ipv4Addr) -> bool {

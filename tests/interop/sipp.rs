@@ -26,6 +26,7 @@ pub struct Run<'a> {
     pause_ms: u32,
     patience: u32,
     rows: String,
+    calls_go_to: Option<&'a str>,
 }
 
 impl<'a> Run<'a> {
@@ -40,7 +41,8 @@ impl<'a> Run<'a> {
     }
 
     fn at(scenario: &'a str, ip: IpAddr, port: u16, over: Over) -> Self {
-        Self { scenario, ip, port, over, to: None, calls: 1, rate: 10, pause_ms: 0, patience: 120, rows: String::new() }
+        let (to, calls_go_to, rows) = (None, None, String::new());
+        Self { scenario, ip, port, over, to, calls: 1, rate: 10, pause_ms: 0, patience: 120, rows, calls_go_to }
     }
 
     /// Sends to this address; without it, it waits for requests.
@@ -52,6 +54,12 @@ impl<'a> Run<'a> {
     /// This many calls, started at `rate` a second, each lasting two pauses.
     pub fn calls(mut self, calls: u32, rate: u32, pause_ms: u32) -> Self {
         (self.calls, self.rate, self.pause_ms) = (calls, rate, pause_ms);
+        self
+    }
+
+    /// Requests that belong to none of its calls begin this scenario.
+    pub const fn calls_go_to(mut self, scenario: &'a str) -> Self {
+        self.calls_go_to = Some(scenario);
         self
     }
 
@@ -74,9 +82,12 @@ impl<'a> Run<'a> {
     /// Starts it.
     pub fn start(self) -> Sipp {
         let run = tempfile::tempdir().unwrap();
-        let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/interop/sipp/{}.xml", self.scenario));
+        let file = |name| Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/interop/sipp/{name}.xml"));
         let mut command = Command::new("sipp");
-        command.current_dir(run.path()).arg("-sf").arg(scenario);
+        command.current_dir(run.path()).arg("-sf").arg(file(self.scenario));
+        if let Some(scenario) = self.calls_go_to {
+            command.arg("-oocsf").arg(file(scenario));
+        }
         command.args(["-nostdin", "-i", &self.ip.to_string(), "-p", &self.port.to_string()]);
         command.args(["-m", &self.calls.to_string(), "-r", &self.rate.to_string(), "-d", &self.pause_ms.to_string()]);
         command.args(["-t", if matches!(self.over, Over::Udp) { "u1" } else { "t1" }]);

@@ -7,6 +7,7 @@ pub mod node;
 pub mod office;
 pub mod program;
 pub mod sip;
+pub mod wire;
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU8, Ordering};

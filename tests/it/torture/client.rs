@@ -1,12 +1,11 @@
 //! A client that sends any bytes and hears what comes back, up to a fence: an ordinary request
 //! behind them, whose answer says that nothing more will come.
 
+use crate::support::wire::{Came, Wire};
 use crate::support::{PATIENCE, until};
-use nantucket::sip::frame::{Frame, Framer};
 use nantucket::sip::limits::Limits;
 use nantucket::sip::view::{Index, View};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What a client heard.
@@ -99,46 +98,26 @@ fn status(bytes: &[u8]) -> u16 {
     View::read(bytes, &mut index, &Limits::DEFAULT).map_or(0, |view| view.status())
 }
 
-/// Sends bytes on a connection of their own, then a fence, which may go on another connection where
-/// this one is closed. With `wait`, no fence follows: it waits for the node to close.
-pub fn over_tcp(node: SocketAddr, domain: &str, bytes: &[u8], wait: bool) -> Heard {
-    let mut stream = TcpStream::connect(node).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    let (call_id, fence) = fence(bytes, domain, &format!("TCP {}", stream.local_addr().unwrap()));
-    let _ = stream.write_all(bytes);
+/// Sends bytes on a connection of their own, then a fence. With `wait`, no fence follows: it waits for the node to
+/// close.
+pub fn over_stream(mut wire: Wire, domain: &str, bytes: &[u8], wait: bool) -> Heard {
+    let (call_id, fence) = fence(bytes, domain, &wire.via());
+    let _ = wire.send(bytes);
     if !wait {
-        let _ = stream.write_all(&fence);
+        let _ = wire.send(&fence);
     }
     let mut heard = Heard::default();
-    let (mut framer, mut buffer, mut room) = (Framer::new(Limits::DEFAULT), Vec::new(), vec![0; 65_536]);
     loop {
-        match stream.read(&mut room) {
-            Ok(length @ 1..) => buffer.extend_from_slice(&room[..length]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                panic!("no answer to the fence, not closed: {heard:?}")
-            }
-            Ok(0) | Err(_) => {
+        match wire.next() {
+            Came::Closed => {
                 heard.closed = true;
                 return heard;
             }
-        }
-        loop {
-            let taken = match framer.next(&buffer) {
-                Frame::Partial => break,
-                Frame::Message(taken) => taken,
-                Frame::Ping(taken) | Frame::Blank(taken) => {
-                    buffer.drain(..taken);
-                    continue;
-                }
-                odd => panic!("the client got a stream it cannot frame: {odd:?}: {}", buffer.escape_ascii()),
-            };
-            let message: Vec<u8> = buffer.drain(..taken).collect();
-            if is_of(&message, &call_id) {
+            Came::Message(message) if is_of(&message, &call_id) => {
                 heard.fence = status(&message);
                 return heard;
             }
-            heard.messages.push(message);
+            Came::Message(message) => heard.messages.push(message),
         }
     }
 }

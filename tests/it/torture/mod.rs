@@ -7,14 +7,16 @@ mod odd;
 mod pbx;
 
 use crate::support::node::Node;
+use crate::support::wire::{Over, Wire};
 use crate::support::{Net, PATIENCE, licence, until};
-use client::{Heard, number, over_tcp, over_udp};
+use client::{Heard, number, over_stream, over_udp};
 use nantucket::sip::limits::Limits;
 use nantucket::sip::name::Name;
 use nantucket::sip::view::{Index, View};
 use pbx::Pbx;
 use serde_json::json;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The instance, and the domains of the messages: its aliases.
 const INSTANCE: &str = "torture";
@@ -29,6 +31,14 @@ const ALIASES: &[&str] = &[
     "host.example.net",
 ];
 
+/// Ports of the node besides 5060.
+const TLS: u16 = 5061;
+const WS: u16 = 8080;
+const WSS: u16 = 8444;
+
+/// Datagrams, and every kind of stream.
+const EVERY: [Option<Over>; 5] = [None, Some(Over::Tcp), Some(Over::Tls), Some(Over::Ws), Some(Over::Wss)];
+
 /// What becomes of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
@@ -42,7 +52,8 @@ pub enum Fate {
 
 use Fate::{Drop, Pass, Refuse};
 
-/// What becomes of a stream it comes on.
+/// What becomes of a stream it comes on. On a WebSocket each message has a frame of its own: its fate is that of a
+/// datagram, but what is behind its body makes it unsound (W03).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stream {
     /// As of a datagram, and the stream goes on.
@@ -139,6 +150,7 @@ pub struct World {
     net: Net,
     node: Node,
     pbx: Pbx,
+    tls: Arc<rustls::ClientConfig>,
 }
 
 impl World {
@@ -159,9 +171,15 @@ impl World {
         );
         let mut proxy = node.must("GET", "/proxies/main", None);
         proxy["default_instance"] = json!(INSTANCE);
+        let listeners = proxy["listeners"].as_array_mut().unwrap();
+        for (number, service, port) in [(11, "sip-tls", TLS), (12, "sip-ws", WS), (13, "sip-wss", WSS)] {
+            let bind = format!("{}:{port}", net.ip(1));
+            listeners.push(json!({"number": number, "service": service, "bind": bind}));
+        }
         node.must("PUT", "/proxies/main", Some(proxy));
         node.wait_live();
-        Self { net, node, pbx }
+        let tls = node.tls_client();
+        Self { net, node, pbx, tls }
     }
 
     fn sip(&self) -> SocketAddr {
@@ -176,8 +194,28 @@ impl World {
         over_udp(self.sip(), (self.net.ip(20), port), INSTANCE, &[bytes.to_vec()])
     }
 
+    /// A connection of its own.
+    pub fn open(&self, over: Over) -> Wire {
+        let port = match over {
+            Over::Tcp => 5060,
+            Over::Tls => TLS,
+            Over::Ws => WS,
+            Over::Wss => WSS,
+        };
+        Wire::open(over, &format!("{}:{port}", self.node.ip()), &self.tls, &self.node.fqdn())
+    }
+
+    pub fn stream(&self, over: Over, bytes: &[u8]) -> Heard {
+        over_stream(self.open(over), INSTANCE, bytes, false)
+    }
+
+    /// As [`Self::stream`], with no fence: until it is closed.
+    pub fn until_closed(&self, over: Over, bytes: &[u8]) -> Heard {
+        over_stream(self.open(over), INSTANCE, bytes, true)
+    }
+
     pub fn tcp(&self, bytes: &[u8]) -> Heard {
-        over_tcp(self.sip(), INSTANCE, bytes, false)
+        self.stream(Over::Tcp, bytes)
     }
 
     /// What the PBX got besides fences.
@@ -191,11 +229,11 @@ impl World {
         got
     }
 
-    /// The fate of `sent`, over UDP or (whole and framed) TCP, and that what is passed on is as it was.
+    /// The fate of `sent`, over UDP (`None`) or (whole and framed) a stream, and that what is passed on is as it was.
     #[track_caller]
-    pub fn check(&self, what: &str, sent: &[u8], over: &str, fate: Fate) {
-        let heard = if over == "udp" { self.udp(sent) } else { self.tcp(sent) };
-        assert!(!heard.closed, "{what} over {over}: closed");
+    pub fn check(&self, what: &str, sent: &[u8], over: Option<Over>, fate: Fate) {
+        let heard = over.map_or_else(|| self.udp(sent), |over| self.stream(over, sent));
+        assert!(!heard.closed, "{what} over {over:?}: closed");
         self.check_fate(what, sent, &heard, fate);
     }
 
@@ -295,14 +333,14 @@ fn with_host(bytes: &[u8], host: &str) -> Option<Vec<u8>> {
     Some([&bytes[..at], host.as_bytes(), &bytes[at + found.len()..]].concat())
 }
 
-fn run(over: &str, backend: &str) {
+fn run(over: Option<Over>, backend: &str) {
     let world = World::new(backend);
     for (name, fate, stream) in CASES.iter().copied() {
         for host in ["as it is", INSTANCE, "nobody.invalid"] {
             let message = unique(&corpus(name));
             let sent = if host == "as it is" { Some(message) } else { with_host(&message, host) };
             let Some(sent) = sent else { continue };
-            let what = format!("{name}, host {host}, {over} to {backend}");
+            let what = format!("{name}, host {host}, {over:?} to {backend}");
             let fate = match (name, fate, host) {
                 // Its Route names the instance.
                 ("wsinv", ..) => fate,
@@ -313,21 +351,28 @@ fn run(over: &str, backend: &str) {
                 (_, Pass, "nobody.invalid") => Refuse(404),
                 _ => fate,
             };
-            match (over, stream) {
-                ("udp", _) | (_, Same) => world.check(&what, &sent, over, fate),
-                (_, Lost) => {
-                    let heard = world.tcp(&sent);
+            let Some(over) = over else {
+                world.check(&what, &sent, None, fate);
+                continue;
+            };
+            match stream {
+                Same => world.check(&what, &sent, Some(over), fate),
+                // W03: more than one message, or not all of one.
+                Garbage(_) if over.is_socket() => world.check(&what, &sent, Some(over), Refuse(400)),
+                _ if over.is_socket() => world.check(&what, &sent, Some(over), fate),
+                Lost => {
+                    let heard = world.stream(over, &sent);
                     world.check_fate(&what, &sent, &heard, Refuse(400));
                     assert!(heard.closed, "{what}: not closed");
                 }
-                (_, Waits) => {
-                    let heard = over_tcp(world.sip(), INSTANCE, &sent, true);
+                Waits => {
+                    let heard = world.until_closed(over, &sent);
                     world.check_fate(&what, &sent, &heard, Drop);
                     assert!(heard.closed, "{what}: not closed");
                 }
-                (_, Garbage(count)) => {
+                Garbage(count) => {
                     // The garbage closes the connection, maybe before an answer comes.
-                    let heard = world.tcp(&sent);
+                    let heard = world.stream(over, &sent);
                     assert!(heard.closed, "{what}: not closed");
                     let (mut got, expected) = (0, if host == "nobody.invalid" { count - 1 } else { count });
                     until("the PBX has them", PATIENCE, || {
@@ -344,24 +389,30 @@ fn run(over: &str, backend: &str) {
 // F06 F07 V01 V02 V03 V04 V05 V06 V08 V09 V12 V13 V17 V18 T05 R9 X13
 #[test]
 fn corpus_over_udp() {
-    run("udp", "udp");
+    run(None, "udp");
 }
 
 // V10 V11
 #[test]
 fn corpus_over_tcp() {
-    run("tcp", "udp");
+    run(Some(Over::Tcp), "udp");
 }
 
 // F07 F17
 #[test]
 fn corpus_over_udp_to_a_pbx_on_tcp() {
-    run("udp", "tcp");
+    run(None, "tcp");
 }
 
 #[test]
 fn corpus_over_tcp_to_a_pbx_on_tcp() {
-    run("tcp", "tcp");
+    run(Some(Over::Tcp), "tcp");
+}
+
+// V10 V11 X14
+#[test]
+fn corpus_over_tls() {
+    run(Some(Over::Tls), "udp");
 }
 
 // The two of the corpus whose Route or Content-Length hides what they are about.
@@ -382,7 +433,7 @@ fn bodies_are_passed_on_byte_by_byte() {
         messages.push((name, [&bytes[..at], body.to_string().as_bytes(), &bytes[at + 3..]].concat()));
     }
     for (name, bytes) in messages {
-        for over in ["udp", "tcp"] {
+        for over in EVERY {
             world.check(name, &unique(&bytes), over, Pass);
         }
     }

@@ -1,9 +1,10 @@
-//! PROTOCOLS 3.3, as far as it is UDP or TCP: each of them was a real bug somewhere.
+//! PROTOCOLS 3.3, as far as it is about messages: each of them was a real bug somewhere.
 
 use super::Fate::{self, Drop, Pass, Refuse};
-use super::client::{number, ordinary, over_tcp, over_udp};
+use super::client::{number, ordinary, over_udp};
 use super::pbx::Pbx;
-use super::{INSTANCE, World};
+use super::{EVERY, INSTANCE, World};
+use crate::support::wire::Over;
 use nantucket::sip::limits::Limits;
 use nantucket::sip::view::{Index, View};
 use std::io::{Read, Write};
@@ -32,7 +33,7 @@ fn altered(piece: &str, other: &str) -> Vec<u8> {
 }
 
 fn both(world: &World, what: &str, bytes: &[u8], fate: Fate) {
-    for over in ["udp", "tcp"] {
+    for over in EVERY {
         world.check(what, &super::unique(bytes), over, fate);
     }
 }
@@ -67,7 +68,7 @@ fn content_lengths() {
     let world = World::new("udp");
     for length in ["+0", "0 0", "0x0", "0,0", "18446744073709551616", "-0", "", "0;x"] {
         let bytes = altered("Content-Length: 0", &format!("Content-Length: {length}"));
-        world.check(length, &bytes, "udp", Refuse(400));
+        world.check(length, &bytes, None, Refuse(400));
         let bytes = super::unique(&bytes);
         let heard = world.tcp(&bytes);
         world.check_fate(length, &bytes, &heard, Refuse(400));
@@ -75,7 +76,7 @@ fn content_lengths() {
     }
     for two in ["l: 0\r\n", "Content-Length: 0\r\n", "CONTENT-LENGTH : 5\r\n"] {
         let bytes = message(two);
-        world.check(two, &bytes, "udp", Refuse(400));
+        world.check(two, &bytes, None, Refuse(400));
         let heard = world.tcp(&super::unique(&bytes));
         assert_eq!((heard.statuses(), heard.closed), (vec![400], true), "{two}");
     }
@@ -89,11 +90,11 @@ fn hidden_requests() {
         let hidden = String::from_utf8(message("X-Hidden: yes\r\n")).unwrap();
         both(&world, "a request as a body", &request("MESSAGE", &format!("sip:b@{INSTANCE}"), "", &hidden), Pass);
         let behind = [message(""), hidden.clone().into_bytes()].concat();
-        world.check("a request behind a datagram's body", &behind, "udp", Pass);
+        world.check("a request behind a datagram's body", &behind, None, Pass);
         let heard = world.tcp(&[message(""), hidden.into_bytes(), b"\r\n\r\n\r\n".to_vec(), message("")].concat());
         assert_eq!(heard.statuses(), [200, 200, 200], "three requests in one segment");
         assert_eq!(world.at_pbx().len(), 3);
-        world.check("a short body", &altered("Content-Length: 0", "Content-Length: 1"), "udp", Refuse(400));
+        world.check("a short body", &altered("Content-Length: 0", "Content-Length: 1"), None, Refuse(400));
     }
 }
 
@@ -105,7 +106,7 @@ fn large_and_many() {
     let digest = format!("Authorization: Digest a=b{}\r\n", many(",c=d", 10_000));
     both(&world, "a digest of 10,000 parameters", &message(&digest), Refuse(513));
     let vias = message(&many("v: SIP/2.0/UDP h\r\n", 1_000));
-    world.check("1,000 Via", &vias, "udp", Refuse(513));
+    world.check("1,000 Via", &vias, None, Refuse(513));
     // Its Content-Length is behind the rows that are read.
     let heard = world.tcp(&super::unique(&vias));
     assert_eq!((heard.statuses(), heard.closed), (vec![513], true), "1,000 Via on a stream");
@@ -120,7 +121,7 @@ fn large_and_many() {
     both(&world, "300 Contact", &message(&format!("Contact: <sip:a>{}\r\n", many(",<sip:a>", 299))), Refuse(400));
     both(&world, "a long Request-URI", &altered("sip:b@", &format!("sip:{}@", many("b", 3_000))), Refuse(414));
     let huge = message(&format!("X-Huge: {}\r\n", many("x", 60_000)));
-    world.check("a header of 60 kB", &huge, "udp", Refuse(513));
+    world.check("a header of 60 kB", &huge, None, Refuse(513));
     let heard = world.tcp(&huge);
     assert!(heard.closed, "a head of 60 kB on a stream");
     assert!(world.at_pbx().is_empty());
@@ -359,8 +360,8 @@ fn a_stalled_reader() {
     }
     assert!(written > 100, "only {written} requests were taken");
     for _ in 0..20 {
-        world.check("beside a stalled reader", &message(""), "udp", Pass);
-        world.check("beside a stalled reader", &message(""), "tcp", Pass);
+        world.check("beside a stalled reader", &message(""), None, Pass);
+        world.check("beside a stalled reader", &message(""), Some(Over::Tcp), Pass);
     }
 }
 
@@ -375,8 +376,8 @@ fn beginnings_without_an_end() {
             stream
         })
         .collect();
-    world.check("beside beginnings", &message(""), "tcp", Pass);
-    let heard = over_tcp(world.sip(), INSTANCE, b"INVITE sip:b@torture SIP/2.0\r\nVia: x", true);
+    world.check("beside beginnings", &message(""), Some(Over::Tcp), Pass);
+    let heard = world.until_closed(Over::Tcp, b"INVITE sip:b@torture SIP/2.0\r\nVia: x");
     assert!(heard.closed);
     for mut stream in streams {
         stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
