@@ -76,6 +76,11 @@ impl ConnId {
     }
 }
 
+/// A device of one account of one instance: what stays the same when its connection or port changes. It is sealed
+/// in tokens and never shown.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct DeviceId(pub u64);
+
 /// A worker: one thread with its sockets, its engine shard and its timers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Shard(pub u8);

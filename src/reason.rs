@@ -150,6 +150,8 @@ reasons! {
         Late = "late-response",
         /// An ACK that belongs to no INVITE and has no way to go.
         UnmatchedAck = "unmatched-ack",
+        /// An ACK for a device that is gone.
+        FlowGone = "flow-gone",
         /// An ACK that would have been refused, were it another request.
         RefusedAck = "refused-ack",
         /// A request for a name we do not know, at a proxy that keeps silent.

@@ -99,6 +99,16 @@ pub struct NodeStats {
     pub oversized_datagrams: Counter,
     /// Bindings not kept because the instance's registry was full.
     pub bindings_overflow: Counter,
+    /// Requests and answers that followed their device to another flow.
+    pub followed: Counter,
+    /// Requests and answers that wait for their device to come back.
+    pub waiting: Gauge,
+    /// Those that waited in vain.
+    pub waited_in_vain: Counter,
+    /// Those that did not wait for want of room.
+    pub waiting_overflow: Counter,
+    /// Devices and connections not kept because the registry was full.
+    pub devices_overflow: Counter,
     /// Calls not kept because the instance's registry was full.
     pub calls_overflow: Counter,
     /// Requests over connections whose TLS name or Host names another instance (S04).
@@ -142,6 +152,11 @@ impl Default for NodeStats {
             oversized_datagrams: Counter::default(),
             bindings_overflow: Counter::default(),
             calls_overflow: Counter::default(),
+            followed: Counter::default(),
+            waiting: Gauge::default(),
+            waited_in_vain: Counter::default(),
+            waiting_overflow: Counter::default(),
+            devices_overflow: Counter::default(),
             name_mismatches: Counter::default(),
             greetings_overflow: Counter::default(),
             seats: Arc::default(),
@@ -267,6 +282,8 @@ pub struct InstanceStats {
     pub refused: Counter,
     /// Live SIP transactions.
     pub transactions: Gauge,
+    /// Requests and answers that wait for a device to come back.
+    pub waiting: Gauge,
     /// Live dialogs made by INVITE.
     pub calls: Gauge,
     /// Registered contacts.

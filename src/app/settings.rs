@@ -94,6 +94,8 @@ pub(super) fn engine(config: &Config, site: Site) -> engine::config::Config {
         retry_after: u32::try_from(timers.retry_after.ms() / 1_000).unwrap_or(u32::MAX),
         bindings: limits.instance_bindings,
         calls: limits.instance_calls,
+        reconnect: timers.reconnect.ms(),
+        reconnect_start: timers.reconnect_start.ms(),
     }
 }
 

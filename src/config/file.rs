@@ -72,7 +72,7 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
     let binds = inside.bind.iter().filter(|address| address.is_ipv4()).count();
     let told = inside.advertise.iter().filter(|address| address.is_ipv4()).count();
     let limits = &config.limits;
-    let rules: [(bool, &'static str, &str); 17] = [
+    let rules: [(bool, &'static str, &str); 19] = [
         (config.workers <= 64, "workers", "at most 64"),
         (!inside.bind.is_empty(), "inside.bind", "at least one address is needed"),
         (one_each(binds, inside.bind.len()), "inside.bind", "at most one address for each address family"),
@@ -89,6 +89,12 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
         (limits.source_connections >= 1, "limits.source_connections", "at least 1"),
         (limits.source_handshakes >= 1, "limits.source_handshakes", "at least 1"),
         (limits.outbox_bytes >= limits.message_bytes, "limits.outbox_bytes", "at least limits.message_bytes"),
+        (config.timers.reconnect.ms() <= 30_000, "timers.reconnect", "at most 30s: nobody waits longer for an answer"),
+        (
+            config.timers.reconnect_start.ms() <= 60_000,
+            "timers.reconnect_start",
+            "at most 60s: nobody waits longer for an answer",
+        ),
         (config.timers.c.ms() > 180_000, "timers.c", "must be more than 3m (RFC 3261 §16.6)"),
         (
             config.webhooks.iter().all(|hook| matches!(hook.url.scheme(), "http" | "https") && hook.url.has_host()),

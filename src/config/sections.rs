@@ -171,6 +171,10 @@ pub struct Timers {
     pub attempt: Time,
     /// Retry-After of temporary refusals.
     pub retry_after: Time,
+    /// For a device that lost its connection to come back: calls to it wait as long, and its seat is kept.
+    pub reconnect: Time,
+    /// For devices that were connected to the process before to come back, from the start of this one.
+    pub reconnect_start: Time,
     /// For a new connection to send something.
     pub first_byte: Time,
     /// For the handshakes of TLS and WebSocket.
@@ -397,6 +401,8 @@ impl Default for Timers {
             c: Time::seconds(185),
             attempt: Time::seconds(6),
             retry_after: Time::seconds(10),
+            reconnect: Time::seconds(10),
+            reconnect_start: Time::seconds(30),
             first_byte: Time::seconds(10),
             handshake: Time::seconds(8),
             partial: Time::seconds(8),

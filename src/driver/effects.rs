@@ -40,6 +40,9 @@ impl<M: Machine + 'static> Worker<M> {
                 self.common.post.put(shard, Mail::HandOver { flow, bytes: bytes.into() });
             }
             Output::Close { flow } => self.close(flow),
+            Output::Tell { shard, instance, device } => {
+                self.common.post.put(shard, Mail::Moved { instance, device });
+            }
             Output::Save => self.common.signal.raise(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::adopt::Adopted;
 use crate::engine::contract::SendError;
-use crate::ids::{ConnId, Flow, Shard};
+use crate::ids::{ConnId, DeviceId, Flow, InstanceId, Shard};
 use crate::net::counters::{Loss, NetStats};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -44,6 +44,13 @@ pub(super) enum Mail {
     Claimed(Vec<(u64, bool)>),
     /// A connection that was accepted elsewhere is to be the receiver's.
     Adopt(Box<Adopted>),
+    /// A device that the receiver has something going on with has moved.
+    Moved {
+        /// Whose device.
+        instance: InstanceId,
+        /// Which.
+        device: DeviceId,
+    },
     /// The receiver's connection is to be closed.
     Close {
         /// Which.

@@ -6,7 +6,7 @@ use super::machine::Machine;
 use super::options::{InsideOptions, Limits, Options, Site};
 use crate::clock::{Clock, Now, Tick};
 use crate::engine::contract::{Dest, Greeting, Input, Output, SendError, Verdict};
-use crate::ids::{ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
+use crate::ids::{ConnId, DeviceId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
 use crate::net::admission::Rate;
 use crate::net::counters::{Loss, NetStats};
 use crate::route::cell::Cell;
@@ -39,6 +39,7 @@ enum Seen {
     HandedOver(Shard, String),
     KeepAlive(SocketAddr),
     Claimed(Shard, u64, bool),
+    Moved(Shard, DeviceId),
     Timeout,
 }
 
@@ -55,6 +56,7 @@ enum Todo {
     Send(Dest, u64),
     HandOver(Shard, Flow),
     Close(Flow),
+    Tell(Shard, DeviceId),
     Save,
 }
 
@@ -85,6 +87,7 @@ impl Puppet {
                 Todo::Send(Dest::Reply { flow, fallback: Some(peer) }, 9)
             }
             "GIVE" => Todo::HandOver(Shard(words[1].parse().unwrap()), flow),
+            "TELL" => Todo::Tell(Shard(words[1].parse().unwrap()), DeviceId(7)),
             "CLOSE" => Todo::Close(flow),
             "SAVE" => Todo::Save,
             "LATER" => {
@@ -117,6 +120,7 @@ impl Machine for Puppet {
             Input::SendFailed { ticket, why } => Seen::Failed(ticket, why),
             Input::HandedOver { bytes, .. } => Seen::HandedOver(self.site.shard, text(bytes)),
             Input::KeepAlive { flow } => Seen::KeepAlive(flow.peer()),
+            Input::Moved { device, .. } => Seen::Moved(self.site.shard, device),
             Input::Claimed { ticket, saved } => Seen::Claimed(self.site.shard, ticket, saved),
         };
         let _ = self.seen.send(seen);
@@ -130,6 +134,7 @@ impl Machine for Puppet {
             Todo::Send(to, ticket) => Output::Send { to, bytes, ticket },
             Todo::HandOver(shard, flow) => Output::HandOver { shard, flow, bytes },
             Todo::Close(flow) => Output::Close { flow },
+            Todo::Tell(shard, device) => Output::Tell { shard, instance: InstanceId(1), device },
             Todo::Save => Output::Save,
         })
     }
@@ -484,6 +489,16 @@ async fn a_response_is_handed_to_the_worker_it_belongs_to() {
         stage.udp().await.send(format!("GIVE {shard} x").as_bytes()).await.unwrap();
         let handed = |seen| if let Seen::HandedOver(shard, _) = seen { Some(shard) } else { None };
         assert_eq!(stage.until(handed).await, Shard(shard));
+    }
+}
+
+#[tokio::test]
+async fn a_worker_is_told_of_a_device_that_moved() {
+    let mut stage = Stage::open(2, Limits::default()).await;
+    for shard in 0..2 {
+        stage.udp().await.send(format!("TELL {shard}").as_bytes()).await.unwrap();
+        let moved = |seen| if let Seen::Moved(shard, device) = seen { Some((shard, device)) } else { None };
+        assert_eq!(stage.until(moved).await, (Shard(shard), DeviceId(7)));
     }
 }
 

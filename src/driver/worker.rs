@@ -210,6 +210,7 @@ impl<M: Machine + 'static> Worker<M> {
             Mail::Send { conn, bytes, ticket, from } => self.send_for(from, conn, &bytes, ticket),
             Mail::Failed { ticket, why } => self.deliver(Input::SendFailed { ticket, why }),
             Mail::FlowClosed { flow } => self.deliver(Input::FlowClosed { flow }),
+            Mail::Moved { instance, device } => self.deliver(Input::Moved { instance, device }),
             Mail::Claimed(claimed) => {
                 for (ticket, saved) in claimed {
                     self.deliver(Input::Claimed { ticket, saved });

@@ -3,8 +3,9 @@
 use super::branch::Branch;
 use super::core::{Engine, Moment};
 use super::ends;
+use super::registry::devices::Place;
 use super::reply::Tag;
-use super::tables::Owner;
+use super::tables::{Owner, Way};
 use super::target;
 use super::transaction::key::Key;
 use super::transaction::server::Repeat;
@@ -47,10 +48,19 @@ impl Engine {
             return Err(Drop::UnmatchedAck);
         }
         let id = decision.instance.id;
-        let target = target::next(&self.config, moment.snapshot, id, decision.way, &Default::default())
-            .ok_or(Drop::UnmatchedAck)?;
+        let (mut way, mut end) = (decision.way, decision.client_end);
+        if let Way::Client(flow) = way {
+            match self.locate(moment, id, &flow, true) {
+                Place::Here => {}
+                Place::There(to) => (way, end) = (Way::Client(to), to),
+                // The 2xx comes again, and with it the ACK.
+                Place::Wait(_) | Place::Gone => return Err(Drop::FlowGone),
+            }
+        }
+        let target =
+            target::next(&self.config, moment.snapshot, id, way, &Default::default()).ok_or(Drop::UnmatchedAck)?;
         let backend = target.backend.or(decision.backend).ok_or(Drop::UnmatchedAck)?;
-        let ends = ends::of(moment, &self.config, id, decision.client_end, backend).ok_or(Drop::Unsendable)?;
+        let ends = ends::of(moment, &self.config, id, end, backend).ok_or(Drop::Unsendable)?;
         let number = key.tag();
         let branch = Branch {
             shard: self.config.shard,

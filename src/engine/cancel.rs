@@ -25,6 +25,10 @@ impl Engine {
         let open = server.machine.is_open();
         server.cancelled |= open;
         self.confirm_cancel(moment, flow, view, key, id);
+        if open && self.is_held(id) {
+            // It never went out.
+            return self.answer_own(moment, id, Refusal::Cancelled);
+        }
         if open {
             self.cancel_branch(moment, id);
         }
@@ -57,6 +61,7 @@ impl Engine {
                 client_end: server.client_end,
                 backend: server.backend,
                 permit: None,
+                roams: false,
             };
             stats.transactions.inc();
             let id = self.tables.open_server(new);

@@ -38,6 +38,10 @@ pub struct Config {
     pub bindings: usize,
     /// Calls kept for one instance.
     pub calls: usize,
+    /// Milliseconds for which a device that lost its connection is waited for, and keeps its seat.
+    pub reconnect: u64,
+    /// As long after the start of the process a device is waited for that was connected to the one before.
+    pub reconnect_start: u64,
 }
 
 impl Default for Config {
@@ -58,6 +62,8 @@ impl Default for Config {
             retry_after: 10,
             bindings: 20_000,
             calls: 20_000,
+            reconnect: 10_000,
+            reconnect_start: 30_000,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 pub use crate::greeting::Greeting;
 
-use crate::ids::{Flow, InstanceId, Transport};
+use crate::ids::{DeviceId, Flow, InstanceId, Transport};
 use crate::reason::{Drop, Refusal};
 use std::net::SocketAddr;
 
@@ -56,6 +56,13 @@ pub enum Input<'a> {
         /// Whether it is on the disk.
         saved: bool,
     },
+    /// A device is reached another way now, or again, and this shard has something going on with it.
+    Moved {
+        /// Whose device.
+        instance: InstanceId,
+        /// Which.
+        device: DeviceId,
+    },
     /// A response that came to another shard's socket and was handed over, because its branch
     /// carries this shard's number.
     HandedOver {
@@ -100,6 +107,15 @@ pub enum Output<'a> {
         flow: Flow,
         /// The message.
         bytes: &'a [u8],
+    },
+    /// Tell a shard of [`Input::Moved`].
+    Tell {
+        /// That shard.
+        shard: crate::ids::Shard,
+        /// Whose device.
+        instance: InstanceId,
+        /// Which.
+        device: DeviceId,
     },
     /// Somebody waits for the journal to be written down ([`super::registry::Journal`]).
     Save,

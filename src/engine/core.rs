@@ -14,9 +14,9 @@ use super::steer;
 use super::tables::Tables;
 use super::transaction::key::Keyer;
 use crate::clock::{Now, Tick};
-use crate::ids::{ConnId, Flow, InstanceId};
+use crate::ids::{DeviceId, Flow, InstanceId};
 use crate::reason::{Drop, Refusal};
-use crate::route::snapshot::{Map, Snapshot};
+use crate::route::snapshot::Snapshot;
 use crate::sip::check::Channel;
 use crate::sip::edit::Splices;
 use crate::sip::view::{Index, View};
@@ -25,8 +25,6 @@ use std::sync::Arc;
 
 /// How often the registries are looked through for what has expired, in milliseconds.
 const SWEEP: u64 = 1_000;
-/// Instances remembered for one connection; a connection that registers at more is looked for in all of them.
-pub(super) const INSTANCES_PER_FLOW: usize = 8;
 
 /// One shard of the proxy.
 pub struct Engine {
@@ -37,9 +35,8 @@ pub struct Engine {
     pub(super) tables: Tables,
     pub(super) out: Outbox,
     pub(super) room: Room,
-    /// The live connections over which REGISTERs came, and the instances they are bound at: their end is told to
-    /// those alone (P07).
-    pub(super) flows: Map<ConnId, Vec<InstanceId>>,
+    /// Devices that moved while the message at hand was dealt with.
+    pub(super) moved: Vec<(InstanceId, DeviceId)>,
     /// What clients said before their first message.
     pub(super) greetings: Greetings,
     sweep_at: Tick,
@@ -91,7 +88,7 @@ impl Engine {
             shared,
             out: Outbox::default(),
             room: Room::default(),
-            flows: Map::default(),
+            moved: Vec::new(),
             greetings: Greetings::default(),
             sweep_at: Tick(0),
             followed: None,
@@ -108,7 +105,11 @@ impl Engine {
         match input {
             Input::Message { flow, bytes } => self.on_message(moment, flow, bytes, false),
             Input::HandedOver { flow, bytes } => self.on_message(moment, flow, bytes, true),
-            Input::FlowOpened { flow, greeting } => self.on_flow_opened(flow, greeting),
+            Input::FlowOpened { flow, greeting } => {
+                self.on_flow_opened(flow, greeting);
+                self.on_resumed(moment, flow, greeting);
+            }
+            Input::Moved { instance, device } => self.on_moved(moment, instance, device),
             Input::FlowClosed { flow } => {
                 self.greetings.forget(&flow);
                 self.on_flow_closed(moment, flow);
@@ -118,6 +119,7 @@ impl Engine {
             Input::Unreachable { peer, quoted } => self.on_unreachable(moment, peer, quoted),
             Input::SendFailed { ticket, why } => self.on_send_failed(moment, ticket, why),
         }
+        self.settle_moved(moment);
         self.report();
     }
 
@@ -175,27 +177,17 @@ impl Engine {
         }
     }
 
-    /// Notes a connection over which a REGISTER came; its end forgets it.
-    pub(super) fn watch_flow(&mut self, flow: Flow) {
+    /// Notes a connection that a device is found at; its end forgets it.
+    pub(super) fn watch_flow(&self, flow: Flow) {
         if let Flow::Stream { conn, .. } = flow {
-            self.flows.entry(conn).or_default();
+            self.shared.registry.streams.watch(conn);
         }
     }
 
     /// Remembers that a connection carries bindings of an instance; false if it has ended meanwhile.
-    pub(super) fn note_flow(&mut self, flow: Flow, instance: InstanceId) -> bool {
+    pub(super) fn note_flow(&self, flow: Flow, instance: InstanceId) -> bool {
         let Flow::Stream { conn, .. } = flow else { return true };
-        let Some(list) = self.flows.get_mut(&conn) else { return false };
-        if list.len() < INSTANCES_PER_FLOW && !list.contains(&instance) {
-            list.push(instance);
-        }
-        true
-    }
-
-    /// Connections that are remembered.
-    #[cfg(test)]
-    pub(super) fn watched_flows(&self) -> usize {
-        self.flows.len()
+        self.shared.registry.streams.note(conn, instance)
     }
 
     /// One shard looks after what all share.

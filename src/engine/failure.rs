@@ -1,15 +1,16 @@
 //! A branch failed: nothing came in time, or it could not be delivered (RFC 3261 §16.8, §16.9).
 
 use super::branch::Branch;
-use super::contract::SendError;
-use super::core::{Engine, INSTANCES_PER_FLOW, Moment};
+use super::contract::{Dest, SendError};
+use super::core::{Engine, Moment};
 use super::refusal::Answer;
 use super::tables::{ClientId, ServerId, Way};
 use super::token::FlowRef;
 use super::transaction::Kind;
-use crate::ids::{ConnId, Flow};
+use crate::ids::{BackendId, Flow};
 use crate::model::Profile;
 use crate::reason::{Drop, Refusal};
+use crate::route::snapshot::Instance;
 use crate::sip::method::Method;
 use std::net::SocketAddr;
 
@@ -27,26 +28,20 @@ impl Engine {
     /// (P07). A PBX that has answered already may call back for the rest.
     pub(super) fn on_flow_closed(&mut self, moment: Moment<'_>, flow: Flow) {
         let Flow::Stream { conn, peer, listener, .. } = flow else { return };
-        self.unbind_stream(conn);
-        while let Some(id) = self.tables.branch_over(conn) {
-            self.on_branch_failed(moment, id, Failure::Transport);
-            self.tables.close_client(id);
+        if !listener.is_inside() {
+            self.shared.registry.lose_stream(conn, moment.now, self.config.reconnect);
+        }
+        for id in self.tables.take_branches(conn) {
+            if !self.follow_branch(moment, id) {
+                self.on_branch_failed(moment, id, Failure::Transport);
+                self.tables.close_client(id);
+            }
         }
         if listener.is_inside() {
             let lost: Vec<ClientId> = self.tables.unanswered_at(peer).collect();
             for id in lost {
                 self.on_branch_failed(moment, id, Failure::Transport);
             }
-        }
-    }
-
-    fn unbind_stream(&mut self, conn: ConnId) {
-        let Some(instances) = self.flows.remove(&conn) else { return };
-        if instances.len() >= INSTANCES_PER_FLOW {
-            return self.shared.registry.drop_stream_everywhere(conn);
-        }
-        for room in instances.iter().filter_map(|id| self.shared.registry.find(*id)) {
-            room.with(|live| live.bindings.drop_stream(conn));
         }
     }
 
@@ -60,6 +55,10 @@ impl Engine {
         let Some(client) = self.tables.client(id) else { return };
         // What was sent elsewhere is not ended by an error from here.
         if client.address().is_some_and(|address| address.ip().to_canonical() != peer.ip().to_canonical()) {
+            return;
+        }
+        // Nor is what followed its device to another port by one from the old port.
+        if matches!(client.dest, Dest::Flow(flow) if flow.peer().port() != peer.port()) {
             return;
         }
         self.on_branch_failed(moment, id, Failure::Transport);
@@ -94,13 +93,15 @@ impl Engine {
             Failure::Timeout if client.machine.abandoned => {}
             Failure::Timeout => client.count_silence(self.config.fall),
         }
-        self.tables.close_client(id);
-        let Some(context) = self.tables.server(server) else { return };
         if why == Failure::Transport
-            && let Way::Client(flow) = context.way
+            && let Some(Way::Client(flow)) = self.tables.server(server).map(|context| context.way)
         {
-            self.forget_flow(server, flow);
+            self.forget_flow(moment, server, flow);
+            if self.follow_branch(moment, id) {
+                return;
+            }
         }
+        self.tables.close_client(id);
         let Some(context) = self.tables.server(server) else { return };
         if context.client == Some(id) && context.machine.is_open() {
             self.on_no_branch(moment, server, why);
@@ -136,13 +137,19 @@ impl Engine {
         }
     }
 
+    /// The device a request is for is gone for good.
+    pub(super) fn on_flow_lost(&mut self, moment: Moment<'_>, id: ServerId) {
+        let cancelled = self.tables.server(id).is_some_and(|server| server.cancelled);
+        self.answer_own(moment, id, if cancelled { Refusal::Cancelled } else { Refusal::FlowGone });
+    }
+
     /// P07: what is bound to a flow that is gone is void.
-    fn forget_flow(&self, id: ServerId, flow: FlowRef) {
+    fn forget_flow(&self, moment: Moment<'_>, id: ServerId, flow: FlowRef) {
         let Some(server) = self.tables.server(id) else { return };
         let Some(room) = self.shared.registry.find(server.instance) else { return };
         room.with(|live| match flow.flow() {
-            Flow::Stream { conn, .. } => live.bindings.drop_stream(conn),
-            gone @ Flow::Udp { .. } => live.bindings.drop_datagrams(&gone),
+            Flow::Stream { conn, .. } => live.lose_stream(conn, moment.now, self.config.reconnect),
+            gone @ Flow::Udp { .. } => live.lose_datagrams(&gone),
         });
     }
 
@@ -152,19 +159,27 @@ impl Engine {
         if let Some(instance) = self.tables.server(id).and_then(|server| moment.snapshot.by_id(server.instance)) {
             answer = answer.in_language(why, instance.language);
         }
-        if why != Refusal::FlowGone {
-            return answer;
-        }
-        let profile = self.tables.server(id).and_then(|server| {
-            let instance = moment.snapshot.by_id(server.instance)?;
-            let backend = instance.backends.iter().find(|b| b.id == server.backend.id);
-            backend.or(instance.backends.first()).map(|b| b.profile)
-        });
-        match profile {
-            Some(Profile::AsteriskPjsip | Profile::AsteriskSip) => {
-                Answer { status: 480, reason: "Temporarily Unavailable", ..answer }
-            }
+        let server = self.tables.server(id);
+        let instance = server.and_then(|server| moment.snapshot.by_id(server.instance));
+        match (server, instance) {
+            (Some(server), Some(instance)) => answer.known_to(why, instance, Some(server.backend.id)),
             _ => answer,
+        }
+    }
+}
+
+impl Answer {
+    /// The same as the PBX that asked knows it: one that does not know 430 gets 480 (P04).
+    pub(super) fn known_to(self, why: Refusal, instance: &Instance, asker: Option<BackendId>) -> Self {
+        if why != Refusal::FlowGone {
+            return self;
+        }
+        let backend = instance.backends.iter().find(|b| Some(b.id) == asker);
+        match backend.or(instance.backends.first()).map(|b| b.profile) {
+            Some(Profile::AsteriskPjsip | Profile::AsteriskSip) => {
+                Self { status: 480, reason: "Temporarily Unavailable", ..self }
+            }
+            _ => self,
         }
     }
 }

@@ -2,11 +2,12 @@
 //! INVITE and BYE.
 
 use super::core::{Engine, Moment};
+use super::device;
+use super::registry::devices::Sight;
 use super::registry::{Call, Granted, Registration};
 use super::seats::{Answered, Asked, DEFAULT_EXPIRES};
 use super::steer::{self, Side};
 use super::tables::{ServerId, Topic};
-use crate::ids::Flow;
 use crate::licence::ledger::Hold;
 use crate::model::State;
 use crate::route::snapshot::Instance;
@@ -38,6 +39,12 @@ impl Engine {
         let success = (200..300).contains(&view.status());
         match server.topic {
             Topic::Register if success => self.learn_bindings(moment, id, view),
+            _ if success && server.roams => {
+                self.learn_way(moment, id);
+                if self.tables.server(id).is_some_and(|server| server.topic == Topic::Invite) {
+                    self.learn_call(moment, id, view);
+                }
+            }
             Topic::Register if matches!(view.status(), 401 | 407) => self.learn_challenge(id),
             Topic::Invite if success => self.learn_call(moment, id, view),
             // A challenge leaves the call alone.
@@ -62,11 +69,7 @@ impl Engine {
         if let Some(hold) = hold.filter(|_| !settled) {
             room.with(|live| live.ledger.release(&hold));
         }
-        if !self.note_flow(flow, owner)
-            && let Flow::Stream { conn, .. } = flow
-        {
-            room.with(|live| live.bindings.drop_stream(conn));
-        }
+        self.bind_flow(moment, flow, owner);
     }
 
     /// Binds what the answer grants; false if it cannot be told whose it is.
@@ -81,7 +84,7 @@ impl Engine {
         let Some(server) = self.tables.server(id) else { return false };
         let mut index = std::mem::take(&mut self.room.own_index);
         let mut contacts = std::mem::take(&mut self.room.contacts);
-        let mut settled = false;
+        let (mut settled, mut moved) = (false, None);
         if let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits)
             && let Ok(Some(account)) = request.to().and_then(|to| to.uri()).map(|uri| uri.user)
         {
@@ -97,11 +100,29 @@ impl Engine {
             if !answered.settle(contacts.granted(), self.config.bindings) {
                 self.shared.stats.bindings_overflow.inc();
             }
+            let seen = device::of(&request, instance.id, account, server.flow.transport());
+            let granted = contacts.granted().filter(|granted| granted.mine).map(|granted| granted.expires).max();
+            match (seen, granted.unwrap_or(0)) {
+                (None, _) => {}
+                (Some((device, reg)), 0) => room.devices(|devices| devices.leave(device, reg)),
+                (Some((device, reg)), seconds) => {
+                    let until = moment.now.unix.saturating_add(u64::from(seconds));
+                    let (flow, ip) = (server.client_end.of(Some(device)), server.flow.peer().ip());
+                    let sight = Sight { device, account, flow, ip, reg: Some(reg), until };
+                    match room.devices(|devices| devices.learn(&sight, self.config.bindings)) {
+                        Ok(shards) => moved = Some((device, shards)),
+                        Err(_) => self.shared.stats.devices_overflow.inc(),
+                    }
+                }
+            }
             self.watch_device(instance, account, &server.flow);
             settled = true;
         }
         self.room.own_index = index;
         self.room.contacts = contacts;
+        if let Some((device, shards)) = moved {
+            self.tell_moved(instance.id, device, shards);
+        }
         settled
     }
 

@@ -2,7 +2,7 @@
 //! other in one reused buffer that starts again when it has been drained.
 
 use super::contract::{Dest, Output};
-use crate::ids::{Flow, Shard};
+use crate::ids::{DeviceId, Flow, InstanceId, Shard};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -14,6 +14,7 @@ enum What {
     Send { to: Dest, ticket: u64 },
     HandOver { shard: Shard, flow: Flow },
     Close { flow: Flow },
+    Tell { shard: Shard, instance: InstanceId, device: DeviceId },
     Save,
 }
 
@@ -47,6 +48,12 @@ impl Outbox {
         self.queue.push_back((What::Close { flow }, end..end));
     }
 
+    /// Tells a shard that a device has moved.
+    pub fn tell(&mut self, shard: Shard, instance: InstanceId, device: DeviceId) {
+        let end = self.bytes.len();
+        self.queue.push_back((What::Tell { shard, instance, device }, end..end));
+    }
+
     /// Has the journal written down.
     pub fn save(&mut self) {
         let end = self.bytes.len();
@@ -67,6 +74,7 @@ impl Outbox {
             What::Send { to, ticket } => Output::Send { to, bytes, ticket },
             What::HandOver { shard, flow } => Output::HandOver { shard, flow, bytes },
             What::Close { flow } => Output::Close { flow },
+            What::Tell { shard, instance, device } => Output::Tell { shard, instance, device },
             What::Save => Output::Save,
         })
     }

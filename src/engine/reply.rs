@@ -5,7 +5,7 @@ use super::core::{Engine, Moment};
 use super::refusal::{Answer, write_retry_after, write_warning};
 use super::tables::{Owner, ServerId};
 use super::transaction::key::Key;
-use crate::ids::{Flow, InstanceId, Transport};
+use crate::ids::{BackendId, Flow, InstanceId, Transport};
 use crate::reason::{Drop, Refusal};
 use crate::route::snapshot::Instance;
 use crate::sip::method::Method;
@@ -72,9 +72,17 @@ impl Engine {
         self.refuse_as(flow, view, key, &Told { why, answer, code: why.kind(), instance: None });
     }
 
-    /// As [`Self::refuse`], on behalf of an instance and in its language.
-    pub(super) fn refuse_for(&mut self, instance: &Instance, flow: Flow, view: &View<'_>, key: Key, why: Refusal) {
-        let answer = Answer::of(why, view.method()).in_language(why, instance.language);
+    /// As [`Self::refuse`], on behalf of an instance, in its language and as the backend that asks knows it.
+    pub(super) fn refuse_for(
+        &mut self,
+        asker: Option<BackendId>,
+        instance: &Instance,
+        flow: Flow,
+        view: &View<'_>,
+        key: Key,
+        why: Refusal,
+    ) {
+        let answer = Answer::of(why, view.method()).in_language(why, instance.language).known_to(why, instance, asker);
         self.refuse_as(flow, view, key, &Told { why, answer, code: why.kind(), instance: Some(instance.id) });
     }
 
@@ -182,6 +190,11 @@ impl Engine {
         if status >= 200 {
             self.close_registration(moment, id, status);
         }
+        let waits = self.redirect_answer(moment, id);
+        let Some(server) = self.tables.server_mut(id) else { return };
+        if server.away && !waits && (status >= 200 || !server.flow.listener().is_inside()) {
+            self.end_wait(id);
+        }
         let Some(server) = self.tables.server_mut(id) else { return };
         let step = server.machine.answer(status, &timing);
         if status >= 200 {
@@ -189,6 +202,10 @@ impl Engine {
         }
         if !step.send {
             return self.discard(Drop::Late);
+        }
+        if waits {
+            // Told when the device is back; the end of the wait is the end of the transaction.
+            return self.tables.keep_answer(id, text);
         }
         let Some(server) = self.tables.server(id) else { return };
         let reply = server.reply;

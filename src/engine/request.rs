@@ -9,7 +9,9 @@ use super::core::{Engine, Moment};
 use super::ends;
 use super::instance::{self, Goal, Nobody};
 use super::refusal::Answer;
+use super::registry::devices::Place;
 use super::reply::{Told, reply_to};
+use super::roam::Caller;
 use super::steer::{self, Arrival, BackendRef, Inbound, Side, SteerError};
 use super::tables::{NewServer, Owner, Topic, Way};
 use super::target;
@@ -18,6 +20,7 @@ use super::transaction::Kind;
 use super::transaction::key::Key;
 use super::transaction::server::{self, Repeat};
 use crate::ids::{Flow, Transport};
+use crate::model::State;
 use crate::reason::{Drop, Refusal};
 use crate::route::select::account_hash;
 use crate::route::snapshot::Instance;
@@ -208,12 +211,26 @@ impl Engine {
         inbound: &Inbound,
     ) {
         let instance = decision.instance;
-        let found = target::next(&self.config, moment.snapshot, instance.id, decision.way, &Default::default());
+        let (mut way, mut end, mut wait, mut roams) = (decision.way, decision.client_end, None, false);
+        let place = match way {
+            Way::Client(flow) if instance.state == State::On => self.locate(moment, instance.id, &flow, true),
+            _ => Place::Here,
+        };
+        match place {
+            Place::There(to) => (way, end) = (Way::Client(to), to),
+            Place::Wait(until) => wait = Some(until),
+            Place::Here | Place::Gone => {}
+        }
+        if !flow.listener().is_inside() {
+            Caller { end, roams } = self.caller(&flow, view, instance, inbound, end);
+        }
+        let found = target::next(&self.config, moment.snapshot, instance.id, way, &Default::default());
         let admitted = match found {
             Some(target) if self.is_barred(view, inbound, &target) => Err(Refusal::SipsNotAllowed.into()),
+            Some(_) if place == Place::Gone => Err(Refusal::FlowGone.into()),
             // A full house or a missing target is told at once, without a transaction.
             Some(target) => self.admit(moment, instance, flow, view, decision.in_dialog).map(|permit| (target, permit)),
-            None if instance.state == crate::model::State::On => Err(Refusal::NoTarget.into()),
+            None if instance.state == State::On => Err(Refusal::NoTarget.into()),
             None => Err(Refusal::InstanceOff.into()),
         };
         let (target, permit) = match admitted {
@@ -222,7 +239,7 @@ impl Engine {
                 return match why {
                     Unfit::For(why) => {
                         instance.stats.refuse(why);
-                        self.refuse_for(instance, flow, view, key, why);
+                        self.refuse_for(decision.backend.map(|b| b.id), instance, flow, view, key, why);
                     }
                     Unfit::Later(seconds) => {
                         instance.stats.refuse(Refusal::RegistrarBusy);
@@ -236,7 +253,7 @@ impl Engine {
             Err(why) => {
                 instance.stats.transactions.dec();
                 instance.stats.refuse(why);
-                return self.refuse_for(instance, flow, view, key, why);
+                return self.refuse_for(None, instance, flow, view, key, why);
             }
         };
         instance.stats.requests.inc();
@@ -258,17 +275,25 @@ impl Engine {
             request: view.message(),
             instance: instance.id,
             stats: &instance.stats,
-            way: decision.way,
+            way,
             topic,
-            client_end: decision.client_end,
+            client_end: end,
             backend: decision.backend.unwrap_or(unknown),
             permit,
+            roams,
         });
         self.tables.apply(Owner::Server(id), plan, moment.now.tick);
         if self.take_hold(moment, id, hold) {
             return;
         }
-        if !self.forward(moment, id, view, inbound, target) {
+        let gone_on = match wait {
+            Some(until) if !self.begin_wait(moment, id, until) => {
+                return self.answer_own(moment, id, Refusal::FlowGone);
+            }
+            Some(_) => true,
+            None => self.forward(moment, id, view, inbound, target),
+        };
+        if !gone_on {
             return self.answer_own(moment, id, Refusal::Internal);
         }
         if kind == Kind::Invite {

@@ -51,9 +51,10 @@ impl Engine {
         if client.sent_by != sent_by {
             return Err(Drop::ForeignVia);
         }
-        if !client.may_hear(&flow) {
+        if !client.may_hear(&flow) && !self.is_of_device(moment, id, &flow) {
             return Err(Drop::ResponseSource);
         }
+        let client = self.tables.client(id).ok_or(Drop::UnmatchedResponse)?;
         let (_, method) = view.cseq().map_err(|_| Drop::MalformedResponse)?;
         if (client.machine.kind, method) == (Kind::Invite, Method::Cancel) {
             self.on_cancel_answer(moment, id, view.status());

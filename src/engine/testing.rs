@@ -6,7 +6,7 @@ use super::contract::{Dest, Input, Output, SendError};
 use super::shared::Shared;
 use super::token::{DAY, Key, Keyring, OVERLAP};
 use crate::clock::{Now, Tick};
-use crate::ids::{ConnId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
+use crate::ids::{ConnId, DeviceId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
 use crate::licence::ledger::Change;
 use crate::model::Table;
 use crate::reason::Drop;
@@ -116,6 +116,8 @@ pub struct Bench {
     pub saves: usize,
     /// Responses handed to other shards.
     pub handed: Vec<(Shard, String)>,
+    /// Other shards that were told that a device moved.
+    pub told: Vec<(Shard, DeviceId)>,
 }
 
 /// Keys for tests.
@@ -222,6 +224,7 @@ impl Bench {
             keeps: true,
             saves: 0,
             handed: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -317,6 +320,7 @@ impl Bench {
                 Output::HandOver { shard, bytes, .. } => {
                     self.handed.push((shard, String::from_utf8_lossy(bytes).into_owned()));
                 }
+                Output::Tell { shard, device, .. } => self.told.push((shard, device)),
                 Output::Close { flow } => self.closed.push(flow),
                 Output::Save => self.saves += 1,
             }

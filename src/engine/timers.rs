@@ -51,7 +51,7 @@ impl Engine {
     }
 
     fn on_server_timer(&mut self, moment: Moment<'_>, id: ServerId, which: Which) {
-        if which == Which::End && self.on_patience(moment, id) {
+        if which == Which::End && (self.on_patience(moment, id) || self.on_wait_over(moment, id)) {
             return;
         }
         let timing = self.config.timing;

@@ -63,6 +63,9 @@ pub struct Bindings {
     soonest: Option<u64>,
     /// Accounts that lost their last binding.
     ended: Vec<Box<[u8]>>,
+    /// Contacts whose connection ended: they are not shown any more, but until this second (Unix) their account is
+    /// not taken for gone.
+    away: BTreeMap<Box<[u8]>, Vec<(u64, Binding)>>,
 }
 
 impl Bindings {
@@ -75,8 +78,12 @@ impl Bindings {
         cap: usize,
     ) -> Result<(), Overflow> {
         let mut overflow = Ok(());
+        let was_away = !self.away.is_empty() && self.away.remove(registration.account).is_some();
         if !self.accounts.contains_key(registration.account) {
             if granted.clone().all(|g| g.expires == 0) {
+                if was_away {
+                    self.ended.push(registration.account.into());
+                }
                 return Ok(());
             }
             // Most accounts have one contact.
@@ -129,12 +136,59 @@ impl Bindings {
             return;
         }
         self.keep(|b| b.expires > now);
-        self.soonest = self.iter().map(|b| b.expires).min();
+        let accounts = &self.accounts;
+        let ended = &mut self.ended;
+        self.away.retain(|account, list| {
+            list.retain(|(until, _)| *until > now);
+            if list.is_empty() && !accounts.contains_key(account) {
+                ended.push(account.clone());
+            }
+            !list.is_empty()
+        });
+        let away = self.away.values().flatten().map(|(until, _)| *until);
+        self.soonest = self.iter().map(|b| b.expires).chain(away).min();
     }
 
-    /// Ends what was bound to a connection that closed (RFC 5626 §7).
-    pub fn drop_stream(&mut self, closed: ConnId) {
-        self.keep(|b| !matches!(b.flow, Some(Flow::Stream { conn, .. }) if conn == closed));
+    /// Ends what was bound to a connection that closed (RFC 5626 §7). Its accounts are not taken for gone before
+    /// `until` (Unix seconds): the device may be on its way back. They are told to `lost`.
+    pub fn drop_stream(&mut self, closed: ConnId, until: u64, mut lost: impl FnMut(&[u8])) {
+        let (away, count) = (&mut self.away, &mut self.count);
+        self.accounts.retain(|account, list| {
+            let gone = list.extract_if(.., |b| matches!(b.flow, Some(Flow::Stream { conn, .. }) if conn == closed));
+            for binding in gone {
+                *count -= 1;
+                lost(account);
+                match away.get_mut(account) {
+                    Some(list) => list.push((until, binding)),
+                    None => drop(away.insert(account.clone(), vec![(until, binding)])),
+                }
+            }
+            !list.is_empty()
+        });
+        if !self.away.is_empty() {
+            self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
+        }
+    }
+
+    /// The device at the end of one flow is at that of another now: what was bound goes along, also what was lost
+    /// with the old one a moment ago.
+    pub fn follow(&mut self, account: &[u8], old: &Flow, new: Flow, now: u64) {
+        if let Some(list) = self.accounts.get_mut(account) {
+            for binding in list.iter_mut().filter(|b| b.flow.is_some_and(|flow| is_same(&flow, old))) {
+                binding.flow = Some(new);
+            }
+        }
+        let Some((account, lost)) = self.away.remove_entry(account) else { return };
+        let (back, away): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|(_, b)| b.flow.is_some_and(|flow| is_same(&flow, old)) && b.expires > now);
+        for (_, binding) in back {
+            self.soonest = Some(self.soonest.map_or(binding.expires, |soonest| soonest.min(binding.expires)));
+            self.count += 1;
+            self.accounts.entry(account.clone()).or_default().push(Binding { flow: Some(new), ..binding });
+        }
+        if !away.is_empty() {
+            self.away.insert(account, away);
+        }
     }
 
     /// Ends what was bound to a UDP peer that cannot be reached.
@@ -163,13 +217,13 @@ impl Bindings {
     /// Ends all.
     pub fn clear(&mut self) {
         let all = std::mem::take(self);
-        self.ended = all.accounts.into_keys().collect();
+        self.ended = all.accounts.into_keys().chain(all.away.into_keys()).collect();
     }
 
     /// The accounts that lost their last binding since the last call.
     pub fn take_ended(&mut self) -> impl Iterator<Item = Box<[u8]>> + use<'_> {
-        let accounts = &self.accounts;
-        self.ended.drain(..).filter(|account| !accounts.contains_key(account))
+        let (accounts, away) = (&self.accounts, &self.away);
+        self.ended.drain(..).filter(|account| !accounts.contains_key(account) && !away.contains_key(account))
     }
 
     /// Whether one of an account's contacts is bound to a flow.
@@ -217,6 +271,15 @@ impl Bindings {
 
     fn forget(&mut self, account: &[u8]) {
         self.ended.extend(self.accounts.remove_entry(account).map(|(account, _)| account));
+    }
+}
+
+/// Whether two are one flow; a token does not tell all of its addresses.
+fn is_same(one: &Flow, other: &Flow) -> bool {
+    match (one, other) {
+        (Flow::Udp { listener, peer, .. }, Flow::Udp { listener: its, peer: to, .. }) => listener == its && peer == to,
+        (Flow::Stream { conn, .. }, Flow::Stream { conn: other, .. }) => conn == other,
+        _ => false,
     }
 }
 
@@ -312,12 +375,37 @@ mod tests {
         learn(&mut all, "bob", tcp(1), &[("sip:bob@10.0.0.1", 60, true)], 0);
         learn(&mut all, "eve", tcp(2), &[("sip:eve@10.0.0.3", 60, true)], 0);
         learn(&mut all, "joe", udp(9), &[("sip:joe@10.0.0.4", 60, true)], 0);
-        all.drop_stream(ConnId::new(1, Shard(0), 1));
+        all.drop_stream(ConnId::new(1, Shard(0), 1), 10, |account| assert_eq!(account, b"bob"));
         assert_eq!(contacts(&all), ["sip:eve@10.0.0.3", "sip:joe@10.0.0.4"]);
         all.drop_datagrams(&udp(8));
         assert_eq!(all.len(), 2);
         all.drop_datagrams(&udp(9));
         assert_eq!(contacts(&all), ["sip:eve@10.0.0.3"]);
+    }
+
+    #[test]
+    fn an_account_that_may_be_on_its_way_back_is_not_taken_for_gone() {
+        // P07 R68
+        let mut all = Bindings::default();
+        let ended =
+            |all: &mut Bindings| all.take_ended().map(|a| String::from_utf8(a.into()).unwrap()).collect::<Vec<_>>();
+        for (account, serial) in [("bob", 1), ("eve", 2), ("joe", 3)] {
+            learn(&mut all, account, tcp(serial), &[("sip:x@10.0.0.1", 600, true)], 1_000);
+            all.drop_stream(ConnId::new(1, Shard(0), serial), 1_010, |_| ());
+        }
+        assert_eq!((all.len(), ended(&mut all)), (0, vec![]), "not shown, and not gone");
+        // One registers again, one resumes its connection, one stays away.
+        learn(&mut all, "bob", tcp(4), &[("sip:x@10.0.0.1", 600, true)], 1_005);
+        all.follow(b"eve", &tcp(2), tcp(5), 1_005);
+        all.expire(1_009);
+        assert_eq!((all.len(), ended(&mut all)), (2, vec![]));
+        all.expire(1_010);
+        assert_eq!((all.len(), ended(&mut all)), (2, vec!["joe".to_owned()]));
+        assert_eq!(all.from(b"eve").next().unwrap().1[0].flow, Some(tcp(5)));
+        // What de-registers while it is away is gone at once.
+        all.drop_stream(ConnId::new(1, Shard(0), 5), 1_030, |_| ());
+        learn(&mut all, "eve", tcp(6), &[], 1_020);
+        assert_eq!((all.len(), ended(&mut all)), (1, vec!["eve".to_owned()]));
     }
 
     #[test]

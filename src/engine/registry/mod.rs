@@ -8,9 +8,11 @@
 mod bindings;
 mod calls;
 pub mod decisions;
+pub mod devices;
 pub mod journal;
 mod look;
 mod room;
+mod streams;
 mod watched;
 
 pub use bindings::{Binding, Bindings, Granted, PER_ACCOUNT, Registration};
@@ -19,6 +21,7 @@ pub use decisions::{Decision, Decisions, Outcome};
 pub use journal::Journal;
 pub use look::Place;
 pub use room::{Live, Room};
+pub use streams::INSTANCES;
 
 use crate::clock::Now;
 use crate::ids::{ConnId, InstanceId};
@@ -27,10 +30,12 @@ use crate::model::State;
 use crate::route::snapshot::{Instance, Snapshot};
 use crate::stats::JournalStats;
 use dashmap::DashMap;
+use devices::Devices;
 use foldhash::fast::RandomState;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use streams::Streams;
 use watched::Watched;
 
 /// A registry has reached its bound; what was to be noted is not.
@@ -47,6 +52,8 @@ pub struct Registry {
     pub journal: Arc<Journal>,
     /// The UDP flows whose keep-alives count.
     pub watched: Watched,
+    /// Client connections.
+    pub streams: Streams,
 }
 
 /// A claim as it was written down.
@@ -106,10 +113,12 @@ impl Registry {
             room.value().gate.pass(now);
             room.value().with(|live| {
                 live.bindings.expire(now.unix);
+                live.devices.expire(now.unix);
                 live.ledger.expire(now.unix);
                 live.calls.expire(now.unix);
             });
         }
+        self.streams.tidy(now.unix);
         self.watched.tidy(now.unix, |instance, account, flow| {
             self.find(instance).is_some_and(|room| room.with(|live| live.bindings.is_bound(account, flow)))
         });
@@ -138,10 +147,17 @@ impl Registry {
         }
     }
 
-    /// Ends what was bound to a connection that closed, wherever it is.
-    pub fn drop_stream_everywhere(&self, closed: ConnId) {
-        for room in &self.rooms {
-            room.value().with(|live| live.bindings.drop_stream(closed));
+    /// A client's connection ended: its devices have so many milliseconds to come back.
+    pub fn lose_stream(&self, closed: ConnId, now: Now, grace: u64) {
+        let instances = self.streams.close(closed, now.unix);
+        if instances.len() >= INSTANCES {
+            for room in &self.rooms {
+                room.value().with(|live| live.lose_stream(closed, now, grace));
+            }
+            return;
+        }
+        for room in instances.iter().filter_map(|id| self.find(*id)) {
+            room.with(|live| live.lose_stream(closed, now, grace));
         }
     }
 
@@ -154,6 +170,7 @@ impl Registry {
                     live.ledger.clear();
                     live.bindings.clear();
                     live.calls.clear();
+                    live.devices = Devices::default();
                 });
                 room.gate.reset();
                 found.is_some()

@@ -1,11 +1,15 @@
 //! The room of one instance: bindings, seats, calls and late decisions behind one small lock.
 
+use super::Overflow;
 use super::bindings::Bindings;
 use super::calls::Calls;
 use super::decisions::Decisions;
+use super::devices::{Devices, Sight};
 use super::journal::Journal;
+use crate::clock::Now;
 use crate::engine::admission::Gate;
-use crate::ids::InstanceId;
+use crate::engine::token::FlowRef;
+use crate::ids::{ConnId, DeviceId, Flow, InstanceId};
 use crate::licence::ledger::Ledger;
 use crate::model::Kind;
 use crate::stats::InstanceStats;
@@ -34,9 +38,49 @@ pub struct Live {
     pub calls: Calls,
     /// What was decided of late.
     pub decisions: Decisions,
+    /// The devices and the ways to them.
+    pub devices: Devices,
 }
 
 impl Live {
+    /// A connection ended: what is bound to it is void (P07). For as many milliseconds of grace its devices may be
+    /// on their way back, and keep their seats.
+    pub fn lose_stream(&mut self, conn: ConnId, now: Now, grace: u64) {
+        let Self { bindings, ledger, devices, .. } = self;
+        let until = now.unix.saturating_add(grace.div_ceil(1_000));
+        bindings.drop_stream(conn, until, |account| ledger.set_away(account, true));
+        devices.lose_stream(conn, now.tick);
+    }
+
+    /// A device is found another way than before, and what it has bound goes along. The shards that are to be told.
+    pub fn move_device(&mut self, sight: &Sight<'_>, flow: Flow, now: u64, cap: usize) -> Result<u64, Overflow> {
+        let before = self.devices.newest(sight.device).filter(|old| !old.is_same(&sight.flow));
+        let shards = self.devices.learn(sight, cap)?;
+        if let Some(old) = before {
+            self.bindings.follow(sight.account, &old.flow(), flow, now);
+            self.ledger.set_away(sight.account, false);
+        }
+        Ok(shards)
+    }
+
+    /// A connection takes the place of another, of the same client. Each device with the shards that are to be told.
+    pub fn succeed(&mut self, old: ConnId, new: FlowRef, flow: Flow, now: u64, mut moved: impl FnMut(DeviceId, u64)) {
+        let Self { bindings, ledger, devices, .. } = self;
+        let Flow::Stream { listener, transport, local, peer, .. } = flow else { return };
+        let before = Flow::Stream { listener, conn: old, transport, local, peer };
+        devices.succeed(old, new, peer.ip(), |device, account, shards| {
+            bindings.follow(account, &before, flow, now);
+            ledger.set_away(account, false);
+            moved(device, shards);
+        });
+    }
+
+    /// A UDP peer cannot be reached: what is bound to it is void (P07).
+    pub fn lose_datagrams(&mut self, gone: &Flow) {
+        self.bindings.drop_datagrams(gone);
+        self.devices.lose_datagrams(gone.listener(), gone.peer());
+    }
+
     /// Ends the claims of accounts to which nothing is bound any more (R68, P07).
     fn follow_bindings(&mut self) {
         for account in self.bindings.take_ended() {
@@ -73,6 +117,11 @@ impl Room {
             self.stats.seats(kind).set(u64::from(used.of(kind)));
         }
         done
+    }
+
+    /// Asks where devices are. Nothing that is counted or written down may change.
+    pub fn devices<T>(&self, work: impl FnOnce(&mut Devices) -> T) -> T {
+        work(&mut self.live.lock().unwrap_or_else(PoisonError::into_inner).devices)
     }
 
     /// Whether the instance answers REGISTERs without credentials with a 2xx, as far as was seen (R65).

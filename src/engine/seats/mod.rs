@@ -201,6 +201,7 @@ impl Engine {
     /// Ends a server transaction.
     pub(super) fn close_server(&mut self, id: ServerId) {
         self.give_back(id);
+        self.end_wait(id);
         self.tables.close_server(id);
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::contract::{Dest, Input, Output, SendError};
 use crate::engine::registry::journal::shard_of;
 use crate::engine::shared::Shared;
 use crate::engine::testing::{EPOCH, keys};
-use crate::ids::{ConnId, Flow, ListenerId, ProxyId, Shard, Transport};
+use crate::ids::{ConnId, DeviceId, Flow, InstanceId, ListenerId, ProxyId, Shard, Transport};
 use crate::licence::ledger::Change;
 use crate::route::compile::compile;
 use crate::route::handles::Handles;
@@ -48,6 +48,7 @@ pub struct Weather {
 enum Event {
     ToEngine { shard: u8, boot: u32, flow: Flow, text: String },
     HandOver { shard: u8, boot: u32, flow: Flow, text: String },
+    Moved { shard: u8, boot: u32, instance: InstanceId, device: DeviceId },
     Failed { shard: u8, boot: u32, ticket: u64 },
     Claimed { shard: u8, boot: u32, ticket: u64 },
     Unreachable { shard: u8, boot: u32, peer: SocketAddr, quoted: Vec<u8> },
@@ -296,6 +297,7 @@ impl World {
         let (shard, boot) = match &event {
             Event::ToEngine { shard, boot, .. }
             | Event::HandOver { shard, boot, .. }
+            | Event::Moved { shard, boot, .. }
             | Event::Failed { shard, boot, .. }
             | Event::Claimed { shard, boot, .. }
             | Event::Unreachable { shard, boot, .. } => (usize::from(*shard), *boot),
@@ -312,6 +314,7 @@ impl World {
             }
             _ if boot != self.boot => return,
             Event::HandOver { flow, text, .. } => Input::HandedOver { flow: *flow, bytes: text.as_bytes() },
+            Event::Moved { instance, device, .. } => Input::Moved { instance: *instance, device: *device },
             Event::Failed { ticket, .. } => Input::SendFailed { ticket: *ticket, why: SendError::FlowGone },
             Event::Claimed { ticket, .. } => Input::Claimed { ticket: *ticket, saved: true },
             Event::Unreachable { peer, quoted, .. } => Input::Unreachable { peer: *peer, quoted },
@@ -389,6 +392,12 @@ impl World {
                 Output::HandOver { shard, flow, bytes } => {
                     let text = String::from_utf8(bytes.to_vec()).unwrap();
                     let event = Event::HandOver { shard: shard.0, boot: self.boot, flow, text };
+                    self.serial += 1;
+                    self.queue.push(Reverse((self.tick, self.serial)));
+                    self.events.insert(self.serial, event);
+                }
+                Output::Tell { shard, instance, device } => {
+                    let event = Event::Moved { shard: shard.0, boot: self.boot, instance, device };
                     self.serial += 1;
                     self.queue.push(Reverse((self.tick, self.serial)));
                     self.events.insert(self.serial, event);

@@ -50,6 +50,8 @@ pub struct Inbound {
     pub instance: Option<InstanceId>,
     /// From inside, in a dialog: the instance's end as the dialog began.
     pub backend: Option<BackendRef>,
+    /// From outside, in a dialog: the client's end as the dialog began.
+    pub client: Option<FlowRef>,
     /// For the branch.
     pub loop_hash: u32,
     /// How many Route values at the top are ours and go.
@@ -96,7 +98,16 @@ pub fn analyse(
         return Err(SteerError::Breadth);
     }
     scratch.text.clear();
-    let mut walk = Walk { from, keys, snapshot, way: Way::Table, instance: None, backend: None, expect: Expect::Any };
+    let mut walk = Walk {
+        from,
+        keys,
+        snapshot,
+        way: Way::Table,
+        instance: None,
+        backend: None,
+        client: None,
+        expect: Expect::Any,
+    };
 
     let came = Uri::parse(view.uri()).map_err(SteerError::Malformed)?;
     let routes = view.routes().count();
@@ -119,6 +130,7 @@ pub fn analyse(
         // Nothing new begins at an address that may be somebody else's by now: the table decides where
         // the instance is.
         walk.way = Way::Table;
+        walk.client = None;
     }
 
     let mut uri = came;
@@ -136,8 +148,8 @@ pub fn analyse(
     if loops::came_round(view, hash) {
         return Err(SteerError::Loop);
     }
-    let Walk { way, instance, backend, .. } = walk;
-    Ok(Inbound { way, instance, backend, loop_hash: hash, pops, last_used, uri: changed })
+    let Walk { way, instance, backend, client, .. } = walk;
+    Ok(Inbound { way, instance, backend, client, loop_hash: hash, pops, last_used, uri: changed })
 }
 
 /// The instance a URI's host names at the proxy a request came to.
@@ -166,6 +178,7 @@ struct Walk<'a> {
     way: Way,
     instance: Option<InstanceId>,
     backend: Option<BackendRef>,
+    client: Option<FlowRef>,
     expect: Expect,
 }
 
@@ -222,8 +235,9 @@ impl Walk<'_> {
                 self.expect = Expect::Partner;
                 Ok(true)
             }
-            (Token::ToClient { instance, .. }, Side::Client, Expect::Partner) => {
+            (Token::ToClient { instance, flow }, Side::Client, Expect::Partner) => {
                 self.expect = Expect::Nothing;
+                self.client = Some(flow);
                 self.claim(instance).map(|()| true)
             }
             (Token::ToBackend { instance, backend, address, transport }, Side::Instance, Expect::Partner) => {

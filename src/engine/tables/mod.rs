@@ -15,7 +15,7 @@ use super::transaction::key::Key;
 use super::transaction::{Change, Plan, client};
 use super::wheel::{TimerId, Wheel};
 use crate::clock::Tick;
-use crate::ids::{ConnId, Flow};
+use crate::ids::{ConnId, DeviceId, Flow};
 use crate::route::snapshot::Map;
 use record::Timers;
 use slab::Slab;
@@ -29,6 +29,9 @@ pub struct Tables {
     /// The branches sent over each client connection, and lists to be used again.
     by_conn: Map<ConnId, Vec<ClientId>>,
     spare: Vec<Vec<ClientId>>,
+    /// The requests to and from each device, and lists to be used again.
+    by_device: Map<DeviceId, Vec<ServerId>>,
+    spare_servers: Vec<Vec<ServerId>>,
     wheel: Wheel<Due>,
     /// Copies of messages.
     pub buffers: Buffers,
@@ -47,6 +50,8 @@ impl Tables {
             by_key: Map::default(),
             by_conn: Map::default(),
             spare: Vec::new(),
+            by_device: Map::default(),
+            spare_servers: Vec::new(),
             wheel: Wheel::new(6 * cap + 8),
             buffers: Buffers::new(4 * cap.min(4_096)),
             cap,
@@ -69,10 +74,14 @@ impl Tables {
     pub fn open_server(&mut self, new: NewServer<'_>) -> ServerId {
         self.generation = self.generation.wrapping_add(1);
         let request = self.buffers.keep(new.request);
-        let key = new.key;
+        let (key, device) = (new.key, new.client_end.device());
         let index = self.servers.insert(Server::new(self.generation, request, new));
         let id = ServerId { index: index as u32, generation: self.generation };
         self.by_key.insert(key, id);
+        if let Some(device) = device {
+            let spare = &mut self.spare_servers;
+            self.by_device.entry(device).or_insert_with(|| spare.pop().unwrap_or_default()).push(id);
+        }
         id
     }
 
@@ -104,10 +113,30 @@ impl Tables {
         let Some(server) = self.servers.try_remove(id.index as usize) else { return };
         self.by_key.remove(&server.key);
         self.disarm(server.timers);
+        self.forget_of_device(server.client_end.device(), id);
         server.stats.transactions.dec();
+        if server.away {
+            server.stats.waiting.dec();
+        }
         for kept in [server.request, server.answer, server.best] {
             self.buffers.give(kept);
         }
+    }
+
+    fn forget_of_device(&mut self, device: Option<DeviceId>, id: ServerId) {
+        let Some(device) = device else { return };
+        let Some(list) = self.by_device.get_mut(&device) else { return };
+        list.retain(|other| *other != id);
+        if list.is_empty()
+            && let Some(list) = self.by_device.remove(&device)
+        {
+            self.spare_servers.push(list);
+        }
+    }
+
+    /// The requests to and from a device.
+    pub fn of_device(&self, device: DeviceId) -> &[ServerId] {
+        self.by_device.get(&device).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The place the next client transaction will have: its branch is written before it is opened.
@@ -118,10 +147,7 @@ impl Tables {
     /// Opens a client transaction at the place [`Self::next_client`] told.
     pub fn open_client(&mut self, id: ClientId, new: NewClient<'_>) {
         let request = self.buffers.keep(new.request);
-        if let Dest::Flow(Flow::Stream { conn, .. }) = new.dest {
-            let spare = &mut self.spare;
-            self.by_conn.entry(conn).or_insert_with(|| spare.pop().unwrap_or_default()).push(id);
-        }
+        self.note_conn(id, &new.dest);
         self.clients.insert(Client::new(id.nonce, request, new));
     }
 
@@ -143,19 +169,47 @@ impl Tables {
         let Some(client) = self.clients.try_remove(id.index as usize) else { return };
         self.disarm(client.timers);
         self.buffers.give(client.request);
-        let Dest::Flow(Flow::Stream { conn, .. }) = client.dest else { return };
-        let Some(list) = self.by_conn.get_mut(&conn) else { return };
+        self.forget_conn(id, &client.dest);
+    }
+
+    fn note_conn(&mut self, id: ClientId, dest: &Dest) {
+        let Dest::Flow(Flow::Stream { conn, .. }) = *dest else { return };
+        let spare = &mut self.spare;
+        self.by_conn.entry(conn).or_insert_with(|| spare.pop().unwrap_or_default()).push(id);
+    }
+
+    fn forget_conn(&mut self, id: ClientId, dest: &Dest) {
+        let Dest::Flow(Flow::Stream { conn, .. }) = dest else { return };
+        let Some(list) = self.by_conn.get_mut(conn) else { return };
         list.retain(|other| *other != id);
         if list.is_empty()
-            && let Some(list) = self.by_conn.remove(&conn)
+            && let Some(list) = self.by_conn.remove(conn)
         {
             self.spare.push(list);
         }
     }
 
-    /// A branch that was sent over a client's connection; ask again until there is none.
-    pub fn branch_over(&self, conn: ConnId) -> Option<ClientId> {
-        self.by_conn.get(&conn)?.last().copied()
+    /// The branches that were sent over a client's connection, which is gone.
+    pub fn take_branches(&mut self, conn: ConnId) -> Vec<ClientId> {
+        self.by_conn.remove(&conn).unwrap_or_default()
+    }
+
+    /// A branch goes another way from now on.
+    pub fn redirect_client(&mut self, id: ClientId, to: Dest) {
+        let Some(client) = self.client_mut(id) else { return };
+        let old = std::mem::replace(&mut client.dest, to);
+        self.forget_conn(id, &old);
+        self.note_conn(id, &to);
+    }
+
+    /// The request of a branch is another one, for another way.
+    pub fn rewrite_client(&mut self, id: ClientId, request: &[u8]) {
+        let Some(mut kept) = self.client_mut(id).map(|client| std::mem::take(&mut client.request)) else { return };
+        self.buffers.replace(&mut kept, request);
+        match self.client_mut(id) {
+            Some(client) => client.request = kept,
+            None => self.buffers.give(kept),
+        }
     }
 
     /// The branches to a backend over streams that have not been answered at all.
@@ -242,6 +296,7 @@ impl Tables {
             self.buffers.give(client.request);
         }
         self.by_conn.clear();
+        self.by_device.clear();
         self.wheel = Wheel::new(0);
     }
 

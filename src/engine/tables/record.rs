@@ -167,6 +167,11 @@ pub struct Server {
     pub hold: Option<Hold>,
     /// Whether that claim is still to be written down before the request goes on.
     pub waits: bool,
+    /// Whether it waits for its device to come back (a request), or its answer does (of a request by a device).
+    pub away: bool,
+    /// For a request of a device that came another way than the device is known at: the way to be learned if it is
+    /// answered with success.
+    pub roams: bool,
     pub(super) timers: Timers,
 }
 
@@ -189,6 +194,11 @@ impl Tried {
     /// Whether a target has been tried.
     pub fn contains(&self, address: SocketAddr, transport: Transport) -> bool {
         self.list.contains(&Some((address, transport)))
+    }
+
+    /// Forgets them.
+    pub fn clear(&mut self) {
+        *self = Self::default();
     }
 
     /// How many have been tried.
@@ -243,6 +253,8 @@ pub struct NewServer<'a> {
     pub backend: BackendRef,
     /// For a REGISTER: its place among those the PBX works on.
     pub permit: Option<Permit>,
+    /// Whether its device is to be learned at this flow.
+    pub roams: bool,
 }
 
 /// What a new client transaction is made of.
@@ -287,6 +299,8 @@ impl Server {
             permit: new.permit,
             hold: None,
             waits: false,
+            away: false,
+            roams: new.roams,
             timers: Timers::default(),
         }
     }

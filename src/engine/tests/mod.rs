@@ -4,6 +4,7 @@ mod admission;
 mod cancel;
 mod dialogs;
 mod end_to_end;
+mod flows;
 mod inside;
 mod light;
 mod limits;

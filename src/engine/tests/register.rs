@@ -97,7 +97,7 @@ fn an_answer_after_the_connection_ended_binds_nothing() {
         b.one(inside(PBX), &out.answered(200, "Contact: <sip:bob@10.0.0.5:5060>;expires=600\r\n"));
         assert!(bindings(&b).is_empty());
     }
-    assert_eq!(b.engine.watched_flows(), 0);
+    assert_eq!(b.shared.registry.streams.open(), 0);
 }
 
 #[test]

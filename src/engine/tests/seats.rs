@@ -299,12 +299,17 @@ fn a_dead_flow_frees_the_seat() {
     assert_eq!(arrive_over(&mut b, tcp(PHONE, 1), "a", &contact("a")).0, 200);
     assert_eq!(arrive(&mut b, "b"), 403);
     b.input(Input::FlowClosed { flow: tcp(PHONE, 1) });
+    assert!(b.shared.bindings(InstanceId(1)).is_empty(), "not shown any more");
+    b.pass(9_000);
+    assert_eq!((arrive(&mut b, "b"), used(&b)), (403, (1, 0)), "its device may be on its way back");
+    b.pass(2_000);
     assert_eq!((arrive(&mut b, "b"), used(&b)), (200, (1, 0)));
     // The answer came when the connection was gone.
     let mut b = house(1, 0);
     let out = b.one(tcp(PHONE, 1), &register("a", "a", &contact("a")));
     b.input(Input::FlowClosed { flow: tcp(PHONE, 1) });
     b.one(inside(PBX), &out.answered(200, &contact("a")));
+    b.pass(11_000);
     assert_eq!(used(&b), (0, 0));
 }
 

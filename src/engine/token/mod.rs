@@ -16,7 +16,7 @@ mod payload;
 pub use error::{OpenError, SealError};
 pub use keyring::{DAY, Key, Keyring, OVERLAP, ROTATION};
 
-use crate::ids::{BackendId, ConnId, Flow, InstanceId, ListenerId, Transport};
+use crate::ids::{BackendId, ConnId, DeviceId, Flow, InstanceId, ListenerId, Transport};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Longest text a [`Token::Mask`] or [`Token::Contact`] may hide.
@@ -88,6 +88,8 @@ pub enum FlowRef {
         local: Option<IpAddr>,
         /// The peer.
         peer: SocketAddr,
+        /// Whose flow it is, where that is known.
+        device: Option<DeviceId>,
     },
     /// A connection of the process that sealed it.
     Stream {
@@ -99,6 +101,8 @@ pub enum FlowRef {
         transport: Transport,
         /// Which connection.
         conn: ConnId,
+        /// Whose flow it is, where that is known.
+        device: Option<DeviceId>,
     },
 }
 
@@ -118,11 +122,45 @@ impl FlowRef {
         }
     }
 
-    /// The same flow without our own address, for listeners bound to one: saves bytes (F18).
-    pub const fn without_local(self) -> Self {
+    /// The device it leads to, where that is known.
+    pub const fn device(&self) -> Option<DeviceId> {
         match self {
-            Self::Udp { listener, peer, .. } => Self::Udp { listener, local: None, peer },
-            Self::Stream { listener, transport, conn, .. } => Self::Stream { listener, local: None, transport, conn },
+            Self::Udp { device, .. } | Self::Stream { device, .. } => *device,
+        }
+    }
+
+    /// The connection it is, if it is one.
+    pub const fn conn(&self) -> Option<ConnId> {
+        match self {
+            Self::Udp { .. } => None,
+            Self::Stream { conn, .. } => Some(*conn),
+        }
+    }
+
+    /// The same flow, as that of this device.
+    pub const fn of(mut self, whose: Option<DeviceId>) -> Self {
+        match &mut self {
+            Self::Udp { device, .. } | Self::Stream { device, .. } => *device = whose,
+        }
+        self
+    }
+
+    /// The same flow without our own address, for listeners bound to one: saves bytes (F18).
+    pub const fn without_local(mut self) -> Self {
+        match &mut self {
+            Self::Udp { local, .. } | Self::Stream { local, .. } => *local = None,
+        }
+        self
+    }
+
+    /// Whether both are the same way, whoever is at its end.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Udp { listener, peer, .. }, Self::Udp { listener: its, peer: to, .. }) => {
+                listener == its && peer == to
+            }
+            (Self::Stream { conn, .. }, Self::Stream { conn: other, .. }) => conn == other,
+            _ => false,
         }
     }
 
@@ -130,7 +168,7 @@ impl FlowRef {
     /// are 0: the driver knows them from the listener or the connection.
     pub fn flow(&self) -> Flow {
         match *self {
-            Self::Udp { listener, local, peer } => {
+            Self::Udp { listener, local, peer, .. } => {
                 let ours = local.unwrap_or(if peer.is_ipv4() {
                     IpAddr::V4(Ipv4Addr::UNSPECIFIED)
                 } else {
@@ -138,7 +176,7 @@ impl FlowRef {
                 });
                 Flow::Udp { listener, local: SocketAddr::new(ours, 0), peer }
             }
-            Self::Stream { listener, local, transport, conn } => {
+            Self::Stream { listener, local, transport, conn, .. } => {
                 let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
                 Flow::Stream {
                     listener,
@@ -168,8 +206,10 @@ impl From<&Flow> for FlowRef {
         let ip = flow.local().ip();
         let local = (!ip.is_unspecified()).then_some(ip);
         match *flow {
-            Flow::Udp { listener, peer, .. } => Self::Udp { listener, local, peer },
-            Flow::Stream { listener, conn, transport, .. } => Self::Stream { listener, local, transport, conn },
+            Flow::Udp { listener, peer, .. } => Self::Udp { listener, local, peer, device: None },
+            Flow::Stream { listener, conn, transport, .. } => {
+                Self::Stream { listener, local, transport, conn, device: None }
+            }
         }
     }
 }

@@ -1,16 +1,16 @@
 //! A token's inside, before sealing: as few bytes as will do.
 //!
 //! ```text
-//! byte 0   kind (2 bits) | transport (3 bits) | IPv6 (1 bit) | our address follows (1 bit)
+//! byte 0   kind (2 bits) | transport (3 bits) | IPv6 (1 bit) | our address follows (1 bit) | device follows (1 bit)
 //! byte 1   expiry: days after the key's start, 255 = as long as the key
 //!          instance (LEB128)
-//! flows:   proxy (LEB128), listener number, [our address], peer address and port | connection (8)
+//! flows:   proxy (LEB128), listener number, [our address], peer address and port | connection (8), [device (8)]
 //! backend: backend id (LEB128), address and port
 //! rest:    the hidden text
 //! ```
 
 use super::{FlowRef, Token};
-use crate::ids::{BackendId, ConnId, InstanceId, ListenerId, ProxyId, Transport};
+use crate::ids::{BackendId, ConnId, DeviceId, InstanceId, ListenerId, ProxyId, Transport};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The expiry byte of a token that lives as long as its key.
@@ -23,7 +23,8 @@ const MASK: u8 = 3;
 
 const V6: u8 = 1 << 5;
 const LOCAL: u8 = 1 << 6;
-const RESERVED: u8 = 1 << 7;
+/// Tokens that were sealed before devices were known do not have it.
+const DEVICE: u8 = 1 << 7;
 
 /// Appends a token's payload.
 pub(super) fn write(token: &Token<'_>, expiry: u8, out: &mut Vec<u8>) {
@@ -55,14 +56,11 @@ pub(super) fn write(token: &Token<'_>, expiry: u8, out: &mut Vec<u8>) {
 pub(super) fn read(bytes: &[u8]) -> Option<(Token<'_>, u8)> {
     let mut rest = Cursor(bytes);
     let [head, expiry] = *rest.take::<2>()?;
-    if head & RESERVED != 0 {
-        return None;
-    }
     let transport = transport_of(head)?;
     let instance = InstanceId(rest.number()?);
     let token = match head & 0b11 {
         TO_CLIENT => Token::ToClient { instance, flow: rest.flow(head, transport)? },
-        TO_BACKEND => {
+        TO_BACKEND if head & DEVICE == 0 => {
             let backend = BackendId(u16::try_from(rest.number()?).ok()?);
             Token::ToBackend { instance, backend, address: rest.address(head & V6 != 0)?, transport }
         }
@@ -70,7 +68,8 @@ pub(super) fn read(bytes: &[u8]) -> Option<(Token<'_>, u8)> {
             let flow = rest.flow(head, transport)?;
             return Some((Token::Contact { instance, flow, uri: rest.0 }, expiry));
         }
-        _ => return Some((Token::Mask { instance, text: rest.0 }, expiry)),
+        MASK if head & DEVICE == 0 => return Some((Token::Mask { instance, text: rest.0 }, expiry)),
+        _ => return None,
     };
     rest.0.is_empty().then_some((token, expiry))
 }
@@ -86,7 +85,8 @@ fn flow_bits(flow: &FlowRef) -> u8 {
     };
     // Both ends of a flow are of one family; a local address of the other one is of no use.
     let has = local.is_some_and(|ip| ip.is_ipv6() == v6);
-    transport_bits(flow.transport()) | family(v6) | if has { LOCAL } else { 0 }
+    let device = if flow.device().is_some() { DEVICE } else { 0 };
+    transport_bits(flow.transport()) | family(v6) | if has { LOCAL } else { 0 } | device
 }
 
 const fn transport_bits(transport: Transport) -> u8 {
@@ -142,6 +142,9 @@ fn put_flow(flow: &FlowRef, out: &mut Vec<u8>) {
         FlowRef::Udp { peer, .. } => put_address(*peer, out),
         FlowRef::Stream { conn, .. } => out.extend_from_slice(&conn.0.to_be_bytes()),
     }
+    if let Some(device) = flow.device() {
+        out.extend_from_slice(&device.0.to_be_bytes());
+    }
 }
 
 struct Cursor<'a>(&'a [u8]);
@@ -187,10 +190,13 @@ impl<'a> Cursor<'a> {
         let listener = ListenerId { proxy, number };
         let v6 = head & V6 != 0;
         let local = if head & LOCAL != 0 { Some(self.ip(v6)?) } else { None };
-        Some(if transport == Transport::Udp {
-            FlowRef::Udp { listener, local, peer: self.address(v6)? }
+        let flow = if transport == Transport::Udp {
+            FlowRef::Udp { listener, local, peer: self.address(v6)?, device: None }
         } else {
-            FlowRef::Stream { listener, local, transport, conn: ConnId(u64::from_be_bytes(*self.take()?)) }
-        })
+            let conn = ConnId(u64::from_be_bytes(*self.take()?));
+            FlowRef::Stream { listener, local, transport, conn, device: None }
+        };
+        let device = if head & DEVICE != 0 { Some(DeviceId(u64::from_be_bytes(*self.take()?))) } else { None };
+        Some(flow.of(device))
     }
 }

@@ -3,6 +3,7 @@ use crate::ids::ProxyId;
 use proptest::prelude::*;
 
 const NOW: u64 = 1_800_000_000;
+const DEVICE: crate::ids::DeviceId = crate::ids::DeviceId(0x0123_4567_89ab_cdef);
 
 fn ring() -> Keyring {
     Keyring::default().rotated(NOW, [7; 32])
@@ -19,6 +20,7 @@ fn phone() -> FlowRef {
         listener: ListenerId { proxy: ProxyId(1), number: 2 },
         local: None,
         peer: "203.0.113.77:49152".parse().unwrap(),
+        device: Some(DEVICE),
     }
 }
 
@@ -45,14 +47,17 @@ fn says_what_was_sealed() {
     let tokens = [
         to_client(),
         to_backend(),
-        Token::ToClient { instance: InstanceId(u32::MAX), flow: FlowRef::Udp { listener, local, peer: v6 } },
+        Token::ToClient {
+            instance: InstanceId(u32::MAX),
+            flow: FlowRef::Udp { listener, local, peer: v6, device: None },
+        },
         Token::ToClient {
             instance: InstanceId(0),
-            flow: FlowRef::Stream { listener, local, transport: Transport::Wss, conn },
+            flow: FlowRef::Stream { listener, local, transport: Transport::Wss, conn, device: Some(DEVICE) },
         },
         Token::ToClient {
             instance: InstanceId(128),
-            flow: FlowRef::Stream { listener, local: None, transport: Transport::Tcp, conn },
+            flow: FlowRef::Stream { listener, local: None, transport: Transport::Tcp, conn, device: None },
         },
         Token::ToBackend {
             instance: InstanceId(1),
@@ -74,12 +79,12 @@ fn says_what_was_sealed() {
 #[test]
 fn stays_short() {
     // F18
-    assert!(seal(&ring(), &to_client(), NOW).len() <= 44);
+    assert!(seal(&ring(), &to_client(), NOW).len() <= 54);
     assert!(seal(&ring(), &to_backend(), NOW).len() <= 40);
-    let FlowRef::Udp { listener, peer, .. } = phone() else { unreachable!() };
-    let flow = FlowRef::Udp { listener, local: Some("198.51.100.1".parse().unwrap()), peer };
+    let FlowRef::Udp { listener, peer, device, .. } = phone() else { unreachable!() };
+    let flow = FlowRef::Udp { listener, local: Some("198.51.100.1".parse().unwrap()), peer, device };
     let roaming = Token::ToClient { instance: InstanceId(70_000), flow };
-    assert!(seal(&ring(), &roaming, NOW).len() <= 50);
+    assert!(seal(&ring(), &roaming, NOW).len() <= 61);
 }
 
 #[test]

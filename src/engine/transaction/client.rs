@@ -141,6 +141,11 @@ impl Machine {
         }
     }
 
+    /// The CANCEL goes out once more, another way. Its timers.
+    pub const fn cancel_again(&mut self, timing: &Timing) -> Plan {
+        self.start_cancel(timing)
+    }
+
     /// Whether a final response may still come.
     pub const fn is_waiting(&self) -> bool {
         matches!(self.state, State::Calling | State::Proceeding)

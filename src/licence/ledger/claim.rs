@@ -54,6 +54,8 @@ pub(super) struct Only {
     pub rival: Option<Rival>,
     /// The keep-alives of the device.
     pub pulse: Pulse,
+    /// Whether its connection ended, and it is not back yet.
+    pub away: bool,
 }
 
 /// A light user's device whose REGISTER is on its way.
@@ -92,6 +94,13 @@ impl Holder {
     pub fn beat(&mut self, now: u64) {
         if let Some(only) = &mut self.only {
             only.pulse.beat(now);
+        }
+    }
+
+    /// Its connection ended, or it is back.
+    pub fn set_away(&mut self, away: bool) {
+        if let Some(only) = &mut self.only {
+            only.away = away;
         }
     }
 

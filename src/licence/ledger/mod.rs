@@ -154,7 +154,8 @@ impl Ledger {
         seat.or((!terms.can_save).then_some(Refusal::SeatsUnsaved))
     }
 
-    /// R43: a light user has one device. One that is silent past its keep-alive is taken over.
+    /// R43: a light user has one device. One that is silent past its keep-alive, or whose connection ended, is taken
+    /// over.
     fn second_device(&self, ask: &Ask<'_>, terms: &Terms) -> Option<Refusal> {
         if ask.devices > 1 {
             return Some(Refusal::LightSecondDevice);
@@ -164,7 +165,10 @@ impl Ledger {
             return None;
         }
         let only = holder.only()?;
-        if only.device.as_deref().is_some_and(|kept| !ask.device.is(kept)) && !only.pulse.is_silent(ask.now) {
+        if only.device.as_deref().is_some_and(|kept| !ask.device.is(kept))
+            && !only.away
+            && !only.pulse.is_silent(ask.now)
+        {
             return Some(Refusal::LightSecondDevice);
         }
         // Of two that come at once the first is decided on before the second.
@@ -332,6 +336,14 @@ impl Ledger {
         }
     }
 
+    /// The connection of an account's device ended (R43), or the device is back on another one.
+    pub fn set_away(&mut self, account: &[u8], away: bool) {
+        let Some(claim) = self.claims.get(account) else { return };
+        if let Some(holder) = self.users.get_mut(&claim.user) {
+            holder.set_away(away);
+        }
+    }
+
     /// Whether an account has a claim that lasts.
     pub fn is_live(&self, account: &[u8]) -> bool {
         self.claims.get(account).is_some_and(|claim| claim.until.is_some())
@@ -421,6 +433,7 @@ impl Ledger {
             let only = holder.only_mut();
             let (known, was_connected) = (only.device.is_some(), only.connected);
             only.connected = grant.connected;
+            only.away = false;
             only.pulse.hear(grant.now);
             if !only.device.as_deref().is_some_and(|kept| device.is(kept)) {
                 changed |= only.device.is_some();

@@ -37,8 +37,16 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NodeStats, probes: &ProbeStat
     let overflows = [
         ([("registry", "bindings")], stats.bindings_overflow.read()),
         ([("registry", "calls")], stats.calls_overflow.read()),
+        ([("registry", "devices")], stats.devices_overflow.read()),
+        ([("registry", "waiting")], stats.waiting_overflow.read()),
     ];
-    sheet.counts("sip_registry_overflows", "Bindings and calls not kept for want of room", overflows)?;
+    sheet.counts("sip_registry_overflows", "What was not kept for want of room", overflows)?;
+    let followed = stats.followed.read();
+    sheet.count("sip_followed", "Messages that followed their device to another connection or port", followed)?;
+    let waiting = stats.waiting.read();
+    sheet.gauge("sip_waiting", "Requests and answers that wait for their device to come back", waiting)?;
+    let in_vain = stats.waited_in_vain.read();
+    sheet.count("sip_waited_in_vain", "Those that waited for a device that did not come back", in_vain)?;
 
     let mismatches = stats.name_mismatches.read();
     sheet.count(

@@ -192,30 +192,33 @@ impl World {
 
     fn call_out(&mut self, phone: Flow) {
         let uri = format!("sip:eve@{}", self.name());
-        let invite = self.request("INVITE", &uri, "Contact: <sip:bob@10.0.0.5>\r\n");
+        let own = host(phone);
+        let invite = self.request("INVITE", &uri, &format!("Contact: <sip:bob@{own}>\r\n"));
         let Some(at_pbx) = self.forward(phone, &invite) else { return assert!(!self.is_on()) };
         assert!(self.is_on());
         let pbx = at_pbx.peer();
         let at_phone = self.answer(inside(&pbx.to_string()), &at_pbx, &format!("Contact: <sip:eve@{pbx}>\r\n"));
         let (mut routes, born) = (recorded(&at_phone), self.bench.now.unix);
         routes.reverse();
-        let pbx_side = ("sip:bob@10.0.0.5".to_owned(), recorded(&at_pbx));
+        let pbx_side = (format!("sip:bob@{own}"), recorded(&at_pbx));
         self.calls.push(Call { phone, pbx, phone_side: (contact(&at_phone), routes), pbx_side, born });
     }
 
     fn call_in(&mut self, phone: Flow) {
-        let register = self.request("REGISTER", &format!("sip:{}", self.name()), "Contact: <sip:eve@10.0.0.5>\r\n");
+        let contact_row = format!("Contact: <sip:eve@{}>\r\n", host(phone));
+        let register = self.request("REGISTER", &format!("sip:{}", self.name()), &contact_row);
         let Some(register) = self.forward(phone, &register) else { return assert!(!self.is_on()) };
         let pbx = register.peer();
         self.answer(inside(&pbx.to_string()), &register, "");
         let rows = format!("Route: {}\r\nContact: <sip:bob@{pbx}>\r\n", register.row("Path"));
-        let invite = self.request("INVITE", "sip:eve@10.0.0.5", &rows);
+        let uri = format!("sip:eve@{}", host(phone));
+        let invite = self.request("INVITE", &uri, &rows);
         let at_phone = self.forward(inside(&pbx.to_string()), &invite).unwrap();
-        let at_pbx = self.answer(phone, &at_phone, "Contact: <sip:eve@10.0.0.5>\r\n");
+        let at_pbx = self.answer(phone, &at_phone, &contact_row);
         let (mut routes, born) = (recorded(&at_pbx), self.bench.now.unix);
         routes.reverse();
         let phone_side = (contact(&at_phone), recorded(&at_phone));
-        self.calls.push(Call { phone, pbx, phone_side, pbx_side: ("sip:eve@10.0.0.5".into(), routes), born });
+        self.calls.push(Call { phone, pbx, phone_side, pbx_side: (uri, routes), born });
     }
 
     fn talk(&mut self, call: usize, from_phone: bool) {
@@ -247,6 +250,11 @@ impl World {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// What a phone calls itself: each is a device of its own.
+fn host(phone: Flow) -> String {
+    phone.peer().ip().to_string().replace("203.0.113.", "10.0.0.")
 }
 
 fn recorded(message: &Sent) -> Vec<String> {

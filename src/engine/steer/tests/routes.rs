@@ -340,6 +340,7 @@ fn a_spiral_through_the_pbx_keeps_both_pairs() {
         listener: ListenerId { proxy: ProxyId(1), number: 1 },
         local: None,
         peer: "203.0.113.8:5060".parse().unwrap(),
+        device: None,
     };
     let c2 = world.seal(&Token::ToClient { instance: ACME, flow: other_phone });
     let rows = format!(
