@@ -9,7 +9,7 @@ use super::office::{self, Office};
 use super::plane::Plane;
 use super::settings;
 use super::state::State;
-use super::steward::{Order, Steward};
+use super::steward::{Order, Steward, renew_tickets};
 use super::web::Web;
 use crate::admin::live::{BoundListener, Live as _, Phase};
 use crate::admin::token;
@@ -236,6 +236,7 @@ impl Node {
             swaps,
             hooks,
         };
+        renew_tickets(&steward.service, &steward.certificates).await;
         steward.follow_table().await;
         state.enter(Phase::Serving);
         let steward = tokio::spawn(steward.run());

@@ -107,6 +107,7 @@ impl Steward {
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the keys of tokens could not be rotated"),
         }
+        renew_tickets(&self.service, &self.certificates).await;
         if self.listeners.has_troubles() || self.web.has_troubles() {
             self.follow_table().await;
         }
@@ -153,5 +154,13 @@ impl Steward {
         if calls.is_err() {
             tracing::warn!("calls were still in progress when their time was over");
         }
+    }
+}
+
+/// Takes the keys of session tickets from the store. While that is away the ones there are stay in force.
+pub(super) async fn renew_tickets(service: &Service, certificates: &Certificates) {
+    match service.ticket_keys().await {
+        Ok(keys) => certificates.set_ticket_keys(keys),
+        Err(error) => tracing::debug!(%error, "the keys of session tickets"),
     }
 }

@@ -16,6 +16,7 @@ pub mod rows;
 pub mod service;
 pub mod status;
 pub mod store;
+mod tickets;
 pub mod usage;
 mod validate;
 pub mod watch;

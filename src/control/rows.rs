@@ -11,6 +11,7 @@ use crate::licence::key::Keys;
 use crate::model::{Certificate, Instance, Proxy, Table, Users};
 use crate::route::domain::fold;
 use crate::route::problem::{Code, Problem};
+use crate::tls::tickets::TicketKey;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +23,9 @@ pub(super) const SEQUENCE: &str = "sequence";
 
 /// The key of the row with the machine and its licence time.
 pub(super) const INSTALLATION: &str = "installation";
+
+/// The key of the row with the keys of session tickets.
+pub(super) const TICKETS: &str = "tickets";
 
 /// The rows of one store.
 pub struct Rows {
@@ -167,6 +171,10 @@ pub(super) struct Held {
     pub(super) labels: BTreeMap<String, Owner>,
     /// Aliases, folded.
     pub(super) aliases: BTreeMap<String, InstanceId>,
+    /// Keys of session tickets.
+    pub(super) tickets: Vec<TicketKey>,
+    /// The revision of their row; 0 where there is none.
+    pub(super) tickets_revision: u64,
     /// Entries that cannot be read, by key.
     unreadable: BTreeMap<String, Problem>,
 }
@@ -236,6 +244,13 @@ impl Held {
                 }
                 Err(error) => Err(error.to_string()),
             },
+            TICKETS => {
+                // Keys that cannot be read are replaced: they only spare handshakes.
+                let read = entry.value.as_deref().map(serde_json::from_str);
+                self.tickets = read.and_then(Result::ok).unwrap_or_default();
+                self.tickets_revision = if entry.value.is_some() { entry.revision } else { 0 };
+                Ok(())
+            }
             // Other kinds are other rooms' rows.
             _ => Ok(()),
         };

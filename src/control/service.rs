@@ -30,7 +30,7 @@ pub struct Service {
     pub(super) rows: Arc<Rows>,
     status: Arc<Status>,
     pub(super) usage: Arc<dyn Usage>,
-    clock: Clock,
+    pub(super) clock: Clock,
     /// One writer of this process at a time: they would only outrun each other.
     pub(super) writing: tokio::sync::Mutex<()>,
 }

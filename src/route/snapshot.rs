@@ -81,6 +81,23 @@ impl Snapshot {
         self.certificates.iter().find(|certificate| certificate.name.eq_ignore_ascii_case(name))
     }
 
+    /// The hosts of instances that have a certificate of their own: by name at each proxy that serves them, and by
+    /// alias. Former names are the old certificate's.
+    pub fn own_hosts(&self) -> impl Iterator<Item = (String, &Arc<Certificate>)> {
+        let of = |named: &Named| {
+            let instance = self.instance(named.instance).filter(|_| named.until.is_none())?;
+            Some((instance, self.certificate(instance.certificate.as_deref()?)?))
+        };
+        let labels = self.names.by_label.iter().filter_map(move |(label, named)| Some((label, of(named)?)));
+        let named = labels.flat_map(|(label, (instance, certificate))| {
+            let proxies = self.proxies.iter().filter(|proxy| proxy.serves(instance.id));
+            proxies.map(move |proxy| (format!("{label}.{}", proxy.base_domain), certificate))
+        });
+        let aliases =
+            self.names.by_alias.iter().filter_map(move |(alias, named)| Some((alias.to_string(), of(named)?.1)));
+        named.chain(aliases)
+    }
+
     /// Fills the look-up of proxies from their list.
     pub(super) fn index_proxies(&mut self) {
         self.by_proxy = self.proxies.iter().zip(0..).map(|(row, n)| (row.id, ProxyIndex(n))).collect();

@@ -5,20 +5,26 @@
 //! connections that are open notice nothing (R82).
 
 use super::Error;
+use super::challenges::{self, Challenges};
+use super::devices::{Devices, Verifier};
 use super::failures::Failures;
 use super::resolver::Resolver;
 use super::self_signed::{self, SelfSigned};
+use super::tickets::{Ring, TicketKey, Ticketer};
 use crate::ids::ProxyId;
 use crate::route::snapshot::{Certificate, Map, Snapshot};
 use arc_swap::ArcSwap;
 use rustls::SignatureScheme;
-use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// What is agreed on over a port that only SIP is spoken on, if a client asks. A WebSocket begins as HTTP.
+const SIP: &[&[u8]] = &[b"sip", b"sips", b"sip/2", b"http/1.1"];
 
 /// The certificates of the node.
 pub struct Certificates {
@@ -28,6 +34,8 @@ pub struct Certificates {
     own_names: Vec<String>,
     self_signed: Mutex<SelfSigned>,
     failures: Arc<Failures>,
+    challenges: Arc<Challenges>,
+    tickets: Arc<Ring>,
 }
 
 /// Certificates by name. A name has several where their keys differ (ECDSA beside RSA).
@@ -36,6 +44,12 @@ struct Index {
     /// By the part behind `*.`.
     wildcard: Map<Box<str>, Vec<Arc<Certificate>>>,
     by_proxy: Map<ProxyId, Arc<Certificate>>,
+    /// Those that instances have for their own hosts.
+    own: Map<Box<str>, Arc<Certificate>>,
+    /// Names of the proxies: what else covers them is as good as their own where a client cannot do with that.
+    fronts: Map<ProxyId, Box<str>>,
+    /// What proxies demand of devices.
+    devices: Map<ProxyId, Arc<Devices>>,
     self_signed: Arc<CertifiedKey>,
 }
 
@@ -52,6 +66,9 @@ impl Certificates {
             exact: Map::default(),
             wildcard: Map::default(),
             by_proxy: Map::default(),
+            own: Map::default(),
+            fronts: Map::default(),
+            devices: Map::default(),
             self_signed: Arc::clone(&self_signed.key),
         };
         Ok(Arc::new(Self {
@@ -60,6 +77,8 @@ impl Certificates {
             own_names,
             self_signed: Mutex::new(self_signed),
             failures: Arc::default(),
+            challenges: Arc::default(),
+            tickets: Arc::default(),
         }))
     }
 
@@ -77,21 +96,56 @@ impl Certificates {
                 Err(error) => result = Err(error),
             }
         }
-        self.index.store(Arc::new(Index::new(snapshot, Arc::clone(&own.key))));
+        let before = self.index.load();
+        self.index.store(Arc::new(Index::new(snapshot, Arc::clone(&own.key), &before)));
         result
     }
 
-    /// The TLS side of a listener: of a proxy, or of the node's own API where `proxy` is `None`.
-    /// Tickets are sealed per configuration, so a session never moves between proxies.
+    /// The TLS side of a listener: of a proxy, or of the node's own API where `proxy` is `None`. It follows the
+    /// table by itself. Where SIP is spoken (no protocol named, or `sip` among them) devices are asked for
+    /// certificates as the proxy wants it: whoever shares that port with browsers wants it of them too.
     pub fn server_config(self: &Arc<Self>, proxy: Option<ProxyId>, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, Error> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Resolver::new(Arc::clone(self), proxy)));
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        config.ticketer = Ticketer::new()?;
+        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])?;
+        let sip = alpn.is_empty() || alpn.contains(&b"sip".as_slice());
+        let asking = proxy.filter(|_| sip);
+        let builder = match asking {
+            Some(proxy) => builder.with_client_cert_verifier(Arc::new(Verifier::new(Arc::clone(self), proxy))),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(Arc::clone(self), proxy)));
+        config.alpn_protocols = if alpn.is_empty() { SIP } else { alpn }.iter().map(|name| name.to_vec()).collect();
+        if proxy.is_some() {
+            config.alpn_protocols.push(challenges::ALPN.to_vec());
+        }
+        let me = Arc::clone(self);
+        let context = move || me.context(proxy, asking);
+        config.ticketer = Arc::new(Ticketer { ring: Arc::clone(&self.tickets), context });
         config.send_tls13_tickets = 2;
         Ok(Arc::new(config))
+    }
+
+    /// The keys that session tickets are sealed with from now on, and those that open them.
+    pub fn set_ticket_keys(&self, keys: Vec<TicketKey>) {
+        self.tickets.set(keys);
+    }
+
+    /// What a session must have in common with the one that resumes it.
+    fn context(&self, proxy: Option<ProxyId>, asking: Option<ProxyId>) -> Vec<u8> {
+        let mut context = vec![u8::from(proxy.is_some())];
+        context.extend(proxy.map_or(0, |id| id.0).to_be_bytes());
+        context.extend(asking.and_then(|id| self.devices(id)).map(|devices| devices.hash).iter().flatten());
+        context
+    }
+
+    /// What a proxy demands of devices.
+    pub(super) fn devices(&self, proxy: ProxyId) -> Option<Arc<Devices>> {
+        self.index.load().devices.get(&proxy).cloned()
+    }
+
+    /// Challenges of ACME authorities.
+    pub const fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// Handshakes that failed, told by all who accept connections.
@@ -108,14 +162,13 @@ impl Certificates {
     pub fn same(&self, proxy: Option<ProxyId>, a: &str, b: &str) -> bool {
         let index = self.index.load();
         let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
-        match (index.named(&a), index.named(&b)) {
-            (Some(a), Some(b)) => a.iter().any(|a| b.iter().any(|b| Arc::ptr_eq(a, b))),
-            (None, None) => true,
+        index.covers(&a, &b).unwrap_or_else(|| {
             // The proxy's own certificate may well be one that also covers a name.
-            (Some(one), None) | (None, Some(one)) => {
-                proxy.and_then(|id| index.by_proxy.get(&id)).is_some_and(|own| one.iter().any(|c| Arc::ptr_eq(c, own)))
-            }
-        }
+            let one = index.own.get(&*a).or(index.own.get(&*b)).map(std::slice::from_ref);
+            let one = one.or_else(|| index.named(&a)).or_else(|| index.named(&b)).unwrap_or_default();
+            let own = proxy.and_then(|id| index.by_proxy.get(&id));
+            own.is_some_and(|own| one.iter().any(|certificate| Arc::ptr_eq(certificate, own)))
+        })
     }
 
     /// The key for a handshake.
@@ -126,11 +179,7 @@ impl Certificates {
         schemes: &[SignatureScheme],
     ) -> Arc<CertifiedKey> {
         let index = self.index.load();
-        let named = sni.and_then(|name| index.named(&name.to_ascii_lowercase()).and_then(|found| fit(found, schemes)));
-        let key = named
-            .or_else(|| proxy.and_then(|id| index.by_proxy.get(&id)).map(|certificate| &certificate.key))
-            .unwrap_or(&index.self_signed);
-        Arc::clone(key)
+        Arc::clone(index.select(proxy, sni.map(str::to_ascii_lowercase).as_deref(), schemes))
     }
 }
 
@@ -141,8 +190,11 @@ impl std::fmt::Debug for Certificates {
 }
 
 impl Index {
-    fn new(snapshot: &Snapshot, self_signed: Arc<CertifiedKey>) -> Self {
-        let mut index = Self { exact: Map::default(), wildcard: Map::default(), by_proxy: Map::default(), self_signed };
+    fn new(snapshot: &Snapshot, self_signed: Arc<CertifiedKey>, before: &Self) -> Self {
+        let own = snapshot.own_hosts().map(|(host, certificate)| (host.into(), Arc::clone(certificate))).collect();
+        let fronts = snapshot.proxies.iter().map(|proxy| (proxy.id, proxy.fqdn.clone())).collect();
+        let (exact, wildcard, by_proxy) = (Map::default(), Map::default(), Map::default());
+        let mut index = Self { exact, wildcard, by_proxy, own, fronts, devices: Map::default(), self_signed };
         for certificate in &snapshot.certificates {
             for name in &certificate.names {
                 let (map, name) = match name.strip_prefix("*.") {
@@ -160,8 +212,37 @@ impl Index {
             if let Some(certificate) = &proxy.certificate {
                 index.by_proxy.insert(proxy.id, Arc::clone(certificate));
             }
+            let (asks, authorities) = (proxy.device_certificates, &*proxy.device_authorities);
+            let known = before.devices.get(&proxy.id).filter(|known| known.is(asks, authorities));
+            let devices = known.map_or_else(|| Arc::new(Devices::new(asks, authorities)), Arc::clone);
+            index.devices.insert(proxy.id, devices);
         }
         index
+    }
+
+    /// The instance's own for its host, else what covers the name, else the proxy's, else what covers the proxy's
+    /// name, else the self-signed one; of each the first whose key the client can do with. One that can do with none
+    /// gets the first of all, and says what it thinks of it.
+    fn select(&self, proxy: Option<ProxyId>, sni: Option<&str>, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
+        let own = sni.and_then(|name| self.own.get(name)).into_iter();
+        let named = sni.and_then(|name| self.named(name)).unwrap_or_default().iter();
+        let default = proxy.and_then(|id| self.by_proxy.get(&id)).into_iter();
+        let front = proxy.filter(|id| self.by_proxy.contains_key(id)).and_then(|id| self.fronts.get(&id));
+        let front = front.and_then(|name| self.named(name)).unwrap_or_default().iter();
+        let mut all = own.chain(named).chain(default).chain(front).peekable();
+        let first = all.peek().map(|certificate| &certificate.key);
+        let able = all.find(|certificate| certificate.key.key.choose_scheme(schemes).is_some());
+        able.map(|certificate| &certificate.key).or(first).unwrap_or(&self.self_signed)
+    }
+
+    /// Whether one certificate would do for both of two lower-case names.
+    fn covers(&self, a: &str, b: &str) -> Option<bool> {
+        let of = |name: &str| self.own.get(name).map(std::slice::from_ref).or_else(|| self.named(name));
+        match (of(a), of(b)) {
+            (Some(a), Some(b)) => Some(a.iter().any(|a| b.iter().any(|b| Arc::ptr_eq(a, b)))),
+            (None, None) => Some(true),
+            _ => None,
+        }
     }
 
     /// What we hold for a lower-case name: exact, else by wildcard (one label only, RFC 9525 §6.3).
@@ -173,12 +254,6 @@ impl Index {
         let (label, rest) = name.split_once('.')?;
         if label.is_empty() { None } else { self.wildcard.get(rest).map(Vec::as_slice) }
     }
-}
-
-/// The first certificate whose key can sign what the client understands.
-fn fit<'a>(found: &'a [Arc<Certificate>], schemes: &[SignatureScheme]) -> Option<&'a Arc<CertifiedKey>> {
-    let able = found.iter().find(|certificate| certificate.key.key.choose_scheme(schemes).is_some());
-    able.or(found.first()).map(|certificate| &certificate.key)
 }
 
 /// What the self-signed certificate has to cover.
@@ -219,124 +294,5 @@ fn advertised(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::route::snapshot::{Listener, Proxy};
-
-    const NOW: u64 = 1_800_000_000;
-    const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
-    const RSA: &[SignatureScheme] = &[SignatureScheme::RSA_PSS_SHA256];
-
-    fn certificate(name: &str, names: &[&str], alg: &'static rcgen::SignatureAlgorithm) -> Arc<Certificate> {
-        let key = rcgen::KeyPair::generate_for(alg).unwrap();
-        let params = rcgen::CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
-        let der = params.self_signed(&key).unwrap().der().clone();
-        let private = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-        Arc::new(Certificate {
-            name: name.into(),
-            names: names.iter().map(|n| (*n).into()).collect(),
-            not_after: NOW,
-            key: Arc::new(CertifiedKey::from_der(vec![der], private, &default_provider()).unwrap()),
-        })
-    }
-
-    fn proxy(id: u16, certificate: Option<Arc<Certificate>>) -> Arc<Proxy> {
-        Arc::new(Proxy {
-            id: ProxyId(id),
-            name: "front".into(),
-            fqdn: "front.pbx.example".into(),
-            base_domain: "pbx.example".into(),
-            listeners: Vec::<Listener>::new(),
-            instances: None,
-            default_instance: None,
-            redirection_url: None,
-            certificate,
-            unknown: crate::model::Unknown::Refuse,
-            https_redirect: true,
-            trusted_peers: Vec::new(),
-            proxy_protocol: Vec::new(),
-            names: crate::model::NamePolicy::Off,
-            origins: [].into(),
-            device_certificates: crate::model::DeviceCertificates::Off,
-            device_authorities: "".into(),
-            tls_routes: crate::model::TlsRoutes::Sips,
-            keep_alive: crate::model::KeepAlive::Off,
-        })
-    }
-
-    fn snapshot(certificates: Vec<Arc<Certificate>>, proxies: Vec<Arc<Proxy>>) -> Snapshot {
-        let mut snapshot = Snapshot::default();
-        (snapshot.certificates, snapshot.proxies) = (certificates, proxies);
-        snapshot
-    }
-
-    #[test]
-    fn exact_before_wildcard_before_proxy_before_self_signed() {
-        // R82
-        let dir = tempfile::tempdir().unwrap();
-        let all = Certificates::open(dir.path(), Vec::new(), NOW).unwrap();
-        let exact = certificate("exact", &["acme.pbx.example"], &rcgen::PKCS_ECDSA_P256_SHA256);
-        let wild = certificate("wild", &["*.pbx.example"], &rcgen::PKCS_ECDSA_P256_SHA256);
-        let own = certificate("own", &["front.example"], &rcgen::PKCS_ECDSA_P256_SHA256);
-        let proxies = vec![proxy(1, Some(Arc::clone(&own))), proxy(2, None)];
-        let certificates = vec![Arc::clone(&exact), Arc::clone(&wild), Arc::clone(&own)];
-        all.apply(&snapshot(certificates, proxies), NOW).unwrap();
-        let pick = |proxy, name| all.select(Some(ProxyId(proxy)), name, ECDSA);
-        assert!(Arc::ptr_eq(&pick(1, Some("ACME.pbx.example")), &exact.key));
-        assert!(Arc::ptr_eq(&pick(1, Some("beta.pbx.example")), &wild.key));
-        assert!(Arc::ptr_eq(&pick(1, Some("a.b.pbx.example")), &own.key), "a wildcard is one label");
-        assert!(Arc::ptr_eq(&pick(1, None), &own.key));
-        let first = pick(2, None);
-        assert!(![&exact, &wild, &own].iter().any(|c| Arc::ptr_eq(&c.key, &first)));
-        // The old handshake's key is still whole after the next table.
-        all.apply(&snapshot(Vec::new(), vec![proxy(1, None)]), NOW).unwrap();
-        assert!(Arc::ptr_eq(&pick(1, Some("acme.pbx.example")), &pick(2, None)));
-        first.keys_match().unwrap();
-    }
-
-    #[test]
-    fn the_key_fits_the_client() {
-        let dir = tempfile::tempdir().unwrap();
-        let all = Certificates::open(dir.path(), Vec::new(), NOW).unwrap();
-        let elliptic = certificate("ec", &["a.example"], &rcgen::PKCS_ECDSA_P256_SHA256);
-        let edwards = certificate("ed", &["a.example"], &rcgen::PKCS_ED25519);
-        all.apply(&snapshot(vec![Arc::clone(&elliptic), Arc::clone(&edwards)], Vec::new()), NOW).unwrap();
-        assert!(Arc::ptr_eq(&all.select(None, Some("a.example"), ECDSA), &elliptic.key));
-        assert!(Arc::ptr_eq(&all.select(None, Some("a.example"), &[SignatureScheme::ED25519]), &edwards.key));
-        assert!(Arc::ptr_eq(&all.select(None, Some("a.example"), RSA), &elliptic.key), "none fits: the first");
-    }
-
-    #[test]
-    fn the_self_signed_one_follows_the_proxies_names() {
-        // R82
-        let dir = tempfile::tempdir().unwrap();
-        let all = Certificates::open(dir.path(), vec!["node.example".into()], NOW).unwrap();
-        let names = || SelfSigned::load(dir.path()).unwrap().names;
-        assert!(names().contains("localhost") && names().contains("node.example"));
-        let before = all.select(None, None, ECDSA);
-        all.apply(&snapshot(Vec::new(), vec![proxy(1, None)]), NOW).unwrap();
-        for name in ["front.pbx.example", "*.pbx.example", "pbx.example", "localhost", "127.0.0.1", "::1"] {
-            assert!(names().contains(name), "{name}");
-        }
-        let after = all.select(None, None, ECDSA);
-        assert!(!Arc::ptr_eq(&before, &after));
-        all.apply(&snapshot(Vec::new(), vec![proxy(1, None)]), NOW).unwrap();
-        assert!(Arc::ptr_eq(&after, &all.select(None, None, ECDSA)), "no needless remake");
-    }
-
-    #[test]
-    fn two_names_are_the_same_where_one_certificate_serves_both() {
-        // HT16
-        let dir = tempfile::tempdir().unwrap();
-        let all = Certificates::open(dir.path(), Vec::new(), NOW).unwrap();
-        let exact = certificate("exact", &["acme.pbx.example"], &rcgen::PKCS_ECDSA_P256_SHA256);
-        let wild = certificate("wild", &["*.pbx.example"], &rcgen::PKCS_ECDSA_P256_SHA256);
-        all.apply(&snapshot(vec![exact, Arc::clone(&wild)], vec![proxy(1, Some(wild))]), NOW).unwrap();
-        let same = |a, b| all.same(Some(ProxyId(1)), a, b);
-        assert!(same("beta.pbx.example", "GAMMA.pbx.example"));
-        assert!(!same("acme.pbx.example", "beta.pbx.example"));
-        assert!(same("beta.pbx.example", "nowhere.example"), "both get the proxy's own");
-        assert!(!same("acme.pbx.example", "nowhere.example"));
-        assert!(same("one.example", "two.example"));
-    }
-}
+#[path = "certificates_tests.rs"]
+mod tests;

@@ -5,12 +5,15 @@
 //! (`route::compile`); `app` hands each new snapshot to [`Certificates::apply`].
 
 mod certificates;
+pub mod challenges;
 pub mod client;
+pub mod devices;
 pub mod failures;
 pub mod hello;
 pub mod identity;
 mod resolver;
 mod self_signed;
+pub mod tickets;
 
 pub use certificates::Certificates;
 

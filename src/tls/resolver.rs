@@ -1,6 +1,6 @@
 //! What rustls asks during a handshake: which certificate for this name?
 
-use super::Certificates;
+use super::{Certificates, challenges};
 use crate::ids::ProxyId;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -21,6 +21,10 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if self.proxy.is_some() && hello.alpn().is_some_and(|mut all| all.any(|name| name == challenges::ALPN)) {
+            // RFC 8737 §3: for the authority alone, and only while it asks.
+            return self.certificates.challenges().key(hello.server_name()?);
+        }
         Some(self.certificates.select(self.proxy, hello.server_name(), hello.signature_schemes()))
     }
 }

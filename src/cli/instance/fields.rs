@@ -57,6 +57,9 @@ pub struct Fields {
     /// again for more
     #[arg(long = "origin", value_name = "ORIGIN")]
     pub origins: Vec<String>,
+    /// Certificate for its own hosts, where it has one of its own
+    #[arg(long, value_name = "NAME")]
+    pub certificate: Option<String>,
     /// Most SIP transactions at once; 0 is the node's default
     #[arg(long, value_name = "N")]
     pub max_transactions: Option<u32>,
@@ -167,6 +170,9 @@ pub struct Removals {
     /// Look at no sign-ins any more
     #[arg(long, conflicts_with = "paths")]
     pub no_sign_in: bool,
+    /// Have no certificate of its own
+    #[arg(long, conflicts_with = "certificate")]
+    pub no_certificate: bool,
     /// Let no number pass whatever the licence says
     #[arg(long, conflicts_with = "emergency_numbers")]
     pub no_emergency: bool,
@@ -198,6 +204,7 @@ impl Fields {
         if !self.origins.is_empty() {
             row.origins = self.origins;
         }
+        row.certificate = self.certificate.or(row.certificate.take());
         set(&mut row.display_name, self.display_name);
         set(&mut row.language, self.language);
         set(&mut row.version, self.release);
@@ -238,6 +245,9 @@ impl Removals {
         }
         if self.no_web {
             row.web = None;
+        }
+        if self.no_certificate {
+            row.certificate = None;
         }
         if let Some(web) = row.web.as_mut().filter(|_| self.no_sign_in) {
             web.sign_in.paths.clear();

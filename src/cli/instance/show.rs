@@ -59,6 +59,7 @@ fn facts(row: &Instance) -> String {
         ("language", show::word(&row.language)),
         ("emergency", show::list(&row.emergency_numbers)),
         ("origins", if row.origins.is_empty() { "as the proxy".into() } else { show::list(&row.origins) }),
+        ("certificate", row.certificate.clone().unwrap_or_else(|| "as the proxy".into())),
         ("release", if row.version.is_empty() { "-".into() } else { row.version.clone() }),
         ("licence", licence(&row.licence)),
     ];

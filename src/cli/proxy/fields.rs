@@ -1,7 +1,7 @@
 //! The options that describe a proxy, shared by `add` and `set`, and how they become a row.
 
 use crate::cli::instance::fields::word;
-use crate::model::{Listener, Proxy, Service, Unknown};
+use crate::model::{DeviceCertificates, Listener, NamePolicy, Proxy, Service, Unknown};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,6 +25,16 @@ pub struct Fields {
     /// Certificate for clients that name no host we hold another for
     #[arg(long, value_name = "NAME")]
     pub certificate: Option<String>,
+    /// What becomes of a client whose TLS name, HTTP host and SIP domain are of different instances: off, log or
+    /// enforce
+    #[arg(long, value_name = "POLICY", value_parser = word::<NamePolicy>)]
+    pub names: Option<NamePolicy>,
+    /// Whether devices are asked for a certificate: off, optional or required
+    #[arg(long, value_name = "RULE", value_parser = word::<DeviceCertificates>)]
+    pub device_certificates: Option<DeviceCertificates>,
+    /// File with the certificates (PEM) of the authorities that sign those of devices
+    #[arg(long, value_name = "FILE", value_parser = contents)]
+    pub device_authorities: Option<String>,
     /// What a SIP request for an unknown name gets: refuse or drop
     #[arg(long, value_name = "ANSWER", value_parser = word::<Unknown>)]
     pub unknown: Option<Unknown>,
@@ -83,6 +93,11 @@ impl Fields {
         row.default_instance = self.default_instance.or(row.default_instance.take());
         row.redirection_url = self.redirection_url.or(row.redirection_url.take());
         row.certificate = self.certificate.or(row.certificate.take());
+        row.names = self.names.unwrap_or(row.names);
+        row.device_certificates = self.device_certificates.unwrap_or(row.device_certificates);
+        if let Some(authorities) = self.device_authorities {
+            row.device_authorities = authorities;
+        }
         row.unknown = self.unknown.unwrap_or(row.unknown);
         row.https_redirect = self.https_redirect.unwrap_or(row.https_redirect);
     }
@@ -113,6 +128,11 @@ impl Removals {
             row.origins.clear();
         }
     }
+}
+
+/// The text of a file.
+fn contents(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
 }
 
 /// A listener that stays keeps its number, which tokens of calls in progress carry.

@@ -39,6 +39,8 @@ fn facts(row: &Proxy) -> String {
         ("default instance", or_dash(&row.default_instance)),
         ("redirect", or_dash(&row.redirection_url)),
         ("certificate", row.certificate.clone().unwrap_or_else(|| "self-signed".into())),
+        ("name policy", show::word(&row.names)),
+        ("device certificates", show::word(&row.device_certificates)),
         ("unknown names", show::word(&row.unknown)),
         ("HTTP to HTTPS", if row.https_redirect { "redirect" } else { "no redirect" }.into()),
         ("trusted peers", show::list(&row.trusted_peers)),

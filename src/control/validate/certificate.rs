@@ -30,11 +30,20 @@ pub(super) fn check(row: &Certificate, now: u64, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A row that goes away must not be named by a proxy.
+/// A row that goes away must not be named by a proxy or an instance.
 pub(super) fn check_unused(draft: &Draft<'_>, folded: &str, problems: &mut Vec<Problem>) {
     for proxy in draft.proxies.values() {
         if proxy.row.certificate.as_ref().is_some_and(|name| fold(name) == folded) {
             let reason = format!("proxy {} names it in certificate", proxy.row.name);
+            problems.push(Problem::new(format!("certificate/{folded}"), "", Code::InUse, reason));
+        }
+    }
+    for instance in draft.instances.values() {
+        let row = &instance.row;
+        let own = row.certificate.iter().map(|name| (name, "certificate"));
+        let shown = row.backends.iter().map(|backend| (&backend.tls.certificate, "a backend"));
+        if let Some((_, place)) = own.chain(shown).find(|(name, _)| fold(name) == folded) {
+            let reason = format!("instance {} names it in {place}", row.name);
             problems.push(Problem::new(format!("certificate/{folded}"), "", Code::InUse, reason));
         }
     }

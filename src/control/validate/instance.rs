@@ -58,6 +58,12 @@ pub(super) fn check(draft: &Draft<'_>, row: &Instance, problems: &mut Vec<Proble
             problem("name".into(), Code::NameTaken, format!("\"{host}\" is proxy {}'s", front.row.name));
         }
     }
+    if let Some(name) = &row.certificate
+        && draft.certificates.get(&fold(name)).is_none()
+    {
+        let reason = format!("there is no certificate \"{}\"", name.escape_debug());
+        problem("certificate".into(), Code::ReferenceUnknown, reason);
+    }
     emergency(&place, &row.emergency_numbers, problems);
     origins(&place, &row.origins, problems);
     if let Some(web) = &row.web {

@@ -4,10 +4,11 @@ use super::{count, names, origins};
 use crate::control::draft::Draft;
 use crate::control::rows::Owner;
 use crate::ids::InstanceId;
-use crate::model::Proxy;
+use crate::model::{DeviceCertificates, Proxy};
 use crate::route::domain::{self, fold};
 use crate::route::endpoint;
 use crate::route::problem::{Code, Problem};
+use crate::tls::devices;
 use std::collections::BTreeSet;
 
 /// The most listeners of a proxy.
@@ -28,6 +29,12 @@ pub(super) fn check(draft: &Draft<'_>, row: &Proxy, problems: &mut Vec<Problem>)
         && let Err(reason) = redirection(url)
     {
         add("redirection_url".into(), Code::UrlInvalid, reason);
+    }
+    let asks = row.device_certificates != DeviceCertificates::Off;
+    if (asks || !row.device_authorities.is_empty())
+        && let Err(reason) = devices::roots(&row.device_authorities)
+    {
+        add("device_authorities".into(), Code::CertificateInvalid, reason);
     }
     origins(&place, &row.origins, problems);
     count(&place, "listeners", row.listeners.len(), MOST_LISTENERS, problems);
