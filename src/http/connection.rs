@@ -11,7 +11,6 @@ use super::stream::Stream;
 use super::wire::Wire;
 use crate::clock::Tick;
 use crate::ids::ListenerId;
-use crate::net::proxy_protocol::Ends;
 use crate::stats::HttpRefusal;
 use crate::tls::failures::{self, Attempt};
 use crate::tls::hello;
@@ -41,8 +40,8 @@ const H2_PING: Duration = Duration::from_secs(45);
 const LATE: usize = 256 * 1024;
 
 /// Serves a connection to its end.
-pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, ends: Ends, place: Place) {
-    let Ends { peer, local } = ends;
+pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, peer: SocketAddr, place: Place) {
+    let Ok(local) = tcp.local_addr() else { return };
     let pulse = Arc::new(Pulse::new(shared.clock, &shared.config));
     let (wire, sni, h2) = match &door.tls {
         None => (Wire::Plain(tcp), None, false),

@@ -8,7 +8,6 @@ use super::pulse::millis;
 use super::wire::tune;
 use crate::clock::Clock;
 use crate::ids::ListenerId;
-use crate::net::proxy_protocol::{self, Ends};
 use crate::observe::limit::Limit;
 use crate::route::cell::Cell;
 use crate::route::snapshot::Snapshot;
@@ -21,17 +20,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// After an error of `accept` that does not go away by itself, such as no file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections of load balancers that may be about to say whose they are.
-const INTRODUCTIONS: usize = 4_096;
 
 /// The HTTP front of the node. Cheap to clone; the clones are one server.
 #[derive(Clone)]
@@ -56,8 +52,6 @@ pub(super) struct Shared {
     pub admission: Arc<Admission>,
     pub via: Via,
     pub tunnels: TaskTracker,
-    /// Connections of load balancers that have not yet said whose they are.
-    pub introductions: Semaphore,
     /// Lines about names that do not agree.
     pub mismatches: Limit,
 }
@@ -113,19 +107,9 @@ impl Server {
         let admission = Admission::new(config.connections, config.per_source, config.handshakes, Arc::clone(&stats));
         let gates = Gates::default();
         let tunnels = TaskTracker::new();
-        let shared = Arc::new(Shared {
-            config,
-            cell,
-            certificates,
-            stats,
-            clock,
-            gates,
-            admission,
-            via,
-            tunnels,
-            introductions: Semaphore::new(INTRODUCTIONS),
-            mismatches: Limit::new(),
-        });
+        let mismatches = Limit::new();
+        let shared =
+            Arc::new(Shared { config, cell, certificates, stats, clock, gates, admission, via, tunnels, mismatches });
         let server = Self {
             shared,
             listeners: Arc::default(),
@@ -235,43 +219,13 @@ async fn accept(server: Server, listener: TcpListener, door: Arc<Door>) {
             }
         };
         stats.accepted.inc();
-        let Ok(local) = tcp.local_addr() else { continue };
-        let own = Ends { peer, local };
-        if server.shared.is_introduced(&door, own) {
-            let introduced = introduce(server.clone(), Arc::clone(&door), tcp, own);
-            server.connections.spawn(server.kill.clone().run_until_cancelled_owned(introduced));
-        } else {
-            begin(&server, &door, tcp, own);
+        let Some(place) = server.shared.admission.enter(peer.ip()) else { continue };
+        if tune(&tcp).is_err() {
+            // It is gone already.
+            continue;
         }
-    }
-}
-
-/// Asks a load balancer whose connection it is, and serves it.
-async fn introduce(server: Server, door: Arc<Door>, tcp: TcpStream, own: Ends) {
-    let Ok(_place) = server.shared.introductions.try_acquire() else { return };
-    match proxy_protocol::read(&tcp, own, server.shared.config.handshake).await {
-        Ok(ends) => begin(&server, &door, tcp, ends),
-        Err(_) => server.shared.stats.proxy_headers.inc(),
-    }
-}
-
-/// Serves a connection if there is room for it.
-fn begin(server: &Server, door: &Arc<Door>, tcp: TcpStream, ends: Ends) {
-    let Some(place) = server.shared.admission.enter(ends.peer.ip()) else { return };
-    if tune(&tcp).is_err() {
-        // It is gone already.
-        return;
-    }
-    let run = connection::run(Arc::clone(&server.shared), Arc::clone(door), tcp, ends, place);
-    let kill = server.kill.clone();
-    server.connections.spawn(async move { kill.run_until_cancelled(run).await });
-}
-
-impl Shared {
-    /// Whether a peer is a load balancer that begins its connections with whose they are.
-    fn is_introduced(&self, door: &Door, own: Ends) -> bool {
-        let snapshot = self.cell.load();
-        let proxy = snapshot.proxy_by_id(door.id.proxy);
-        proxy.is_some_and(|proxy| proxy_protocol::is_expected(own.peer.ip(), &proxy.proxy_protocol))
+        let run = connection::run(Arc::clone(&server.shared), Arc::clone(&door), tcp, peer, place);
+        let kill = server.kill.clone();
+        server.connections.spawn(async move { kill.run_until_cancelled(run).await });
     }
 }

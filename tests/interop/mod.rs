@@ -13,6 +13,7 @@ mod crowd;
 mod floods;
 mod light;
 mod reload;
+mod restart;
 mod seats;
 mod soak;
 mod storm;

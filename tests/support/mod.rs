@@ -3,6 +3,7 @@
 
 pub mod herd;
 pub mod licence;
+pub mod lines;
 pub mod node;
 pub mod office;
 pub mod program;
