@@ -339,7 +339,8 @@ fn route_from_outside<'s>(
 
 pub(super) const fn channel(transport: Transport) -> Channel {
     match transport {
-        Transport::Udp | Transport::Ws | Transport::Wss => Channel::Whole,
+        Transport::Udp => Channel::Whole,
+        Transport::Ws | Transport::Wss => Channel::Single,
         Transport::Tcp | Transport::Tls => Channel::Stream,
     }
 }

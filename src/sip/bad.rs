@@ -70,6 +70,8 @@ pub enum Bad {
     NoContentLength,
     /// Less body than Content-Length says (V09).
     ShortBody,
+    /// More than one message where only one may be (W03).
+    LongBody,
     /// Max-Forwards is used up (V05).
     Hops,
     /// Proxy-Require names an extension that is not there (V06).
@@ -114,6 +116,7 @@ impl Bad {
             Self::ContentLength => "content-length",
             Self::NoContentLength => "no-content-length",
             Self::ShortBody => "short-body",
+            Self::LongBody => "long-body",
             Self::Hops => "max-forwards",
             Self::Extension => "proxy-require",
             Self::Broadcast => "broadcast",
@@ -184,6 +187,7 @@ impl Bad {
             Self::ContentLength => "malformed Content-Length",
             Self::NoContentLength => "Content-Length is missing",
             Self::ShortBody => "body shorter than Content-Length",
+            Self::LongBody => "more behind the body than Content-Length says",
             Self::Hops => "Max-Forwards is used up",
             Self::Extension => "unsupported extension in Proxy-Require",
             Self::Broadcast => "response towards a broadcast address",

@@ -15,8 +15,10 @@ use std::net::IpAddr;
 /// What the message came over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Channel {
-    /// A datagram or a WebSocket message: its end is the message's.
+    /// A datagram: its end is the message's, and what is behind Content-Length is nothing.
     Whole,
+    /// A message of a WebSocket: it holds one SIP message and nothing else (RFC 7118 §5).
+    Single,
     /// A stream: Content-Length is its end.
     Stream,
 }
@@ -114,6 +116,10 @@ fn common(view: &View<'_>, channel: Channel, limits: &Limits) -> Result<(), Bad>
     }
     if channel == Channel::Stream && view.count(Name::ContentLength) == 0 {
         return Err(Bad::NoContentLength);
+    }
+    // W03
+    if channel == Channel::Single && view.span().end as usize != view.buffer().len() {
+        return Err(Bad::LongBody);
     }
     if view.count(Name::Via) == 0 {
         return Err(Bad::Missing(Name::Via));
@@ -299,6 +305,30 @@ mod tests {
         assert_eq!(fault("BYE", "Content-Length:\r\n 0000\r\n"), None);
         assert_eq!(fault("BYE", "Content-Length: 1\r\n"), Some((400, Bad::ShortBody)));
         assert_eq!(fault("BYE", "Content-Length: 65536\r\n"), Some((513, Bad::MessageTooLarge)));
+    }
+
+    #[test]
+    fn a_websocket_message_holds_one_message() {
+        // W03
+        let text = |rows: &str, body: &str| format!("BYE sip:d SIP/2.0\r\n{ROWS}CSeq: 1 BYE\r\n{rows}\r\n{body}");
+        let over = |channel, text: &str| {
+            let mut index = Index::new();
+            let view = View::read(text.as_bytes(), &mut index, &Limits::DEFAULT).unwrap();
+            match request(&view, channel, &Limits::DEFAULT) {
+                Verdict::Ok => None,
+                Verdict::Refuse(refusal) => Some((refusal.status, refusal.bad, refusal.close)),
+                Verdict::Drop(bad) => panic!("{bad}"),
+            }
+        };
+        let one = text("Content-Length: 0\r\n", "");
+        for sound in [one.clone(), text("", ""), text("", "body"), text("l: 4\r\n", "body")] {
+            assert_eq!(over(Channel::Single, &sound), None, "{sound}");
+        }
+        let two = format!("{one}{one}");
+        assert_eq!(over(Channel::Single, &two), Some((400, Bad::LongBody, false)));
+        assert_eq!(over(Channel::Whole, &two), None, "in a datagram it is padding");
+        assert_eq!(over(Channel::Single, &text("l: 3\r\n", "body")), Some((400, Bad::LongBody, false)));
+        assert_eq!(over(Channel::Single, &text("l: 5\r\n", "body")), Some((400, Bad::ShortBody, false)));
     }
 
     #[test]
