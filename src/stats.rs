@@ -413,11 +413,15 @@ pub enum HttpRefusal {
     Loop,
     /// A light user's, whose licence covers calls only (R46).
     LightUser,
+    /// The page whose script wants a WebSocket may not come here (W07).
+    Origin,
+    /// A WebSocket of another version of the protocol than 13.
+    Upgrade,
 }
 
 impl HttpRefusal {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::BadRequest,
         Self::Malformed,
         Self::UnknownName,
@@ -438,6 +442,8 @@ impl HttpRefusal {
         Self::InstanceTimeout,
         Self::Loop,
         Self::LightUser,
+        Self::Origin,
+        Self::Upgrade,
     ];
 
     /// Its stable code.
@@ -463,6 +469,8 @@ impl HttpRefusal {
             Self::InstanceTimeout => "instance-timeout",
             Self::Loop => "loop",
             Self::LightUser => "light-user",
+            Self::Origin => "origin-refused",
+            Self::Upgrade => "websocket-version",
         }
     }
 }
@@ -550,6 +558,8 @@ pub struct HttpStats {
     pub retries: Counter,
     /// Tunnels open.
     pub tunnels: Gauge,
+    /// WebSockets for SIP that are streams of HTTP/2 connections.
+    pub bridges: Gauge,
     /// Tunnels opened.
     pub tunnels_opened: Counter,
     /// Tunnels closed by us: their instance left, moved or was over its limit, or the node stopped.

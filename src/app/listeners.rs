@@ -39,11 +39,11 @@ impl Listeners {
         self.secured.retain(|id, _| snapshot.proxy_by_id(*id).is_some());
         let secure = |listener| secure(&mut self.secured, listener, snapshot, certificates);
         self.troubles = front.listen(&wanted(snapshot), secure).await;
-        for bound in front.bound().iter().filter(|bound| !before.contains(bound)) {
+        for bound in front.bound().iter().filter(|bound| !bound.wanted.shared && !before.contains(bound)) {
             let (owner, service) = (owner(bound.wanted.listener, snapshot), service(bound.wanted.transport));
             tracing::info!(owner, service, address = %bound.address, "listening");
         }
-        for bound in before.iter().filter(|bound| !front.bound().contains(bound)) {
+        for bound in before.iter().filter(|bound| !bound.wanted.shared && !front.bound().contains(bound)) {
             tracing::info!(service = service(bound.wanted.transport), address = %bound.address, "no longer listening");
         }
         for Trouble { wanted, error } in self.troubles.iter().filter(|trouble| !known.contains(&trouble.wanted)) {
@@ -59,7 +59,9 @@ impl Listeners {
 
     /// All of them, for people.
     pub(super) fn show(&self, front: &Front, snapshot: &Snapshot) -> Vec<BoundListener> {
-        let bound = front.inside().iter().chain(front.bound()).map(|bound| BoundListener {
+        // What shares a socket is shown by whoever has it.
+        let own = front.bound().iter().filter(|bound| !bound.wanted.shared);
+        let bound = front.inside().iter().chain(own).map(|bound| BoundListener {
             owner: owner(bound.wanted.listener, snapshot),
             service: service(bound.wanted.transport).into(),
             address: bound.address,

@@ -187,6 +187,7 @@ impl Node {
             Arc::clone(&http_stats),
             clock,
             Handle::current(),
+            Some(Arc::new(plane.front.adopter())),
         )?;
         let Office { listeners: own_listeners, mut tasks } = office::open(office::Wiring {
             config: &config,

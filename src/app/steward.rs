@@ -88,9 +88,9 @@ impl Steward {
         self.web.server.apply(&snapshot);
         self.plane.front.prune().await;
         // What leaves an address goes before what may come to it.
-        let closed = self.web.close(&snapshot);
+        self.web.close(&snapshot).await;
         self.listeners.apply(&mut self.plane.front, &snapshot, &self.certificates).await;
-        self.web.open(&snapshot, closed).await;
+        self.web.open(&snapshot).await;
         let mut shown = self.listeners.show(&self.plane.front, &snapshot);
         shown.extend(self.web.show(&snapshot));
         shown.extend(self.own_listeners.iter().cloned());
@@ -150,7 +150,14 @@ impl Steward {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        let (calls, ()) = tokio::join!(tokio::time::timeout(patience, calls_end), self.web.server.drain(patience));
+        let server = &self.web.server;
+        let calls_end = async {
+            let calls = tokio::time::timeout(patience, calls_end).await;
+            // They hold HTTP/2 connections that would be waited for.
+            server.end_bridges();
+            calls
+        };
+        let (calls, ()) = tokio::join!(calls_end, server.drain(patience));
         if calls.is_err() {
             tracing::warn!("calls were still in progress when their time was over");
         }

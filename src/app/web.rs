@@ -1,32 +1,30 @@
-//! The listening addresses of the HTTP front, kept to those of the table.
+//! The listening addresses of the HTTP front, kept to those of the table: those of HTTP, and all that several services
+//! of a proxy share, one of which may be SIP (R78). A listener of SIP alone is the workers'.
 
 use crate::admin::live::BoundListener;
-use crate::http::{Protocol, Server};
-use crate::ids::ListenerId;
-use crate::model::Service;
+use crate::http::{DoorKey, Server, Services};
+use crate::ids::{ListenerId, ProxyId};
+use crate::model::{DeviceCertificates, Service};
 use crate::net::tcp;
-use crate::route::snapshot::Snapshot;
-use std::io;
+use crate::route::snapshot::{Listener, Proxy, Snapshot};
 use std::net::SocketAddr;
-use std::time::Duration;
-
-/// A socket that was just told to close is gone after a few of these.
-const PAUSE: Duration = Duration::from_millis(10);
-const TRIES: usize = 20;
 
 /// The HTTP front and what it listens on.
 pub(super) struct Web {
     pub(super) server: Server,
-    open: Vec<Door>,
+    open: Vec<(Door, DoorKey)>,
     troubles: Vec<(Door, String)>,
 }
 
 /// A listening address.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 struct Door {
-    listener: ListenerId,
-    https: bool,
     bind: SocketAddr,
+    services: Services,
+    /// What is listed there, for people.
+    names: Vec<Service>,
+    /// What its TLS is made of besides certificates.
+    papers: (DeviceCertificates, Box<str>),
 }
 
 impl Web {
@@ -34,40 +32,41 @@ impl Web {
         Self { server, open: Vec::new(), troubles: Vec::new() }
     }
 
-    /// Closes what the table does not want any more; true if there was something.
-    pub(super) fn close(&mut self, snapshot: &Snapshot) -> bool {
-        let wanted = wanted(snapshot);
-        let before = self.open.len();
-        let server = &self.server;
-        self.open.retain(|door| {
-            let stays = wanted.iter().any(|it| (it.listener, it.https) == (door.listener, door.https));
-            if !stays {
-                server.unlisten(door.listener);
-                tracing::info!(service = door.service(), address = %door.bind, "no longer listening");
-            }
-            stays
-        });
-        self.open.len() < before
+    /// Closes what the table does not want any more, and what somebody else wants to have.
+    pub(super) async fn close(&mut self, snapshot: &Snapshot) {
+        let wanted = doors(snapshot);
+        let lone = |bind: SocketAddr| listeners(snapshot).any(|(proxy, it)| it.bind == bind && is_lone(proxy, it));
+        let stays = |door: &Door| {
+            let moves = || wanted.iter().any(|it| it.is_moved(door)) && !lone(door.bind);
+            wanted.iter().any(|it| it.is_at(door)) || moves()
+        };
+        let (kept, left) = std::mem::take(&mut self.open).into_iter().partition(|(door, _)| stays(door));
+        self.open = kept;
+        for (door, key) in left {
+            self.leave(&door, key).await;
+        }
     }
 
     /// Opens what is new; what cannot be bound is noted and leaves the rest alone. A listener that
     /// moves is opened at its new address before it leaves the old one.
-    pub(super) async fn open(&mut self, snapshot: &Snapshot, just_closed: bool) {
+    pub(super) async fn open(&mut self, snapshot: &Snapshot) {
         let known = std::mem::take(&mut self.troubles);
-        for door in wanted(snapshot) {
-            if self.open.contains(&door) {
-                continue;
-            }
-            match self.listen(door, just_closed).await {
-                Ok(()) => {
-                    tracing::info!(owner = owner(door, snapshot), service = door.service(), address = %door.bind, "listening");
-                    self.open.retain(|other| other.listener != door.listener);
-                    self.open.push(door);
+        for door in doors(snapshot) {
+            match self.take(&door) {
+                Ok(false) => {}
+                Ok(true) => {
+                    for service in &door.names {
+                        tracing::info!(owner = owner(&door, snapshot), service = word(*service), address = %door.bind, "listening");
+                    }
+                    let old = self.open.iter().position(|(other, _)| door.is_moved(other));
+                    if let Some((old, key)) = old.map(|place| self.open.remove(place)) {
+                        self.leave(&old, key).await;
+                    }
                 }
                 Err(error) => {
                     if !known.iter().any(|(other, _)| *other == door) {
-                        let owner = owner(door, snapshot);
-                        tracing::error!(owner, service = door.service(), address = %door.bind, error, "cannot listen");
+                        let owner = owner(&door, snapshot);
+                        tracing::error!(owner, services = ?door.names, address = %door.bind, error, "cannot listen");
                     }
                     self.troubles.push((door, error));
                 }
@@ -82,50 +81,101 @@ impl Web {
 
     /// All of them, for people.
     pub(super) fn show(&self, snapshot: &Snapshot) -> Vec<BoundListener> {
-        let shown = |door: &Door, error: Option<String>| BoundListener {
-            owner: owner(*door, snapshot),
-            service: door.service().into(),
-            address: door.bind,
-            error,
-        };
-        let open = self.open.iter().map(|door| shown(door, None));
-        open.chain(self.troubles.iter().map(|(door, error)| shown(door, Some(error.clone())))).collect()
+        let open = self.open.iter().map(|(door, _)| (door, None));
+        let all = open.chain(self.troubles.iter().map(|(door, error)| (door, Some(error))));
+        all.flat_map(|(door, error)| {
+            door.names.iter().map(move |service| BoundListener {
+                owner: owner(door, snapshot),
+                service: word(*service).into(),
+                address: door.bind,
+                error: error.cloned(),
+            })
+        })
+        .collect()
     }
 
-    async fn listen(&self, door: Door, patient: bool) -> Result<(), String> {
-        let mut tries = if patient { TRIES } else { 1 };
-        let socket = loop {
-            tries -= 1;
-            match tcp::probe(door.bind).and_then(|()| tcp::bind(door.bind)) {
-                Ok(socket) => break socket,
-                Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => tokio::time::sleep(PAUSE).await,
-                Err(error) => return Err(error.to_string()),
+    /// Opens a door or changes what is spoken there; true if it was not there.
+    fn take(&mut self, door: &Door) -> Result<bool, String> {
+        if let Some((known, key)) = self.open.iter_mut().find(|(known, _)| door.is_at(known)) {
+            if *known != *door {
+                self.server.change(*key, door.services).map_err(|error| error.to_string())?;
+                tracing::info!(services = ?door.names, address = %door.bind, "changed what is spoken here");
+                known.clone_from(door);
             }
-        };
-        let protocol = if door.https { Protocol::Https } else { Protocol::Http };
-        self.server.listen(door.listener, protocol, socket).map(drop).map_err(|error| error.to_string())
+            return Ok(false);
+        }
+        let socket = tcp::probe(door.bind).and_then(|()| tcp::bind(door.bind)).map_err(|error| error.to_string())?;
+        let (key, _) = self.server.listen(door.services, socket).map_err(|error| error.to_string())?;
+        self.open.push((door.clone(), key));
+        Ok(true)
+    }
+
+    async fn leave(&self, door: &Door, key: DoorKey) {
+        self.server.unlisten(key).await;
+        for service in &door.names {
+            tracing::info!(service = word(*service), address = %door.bind, "no longer listening");
+        }
     }
 }
 
 impl Door {
-    const fn service(&self) -> &'static str {
-        if self.https { "https" } else { "http" }
+    fn proxy(&self) -> ProxyId {
+        self.services.proxy
+    }
+
+    fn first(&self) -> ListenerId {
+        self.services.any()
+    }
+
+    /// Whether it is the same address of the same proxy; with port 0 there may be several.
+    fn is_at(&self, other: &Self) -> bool {
+        (self.proxy(), self.bind, self.services.tls) == (other.proxy(), other.bind, other.services.tls)
+            && (self.bind.port() != 0 || self.first() == other.first())
+    }
+
+    /// Whether it is `old` at another address.
+    fn is_moved(&self, old: &Self) -> bool {
+        let web = self.services.http;
+        web.is_some() && web == old.services.http && self.services.tls == old.services.tls && self.bind != old.bind
     }
 }
 
-fn wanted(snapshot: &Snapshot) -> Vec<Door> {
-    let listeners = snapshot.proxies.iter().flat_map(|proxy| &proxy.listeners);
-    let door = |it: &crate::route::snapshot::Listener| {
-        let https = match it.service {
-            Service::Http => false,
-            Service::Https => true,
-            _ => return None,
-        };
-        Some(Door { listener: it.id, https, bind: it.bind })
-    };
-    listeners.filter_map(door).collect()
+fn listeners(snapshot: &Snapshot) -> impl Iterator<Item = (&Proxy, &Listener)> {
+    snapshot.proxies.iter().flat_map(|proxy| proxy.listeners.iter().map(move |it| (&**proxy, it)))
 }
 
-fn owner(door: Door, snapshot: &Snapshot) -> String {
-    snapshot.proxy_by_id(door.listener.proxy).map_or_else(String::new, |proxy| proxy.name.to_string())
+/// Whether SIP has an address to itself.
+fn is_lone(proxy: &Proxy, listener: &Listener) -> bool {
+    listener.service.sip().is_some() && proxy.sharing(listener).nth(1).is_none()
+}
+
+fn doors(snapshot: &Snapshot) -> Vec<Door> {
+    let begins = |proxy: &Proxy, it: &Listener| {
+        !is_lone(proxy, it) && proxy.sharing(it).next().is_some_and(|first| first.id == it.id)
+    };
+    let first = listeners(snapshot).filter(|(proxy, it)| begins(proxy, it));
+    first
+        .map(|(proxy, it)| Door {
+            bind: it.bind,
+            services: Services::of(proxy.id, proxy.sharing(it)),
+            names: proxy.sharing(it).map(|it| it.service).collect(),
+            papers: (proxy.device_certificates, proxy.device_authorities.clone()),
+        })
+        .collect()
+}
+
+fn owner(door: &Door, snapshot: &Snapshot) -> String {
+    snapshot.proxy_by_id(door.proxy()).map_or_else(String::new, |proxy| proxy.name.to_string())
+}
+
+const fn word(service: Service) -> &'static str {
+    match service {
+        Service::SipUdp => "sip-udp",
+        Service::SipTcp => "sip-tcp",
+        Service::SipTls => "sip-tls",
+        Service::SipWs => "sip-ws",
+        Service::SipWss => "sip-wss",
+        Service::Http => "http",
+        Service::Https => "https",
+    }
 }

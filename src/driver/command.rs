@@ -51,6 +51,8 @@ pub(super) enum Command {
     Listen { listener: ListenerId, socket: Socket, done: oneshot::Sender<()> },
     /// Listen there no more, and close what was accepted there.
     Unlisten { listener: ListenerId, transport: Transport, done: oneshot::Sender<()> },
+    /// Listen there no more; what was accepted there stays.
+    Leave { listener: ListenerId, transport: Transport, done: oneshot::Sender<()> },
     /// Close connections towards instances that are gone or switched off.
     Prune,
     /// End.

@@ -180,6 +180,10 @@ impl Front {
             for bound in blocking {
                 self.close(bound).await;
             }
+            if wanted.shared {
+                self.leave(*wanted).await;
+                continue;
+            }
             let opened = match self.secured(*wanted, &mut secure) {
                 Ok(spoken) => self.open(*wanted, &spoken).await,
                 Err(error) => Err(error),
@@ -296,6 +300,17 @@ impl Front {
         Ok(())
     }
 
+    /// Gives up a listener's own socket, if it has one; what was accepted there stays.
+    async fn leave(&mut self, wanted: Wanted) {
+        let Wanted { listener, transport, bind, .. } = wanted;
+        for worker in &self.workers {
+            worker.order(|done| Command::Leave { listener, transport, done }).await;
+        }
+        self.bound.retain(|bound| !bound.wanted.is_same(&wanted));
+        self.bound.push(Bound { wanted, address: bind });
+        self.secure.remove(&listener);
+    }
+
     async fn close(&mut self, bound: Bound) {
         let Wanted { listener, transport, .. } = bound.wanted;
         for worker in &self.workers {
@@ -360,7 +375,8 @@ fn bind_inside(
             seat.site.inside.v6 = Some(inside);
         }
     }
-    let bound = |transport| Bound { wanted: Wanted { listener, transport, bind: options.bind }, address };
+    let bound =
+        |transport| Bound { wanted: Wanted { listener, transport, bind: options.bind, shared: false }, address };
     Ok((vec![bound(Transport::Udp), bound(Transport::Tcp)], SocketAddr::new(told, address.port())))
 }
 
@@ -373,7 +389,7 @@ fn bind_pair(
 ) -> io::Result<(SocketAddr, Bundle, Bundle)> {
     let mut tries = if bind.port() == 0 { PORT_TRIES } else { 1 };
     loop {
-        let wanted = Wanted { listener, transport: Transport::Udp, bind };
+        let wanted = Wanted { listener, transport: Transport::Udp, bind, shared: false };
         let (address, udp) = wanted.bind(workers, receive_buffer)?;
         let wanted = Wanted { transport: Transport::Tcp, bind: address, ..wanted };
         tries -= 1;

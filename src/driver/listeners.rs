@@ -23,6 +23,8 @@ pub struct Wanted {
     pub transport: Transport,
     /// Where; port 0 takes any.
     pub bind: SocketAddr,
+    /// Whether it has its socket together with others: then whoever accepts there hands its connections over.
+    pub shared: bool,
 }
 
 /// An address that is listened on.
@@ -45,11 +47,12 @@ pub struct Trouble {
 
 /// The SIP listeners of a snapshot.
 pub fn wanted(snapshot: &Snapshot) -> Vec<Wanted> {
-    let listeners = snapshot.proxies.iter().flat_map(|proxy| &proxy.listeners);
+    let listeners = snapshot.proxies.iter().flat_map(|proxy| proxy.listeners.iter().map(move |it| (proxy, it)));
     listeners
-        .filter_map(|listener| {
+        .filter_map(|(proxy, listener)| {
             let transport = listener.service.sip()?;
-            Some(Wanted { listener: listener.id, transport, bind: listener.bind })
+            let shared = proxy.sharing(listener).nth(1).is_some();
+            Some(Wanted { listener: listener.id, transport, bind: listener.bind, shared })
         })
         .collect()
 }
@@ -86,14 +89,17 @@ impl Wanted {
 impl Bound {
     /// Whether nothing has to be done for `wanted`.
     fn serves(&self, wanted: &Wanted) -> bool {
-        self.wanted.is_same(wanted) && (self.wanted.bind == wanted.bind || self.address == wanted.bind)
+        self.wanted.is_same(wanted)
+            && self.wanted.shared == wanted.shared
+            && (self.wanted.bind == wanted.bind || self.address == wanted.bind)
     }
 
     /// Whether it is in the way of `wanted`.
     pub(super) fn blocks(&self, wanted: &Wanted) -> bool {
         let overlap = |a: SocketAddr, b: SocketAddr| a.ip() == b.ip() || a.ip().is_unspecified();
         let (ours, theirs) = (self.address, wanted.bind);
-        (self.wanted.transport == Transport::Udp) == (wanted.transport == Transport::Udp)
+        let own = !self.wanted.shared && !wanted.shared;
+        own && (self.wanted.transport == Transport::Udp) == (wanted.transport == Transport::Udp)
             && ours.is_ipv4() == theirs.is_ipv4()
             && ours.port() == theirs.port()
             && (overlap(ours, theirs) || overlap(theirs, ours))
@@ -123,7 +129,7 @@ mod tests {
 
     fn udp(number: u8, bind: &str) -> Wanted {
         let listener = ListenerId { proxy: ProxyId(1), number };
-        Wanted { listener, transport: Transport::Udp, bind: bind.parse().unwrap() }
+        Wanted { listener, transport: Transport::Udp, bind: bind.parse().unwrap(), shared: false }
     }
 
     fn at(wanted: Wanted) -> Bound {
@@ -136,6 +142,16 @@ mod tests {
         let (a, b, c) = (udp(1, "127.0.0.1:1"), udp(2, "127.0.0.1:2"), udp(3, "127.0.0.1:3"));
         assert_eq!(plan(&[at(a), at(b)], &[a, b]), Plan::default());
         assert_eq!(plan(&[at(a), at(b)], &[b, c]), Plan { close: vec![at(a)], open: vec![c] });
+    }
+
+    #[test]
+    fn a_socket_that_is_shared_from_now_on_is_given_up() {
+        // R73 R78
+        let own = udp(1, "127.0.0.1:1");
+        let shared = Wanted { shared: true, ..own };
+        assert_eq!(plan(&[at(own)], &[shared]), Plan { close: vec![], open: vec![shared] });
+        assert_eq!(plan(&[at(shared)], &[own]), Plan { close: vec![], open: vec![own] });
+        assert!(at(own).blocks(&own) && !at(shared).blocks(&own), "it has no socket that is in the way");
     }
 
     #[test]

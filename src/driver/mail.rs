@@ -1,8 +1,8 @@
 //! What workers tell each other: bounded boxes, never waited for.
 
-use super::adopt::Adopted;
 use crate::engine::contract::SendError;
 use crate::ids::{ConnId, DeviceId, Flow, InstanceId, Shard};
+use crate::net::adopted::Adopted;
 use crate::net::counters::{Loss, NetStats};
 use std::sync::Arc;
 use tokio::sync::mpsc;

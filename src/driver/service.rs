@@ -56,6 +56,10 @@ impl<M: Machine + 'static> Worker<M> {
             match order {
                 Command::Listen { listener, socket, done } => finish(self.listen(listener, socket), done),
                 Command::Unlisten { listener, transport, done } => finish(self.unlisten(listener, transport), done),
+                Command::Leave { listener, transport, done } => {
+                    let ear = self.ears.borrow_mut().remove(&(listener, transport));
+                    finish(ear, done);
+                }
                 Command::Prune => self.prune(),
                 Command::Stop => break,
             }

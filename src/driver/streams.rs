@@ -3,7 +3,7 @@
 //! A connection towards an instance is found by instance and address: none is ever used for
 //! another instance (RFC 5923 §9.3, X10).
 
-use super::adopt::{self, Adopted};
+use super::adopt;
 use super::command::Spoken;
 use super::effects::unsent;
 use super::machine::Machine;
@@ -11,6 +11,7 @@ use super::mail::Mail;
 use super::worker::Worker;
 use crate::engine::contract::{Input, SendError};
 use crate::ids::{ConnId, Flow, InstanceId, ListenerId, Shard, Transport};
+use crate::net::adopted::Adopted;
 use crate::net::codec::Codec;
 use crate::net::counters::Loss;
 use crate::net::guests::Place;
@@ -149,8 +150,13 @@ impl<M: Machine + 'static> Worker<M> {
 
     /// Takes over a connection that was accepted elsewhere.
     pub(super) fn adopt(self: &Rc<Self>, adopted: Adopted) {
-        let Adopted { listener, conn, transport, local, peer, socket, session, read, greeting, place } = adopted;
+        let Adopted { listener, conn, transport, local, peer, socket, session, read, greeting } = adopted;
+        let place = match self.place(listener, peer) {
+            Ok(place) => place,
+            Err(why) => return self.lose(why, peer),
+        };
         let Ok(socket) = socket.register() else { return };
+        self.common.stats.accepted.inc();
         let bound = self.common.limits.load().stream.outbox;
         let layer = match session {
             Some(session) => Layer::adopted(session, bound),

@@ -230,7 +230,7 @@ fn no_tls(_: ListenerId) -> std::io::Result<Arc<rustls::ServerConfig>> {
 }
 
 fn any(listener: ListenerId, transport: Transport) -> Wanted {
-    Wanted { listener, transport, bind: "127.0.0.1:0".parse().unwrap() }
+    Wanted { listener, transport, bind: "127.0.0.1:0".parse().unwrap(), shared: false }
 }
 
 fn framed(line: &str) -> String {

@@ -1,22 +1,27 @@
 //! One connection of a client: handshake, HTTP/1.1 or HTTP/2, deadlines, and an orderly end.
 
 use super::admission::Place;
+use super::door::Door;
+use super::entrance::{self, Spoken};
 use super::framing::{Fault, Framing};
-use super::front::Front;
+use super::front::{Front, Seen};
+use super::handover::Exit;
 use super::page;
 use super::pulse::{Late, Pulse};
 use super::serve::serve;
-use super::server::{Door, Shared};
+use super::server::Shared;
 use super::stream::Stream;
 use super::wire::Wire;
 use crate::clock::Tick;
-use crate::ids::ListenerId;
+use crate::ids::{ConnId, ListenerId};
+use crate::net::layer;
 use crate::stats::HttpRefusal;
 use crate::tls::failures::{self, Attempt};
 use crate::tls::hello;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConnection;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -42,43 +47,72 @@ const LATE: usize = 256 * 1024;
 /// Serves a connection to its end.
 pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, peer: SocketAddr, place: Place) {
     let Ok(local) = tcp.local_addr() else { return };
-    let pulse = Arc::new(Pulse::new(shared.clock, &shared.config));
-    let (wire, sni, h2) = match &door.tls {
-        None => (Wire::Plain(tcp), None, false),
-        Some(tls) => match handshake(&shared, door.id, TlsAcceptor::from(Arc::clone(tls)), tcp, peer).await {
-            Some(done) => done,
-            None => return,
-        },
+    let what = door.what();
+    let mut exit = Exit::new(&shared, what.services, (peer, local));
+    let mut wire = match &what.tls {
+        None => Wire::Plain(tcp),
+        Some(tls) => {
+            let acceptor = TlsAcceptor::from(Arc::clone(tls));
+            let conn = exit.as_ref().map(Exit::conn);
+            match handshake(&shared, what.services.any(), acceptor, conn, tcp, peer).await {
+                Some(wire) => wire,
+                None => return,
+            }
+        }
     };
-    let ends = (peer, local);
-    let held = (Arc::clone(&pulse), place);
-    let front = Arc::new(Front::new(Arc::clone(&shared), door.id, door.tls.is_some(), sni, ends, held));
+    let greeting = wire.session().map(layer::greeting).unwrap_or_default();
+    let sni = greeting.sni.clone();
+    if let Some(exit) = &mut exit {
+        exit.note(greeting);
+    }
+    let early = match entrance::listen(&what.services, &mut wire, shared.config.handshake).await {
+        Some(Spoken::Http(early)) => early,
+        Some(Spoken::Sip(read)) => {
+            // The workers count it from here on.
+            drop(place);
+            if let Some(exit) = exit {
+                exit.stream(wire, read);
+            }
+            return;
+        }
+        None => return shared.stats.refuse(HttpRefusal::RequestTimeout),
+    };
+    let h2 = wire.alpn() == Some(b"h2");
+    let pulse = Arc::new(Pulse::new(shared.clock, &shared.config));
+    let seen = Seen { services: what.services, sni, ends: (peer, local) };
+    let held = (Arc::clone(&pulse), place, exit.map(Arc::new));
+    let front = Arc::new(Front::new(Arc::clone(&shared), seen, held));
     let stop = &door.stop;
     if h2 {
-        h2_connection(front, Stream::new(wire, None, pulse), stop).await;
+        h2_connection(front, Stream::new(wire, early, None, pulse), stop).await;
     } else {
         let framing = Framing::new(shared.config.target_bytes + METHOD_AND_VERSION, shared.config.field_bytes);
-        h1_connection(front, Stream::new(wire, Some(framing), pulse), stop).await;
+        h1_connection(front, Stream::new(wire, early, Some(framing), pulse), stop).await;
     }
 }
 
 /// Room in a request line beside the target.
 const METHOD_AND_VERSION: u32 = 32;
 
-type Secured = (Wire, Option<Box<str>>, bool);
-
 async fn handshake(
     shared: &Arc<Shared>,
     listener: ListenerId,
     acceptor: TlsAcceptor,
+    conn: Option<ConnId>,
     tcp: TcpStream,
     peer: SocketAddr,
-) -> Option<Secured> {
+) -> Option<Wire> {
     let place = shared.admission.handshake()?;
     let mut first = Vec::with_capacity(hello::MOST);
     let accept = async {
         peek(&tcp, &mut first).await;
-        acceptor.accept(tcp).into_fallible().await
+        let remember = |session: &mut ServerConnection| {
+            // Whoever resumes it later is known by this (S05).
+            if let Some(conn) = conn {
+                session.set_resumption_data(&conn.0.to_be_bytes());
+            }
+        };
+        acceptor.accept_with(tcp, remember).into_fallible().await
     };
     let accepted = timeout(shared.config.handshake, accept).await;
     drop(place);
@@ -100,12 +134,7 @@ async fn handshake(
             plain_on_tls(&error, tcp, shared.config.linger).await;
             None
         }
-        Ok(Ok(tls)) => {
-            let (_, session) = tls.get_ref();
-            let sni = session.server_name().map(Into::into);
-            let h2 = session.alpn_protocol() == Some(b"h2");
-            Some((Wire::Tls(Box::new(tls.into())), sni, h2))
-        }
+        Ok(Ok(tls)) => Some(Wire::Tls(Box::new(tls.into()))),
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is known of a client's connection, made once and read by every request on it.
 
 use super::admission::Place;
+use super::door::Services;
+use super::handover::Exit;
 use super::pulse::Pulse;
 use super::request::put_value;
 use super::server::Shared;
-use crate::ids::ListenerId;
 use bytes::{BufMut, BytesMut};
 use http::{HeaderValue, Version};
 use std::net::{IpAddr, SocketAddr};
@@ -13,9 +14,8 @@ use std::sync::Arc;
 /// One connection of a client.
 pub(super) struct Front {
     pub shared: Arc<Shared>,
-    pub listener: ListenerId,
-    /// Whether it is under TLS.
-    pub secure: bool,
+    /// What is spoken where it came to.
+    pub services: Services,
     /// The name of the TLS handshake.
     pub sni: Option<Box<str>>,
     /// The client's address.
@@ -23,6 +23,8 @@ pub(super) struct Front {
     /// The address it came to.
     pub local: IpAddr,
     pub pulse: Arc<Pulse>,
+    /// How what turns out to be SIP leaves.
+    pub exit: Option<Arc<Exit>>,
     /// Its place among the connections: a tunnel takes it along.
     _place: Place,
     forwarded_for: HeaderValue,
@@ -30,15 +32,21 @@ pub(super) struct Front {
     forwarded_element: Box<str>,
 }
 
+/// What is seen of a connection before its first request.
+pub(super) struct Seen {
+    pub services: Services,
+    pub sni: Option<Box<str>>,
+    /// The client's address, and the one it came to.
+    pub ends: (SocketAddr, SocketAddr),
+}
+
 impl Front {
     pub(super) fn new(
         shared: Arc<Shared>,
-        listener: ListenerId,
-        secure: bool,
-        sni: Option<Box<str>>,
-        (peer, local): (SocketAddr, SocketAddr),
-        (pulse, place): (Arc<Pulse>, Place),
+        seen: Seen,
+        (pulse, place, exit): (Arc<Pulse>, Place, Option<Arc<Exit>>),
     ) -> Self {
+        let Seen { services, sni, ends: (peer, local) } = seen;
         let (peer, local) = (peer.ip().to_canonical(), local.ip().to_canonical());
         let text = peer.to_string();
         let mut element = BytesMut::from(&b"for="[..]);
@@ -52,12 +60,12 @@ impl Front {
         }
         Self {
             shared,
-            listener,
-            secure,
+            services,
             sni,
             peer,
             local,
             pulse,
+            exit,
             _place: place,
             forwarded_for: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
             forwarded_element: String::from_utf8_lossy(&element).into(),

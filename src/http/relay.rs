@@ -5,7 +5,7 @@
 
 use super::gate::CloseCode;
 use super::websocket::{Frames, close_frame};
-use crate::stats::{Counter, InstanceStats};
+use crate::stats::Counter;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -29,7 +29,8 @@ pub(super) struct Relay<'a, C, I> {
     inward: Way,
     outward: Way,
     frames: Frames,
-    stats: &'a InstanceStats,
+    bytes_in: &'a Counter,
+    bytes_out: &'a Counter,
 }
 
 /// One direction.
@@ -56,8 +57,10 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    pub(super) fn new(client: C, instance: I, stats: &'a InstanceStats) -> Self {
-        Self { client, instance, inward: Way::default(), outward: Way::default(), frames: Frames::default(), stats }
+    /// Bytes are counted that go in and that come out.
+    pub(super) fn new(client: C, instance: I, bytes_in: &'a Counter, bytes_out: &'a Counter) -> Self {
+        let (inward, outward) = (Way::default(), Way::default());
+        Self { client, instance, inward, outward, frames: Frames::default(), bytes_in, bytes_out }
     }
 
     /// Runs to the end; true if `stop` ended it. A side that is half closed for `linger` is closed.
@@ -95,10 +98,9 @@ where
 
     /// Both ways at once; ready when both are done.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let inward = self.inward.poll(cx, &mut self.client, &mut self.instance, &self.stats.http_bytes_in, None)?;
+        let inward = self.inward.poll(cx, &mut self.client, &mut self.instance, self.bytes_in, None)?;
         let frames = Some(&mut self.frames);
-        let outward =
-            self.outward.poll(cx, &mut self.instance, &mut self.client, &self.stats.http_bytes_out, frames)?;
+        let outward = self.outward.poll(cx, &mut self.instance, &mut self.client, self.bytes_out, frames)?;
         if inward.is_ready() && outward.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
@@ -219,9 +221,9 @@ mod tests {
     async fn bytes_flow_both_ways_until_both_ends_close() {
         let (mut client, a) = tokio::io::duplex(64);
         let (mut instance, b) = tokio::io::duplex(64);
-        let stats = InstanceStats::default();
+        let (bytes_in, bytes_out) = (Counter::default(), Counter::default());
         let (_hold, stop) = oneshot::channel();
-        let relay = Relay::new(a, b, &stats).run(stop, LINGER);
+        let relay = Relay::new(a, b, &bytes_in, &bytes_out).run(stop, LINGER);
         let talk = async {
             let data = vec![7; 10_000];
             let mut back = vec![0; 10_000];
@@ -238,7 +240,7 @@ mod tests {
         };
         let (stopped, ()) = tokio::join!(relay, talk);
         assert!(!stopped);
-        assert_eq!((stats.http_bytes_in.read(), stats.http_bytes_out.read()), (10_000, 3));
+        assert_eq!((bytes_in.read(), bytes_out.read()), (10_000, 3));
     }
 
     #[tokio::test]
@@ -247,9 +249,9 @@ mod tests {
         for (sent, goodbye) in [(&[0x81, 1, b'x'][..], true), (&[0x81, 5, b'x'], false)] {
             let (mut client, a) = tokio::io::duplex(64);
             let (mut instance, b) = tokio::io::duplex(64);
-            let stats = InstanceStats::default();
+            let (bytes_in, bytes_out) = (Counter::default(), Counter::default());
             let (tell, stop) = oneshot::channel();
-            let relay = Relay::new(a, b, &stats).run(stop, LINGER);
+            let relay = Relay::new(a, b, &bytes_in, &bytes_out).run(stop, LINGER);
             let talk = async {
                 instance.write_all(sent).await.unwrap();
                 let mut got = vec![0; sent.len()];
@@ -270,8 +272,8 @@ mod tests {
         let (client, a) = tokio::io::duplex(64);
         let (_instance, b) = tokio::io::duplex(64);
         drop(client);
-        let stats = InstanceStats::default();
+        let (bytes_in, bytes_out) = (Counter::default(), Counter::default());
         let (_hold, stop) = oneshot::channel();
-        assert!(!Relay::new(a, b, &stats).run(stop, LINGER).await);
+        assert!(!Relay::new(a, b, &bytes_in, &bytes_out).run(stop, LINGER).await);
     }
 }

@@ -7,6 +7,7 @@ use super::front::Front;
 use super::page::{self, Page, Taste};
 use super::request::{self, X_FORWARDED_PROTO};
 use super::route::{self, Asked, Decision};
+use super::sip_socket;
 use crate::route::snapshot::{Instance, Proxy};
 use crate::stats::HttpRefusal;
 use http::header::{self, HeaderValue};
@@ -58,6 +59,9 @@ pub(super) async fn serve(front: Arc<Front>, request: Request<Incoming>) -> Resu
                 },
                 &taste,
             );
+            if refused.why == HttpRefusal::Upgrade {
+                response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
             if h1 && ends_connection(refused.why) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -79,11 +83,19 @@ async fn answer(front: &Arc<Front>, request: Request<Incoming>, taste: &Taste) -
     let shared = &front.shared;
     let snapshot = shared.cell.load();
     // A proxy that left the table says nothing about who lives here.
-    let proxy = snapshot.proxy_by_id(front.listener.proxy).ok_or(HttpRefusal::UnknownName)?;
+    let proxy = snapshot.proxy_by_id(front.services.proxy).ok_or(HttpRefusal::UnknownName)?;
     let (parts, body) = request.into_parts();
     let authority = check(&parts, front)?;
+    if let Some(listener) = sip_socket::asked(front, &parts) {
+        return Ok(sip_socket::open(front, &snapshot, proxy, parts, authority.as_ref(), listener)?);
+    }
+    if front.services.http.is_none() {
+        // Nothing but SIP is spoken at this address (W01).
+        let upgrade = parts.headers.contains_key(header::UPGRADE) || parts.method == Method::CONNECT;
+        return Err(if upgrade { HttpRefusal::BadRequest } else { HttpRefusal::UnknownName }.into());
+    }
     let trusted = is_trusted(proxy, front.peer);
-    let secure = front.secure || (trusted && parts.headers.get(X_FORWARDED_PROTO).is_some_and(|v| v == "https"));
+    let secure = front.services.tls || (trusted && parts.headers.get(X_FORWARDED_PROTO).is_some_and(|v| v == "https"));
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let asked = Asked { secure, sni: front.sni.as_deref(), local: front.local, authority: authority.as_ref(), target };
     let now = shared.clock.now().unix;

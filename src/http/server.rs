@@ -3,25 +3,27 @@
 use super::admission::Admission;
 use super::config::Config;
 use super::connection;
+use super::door::{Door, Services, What};
 use super::gate::Gates;
 use super::pulse::millis;
 use super::wire::tune;
 use crate::clock::Clock;
-use crate::ids::ListenerId;
+use crate::net::adopted::Workers;
 use crate::observe::limit::Limit;
 use crate::route::cell::Cell;
 use crate::route::snapshot::Snapshot;
 use crate::stats::HttpStats;
 use crate::tls::{self, Certificates};
 use http::HeaderValue;
-use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,7 +35,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
-    listeners: Arc<Mutex<HashMap<ListenerId, CancellationToken>>>,
+    doors: Arc<Mutex<HashMap<DoorKey, Open>>>,
+    last: Arc<AtomicU64>,
     runtime: Handle,
     stop: CancellationToken,
     /// Ends what has not ended by itself.
@@ -52,6 +55,10 @@ pub(super) struct Shared {
     pub admission: Arc<Admission>,
     pub via: Via,
     pub tunnels: TaskTracker,
+    /// Who goes on with connections that carry SIP.
+    pub workers: Option<Arc<dyn Workers>>,
+    /// Ends WebSockets for SIP that are streams of HTTP/2 connections.
+    pub bridges: CancellationToken,
     /// Lines about names that do not agree.
     pub mismatches: Limit,
 }
@@ -63,20 +70,14 @@ pub(super) struct Via {
     pub of_2: HeaderValue,
 }
 
-/// A listener as its connections see it.
-pub(super) struct Door {
-    pub id: ListenerId,
-    pub tls: Option<Arc<ServerConfig>>,
-    pub stop: CancellationToken,
-}
+/// Names a listening address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct DoorKey(u64);
 
-/// What a listener speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Protocol {
-    /// HTTP/1.1 in the clear.
-    Http,
-    /// HTTP/1.1 or HTTP/2 under TLS, as the client chooses.
-    Https,
+/// A door and the task that accepts there.
+struct Open {
+    door: Arc<Door>,
+    task: JoinHandle<()>,
 }
 
 /// Why a listener cannot be served.
@@ -102,17 +103,32 @@ impl Server {
         stats: Arc<HttpStats>,
         clock: Clock,
         runtime: Handle,
+        workers: Option<Arc<dyn Workers>>,
     ) -> Result<Self, ListenError> {
         let via = Via::new(&config.pseudonym).ok_or(ListenError::Pseudonym)?;
         let admission = Admission::new(config.connections, config.per_source, config.handshakes, Arc::clone(&stats));
         let gates = Gates::default();
         let tunnels = TaskTracker::new();
         let mismatches = Limit::new();
-        let shared =
-            Arc::new(Shared { config, cell, certificates, stats, clock, gates, admission, via, tunnels, mismatches });
+        let bridges = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            config,
+            cell,
+            certificates,
+            stats,
+            clock,
+            gates,
+            admission,
+            via,
+            tunnels,
+            workers,
+            bridges,
+            mismatches,
+        });
         let server = Self {
             shared,
-            listeners: Arc::default(),
+            doors: Arc::default(),
+            last: Arc::default(),
             runtime,
             stop: CancellationToken::new(),
             kill: CancellationToken::new(),
@@ -122,38 +138,49 @@ impl Server {
         Ok(server)
     }
 
-    /// Serves a bound listener. One with the same id is replaced: its connections finish what they
-    /// are doing.
+    /// Serves a bound listener.
     pub fn listen(
         &self,
-        id: ListenerId,
-        protocol: Protocol,
+        services: Services,
         listener: std::net::TcpListener,
-    ) -> Result<SocketAddr, ListenError> {
-        let tls = match protocol {
-            Protocol::Http => None,
-            Protocol::Https => Some(self.shared.certificates.server_config(Some(id.proxy), &[b"h2", b"http/1.1"])?),
-        };
+    ) -> Result<(DoorKey, SocketAddr), ListenError> {
+        let what = What::new(services, &self.shared.certificates)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let listener = {
             let _context = self.runtime.enter();
             TcpListener::from_std(listener)?
         };
-        let stop = self.stop.child_token();
-        let door = Arc::new(Door { id, tls, stop: stop.clone() });
-        self.runtime.spawn(accept(self.clone(), listener, door));
-        if let Some(old) = self.lock().insert(id, stop) {
-            old.cancel();
-        }
-        Ok(address)
+        let door = Arc::new(Door::new(what, self.stop.child_token()));
+        let task = self.runtime.spawn(accept(self.clone(), listener, Arc::clone(&door)));
+        let key = DoorKey(self.last.fetch_add(1, Relaxed));
+        self.lock().insert(key, Open { door, task });
+        Ok((key, address))
     }
 
-    /// Stops accepting on a listener. Its connections finish the requests they have; tunnels stay.
-    pub fn unlisten(&self, id: ListenerId) {
-        if let Some(stop) = self.lock().remove(&id) {
-            stop.cancel();
+    /// Speaks something else at an address from now on; connections that are there stay as they are.
+    pub fn change(&self, key: DoorKey, services: Services) -> Result<(), ListenError> {
+        let what = What::new(services, &self.shared.certificates)?;
+        if let Some(open) = self.lock().get(&key) {
+            open.door.change(what);
         }
+        Ok(())
+    }
+
+    /// Stops accepting at an address, and returns when it is free. Its connections finish the requests they have;
+    /// tunnels and WebSockets stay.
+    pub async fn unlisten(&self, key: DoorKey) {
+        let open = self.lock().remove(&key);
+        if let Some(Open { door, task }) = open {
+            door.stop.cancel();
+            // It cannot fail but by a panic, and then the socket is closed too.
+            let _ = task.await;
+        }
+    }
+
+    /// Ends WebSockets for SIP that are streams of HTTP/2 connections: the node stops and calls are over.
+    pub fn end_bridges(&self) {
+        self.shared.bridges.cancel();
     }
 
     /// Takes note of a new table: closes tunnels and kept connections of instances that left,
@@ -176,8 +203,8 @@ impl Server {
         self.connections.wait().await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ListenerId, CancellationToken>> {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DoorKey, Open>> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Kept connections that instances have closed, or nobody used for long, are let go.
@@ -213,7 +240,7 @@ async fn accept(server: Server, listener: TcpListener, door: Arc<Door>) {
             Ok(accepted) => accepted,
             Err(error) => {
                 stats.accept_errors.inc();
-                tracing::warn!(%error, listener = ?door.id, "accept");
+                tracing::warn!(%error, listener = ?door.what().services.any(), "accept");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }

@@ -6,6 +6,7 @@
 use super::framing::Framing;
 use super::pulse::Pulse;
 use super::wire::Wire;
+use bytes::BytesMut;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,14 +16,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A client's connection.
 pub(super) struct Stream {
     wire: Wire,
+    /// What was read before.
+    early: BytesMut,
     framing: Option<Framing>,
     pulse: Arc<Pulse>,
 }
 
 impl Stream {
     /// `framing` is given where HTTP/1 is spoken.
-    pub(super) fn new(wire: Wire, framing: Option<Framing>, pulse: Arc<Pulse>) -> Self {
-        Self { wire, framing, pulse }
+    pub(super) fn new(wire: Wire, early: BytesMut, framing: Option<Framing>, pulse: Arc<Pulse>) -> Self {
+        Self { wire, early, framing, pulse }
+    }
+
+    /// What carries it and what was read before, for somebody who goes on with it; nothing is said to the client.
+    pub(super) fn into_wire(mut self) -> (Wire, BytesMut) {
+        (std::mem::replace(&mut self.wire, Wire::Gone), std::mem::take(&mut self.early))
     }
 
     /// Reads on without looking: the connection is at its end.
@@ -53,7 +61,12 @@ impl AsyncRead for Stream {
         let this = self.get_mut();
         let before = buf.filled().len();
         let room = buf.remaining() > 0;
-        ready!(Pin::new(&mut this.wire).poll_read(cx, buf))?;
+        if this.early.is_empty() {
+            ready!(Pin::new(&mut this.wire).poll_read(cx, buf))?;
+        } else {
+            let length = this.early.len().min(buf.remaining());
+            buf.put_slice(&this.early.split_to(length));
+        }
         let fresh = buf.filled().get(before..).unwrap_or_default();
         if fresh.is_empty() && room {
             this.pulse.peer_done();

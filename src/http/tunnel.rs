@@ -11,6 +11,7 @@ use super::gate::{self, CloseCode, Entry, Permit};
 use super::relay::Relay;
 use super::response::Outside;
 use crate::ids::InstanceId;
+use crate::net::ws::upgrade;
 use crate::stats::HttpRefusal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,12 +21,8 @@ use http::{Method, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use sha1::{Digest, Sha1};
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// RFC 6455 §1.3
-const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A client's wish for a WebSocket.
 pub(super) struct Upgrade {
@@ -51,7 +48,7 @@ impl Upgrade {
         let key = h2.then(|| STANDARD.encode(fastrand::u128(..).to_ne_bytes()));
         Some(Self {
             client,
-            accept: key.as_deref().and_then(|key| HeaderValue::try_from(accept(key)).ok()),
+            accept: key.as_deref().and_then(|key| HeaderValue::try_from(upgrade::accept(key.as_bytes())).ok()),
             key: key.and_then(|key| HeaderValue::try_from(key).ok()),
         })
     }
@@ -123,7 +120,8 @@ impl Tunnel {
         shared.stats.tunnels_opened.inc();
         shared.stats.tunnels.inc();
         stats.tunnels.inc();
-        let relay = Relay::new(TokioIo::new(client), TokioIo::new(instance), stats);
+        let (inward, outward) = (&stats.http_bytes_in, &stats.http_bytes_out);
+        let relay = Relay::new(TokioIo::new(client), TokioIo::new(instance), inward, outward);
         // The table may have changed between our decision and our entry.
         let close = async {
             let moved = {
@@ -143,23 +141,7 @@ impl Tunnel {
 }
 
 /// Whether a field lists a token.
-fn lists(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+pub(super) fn lists(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
     let mut members = headers.get_all(name).iter().flat_map(|v| v.as_bytes().split(|b| *b == b','));
     members.any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-}
-
-/// The answer to a key (RFC 6455 §4.2.2).
-fn accept(key: &str) -> String {
-    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_of_the_rfc_gets_its_answer() {
-        // W09
-        assert_eq!(accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    }
 }

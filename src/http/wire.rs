@@ -1,5 +1,6 @@
 //! Bytes of a connection, plain or under TLS; either side of it.
 
+use rustls::ServerConnection;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -13,9 +14,45 @@ use tokio_rustls::TlsStream;
 pub(super) enum Wire {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// It was taken out.
+    Gone,
 }
 
 impl Wire {
+    /// What was agreed on in the handshake of TLS.
+    pub(super) fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tls(tls) => tls.get_ref().1.alpn_protocol(),
+            Self::Plain(_) | Self::Gone => None,
+        }
+    }
+
+    /// The server's side of the TLS session.
+    pub(super) fn session(&self) -> Option<&ServerConnection> {
+        match self {
+            Self::Tls(tls) => match &**tls {
+                TlsStream::Server(tls) => Some(tls.get_ref().1),
+                TlsStream::Client(_) => None,
+            },
+            Self::Plain(_) | Self::Gone => None,
+        }
+    }
+
+    /// The socket and the session, for somebody else.
+    pub(super) fn into_parts(self) -> Option<(TcpStream, Option<ServerConnection>)> {
+        match self {
+            Self::Plain(tcp) => Some((tcp, None)),
+            Self::Tls(tls) => match *tls {
+                TlsStream::Server(tls) => {
+                    let (tcp, session) = tls.into_inner();
+                    Some((tcp, Some(session)))
+                }
+                TlsStream::Client(_) => None,
+            },
+            Self::Gone => None,
+        }
+    }
+
     /// Connects, and finds out about a dead peer in a minute or two.
     pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
         let tcp = TcpStream::connect(address).await?;
@@ -39,6 +76,7 @@ impl AsyncRead for Wire {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }
@@ -48,6 +86,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -59,6 +98,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -66,6 +106,7 @@ impl AsyncWrite for Wire {
         match self {
             Self::Plain(tcp) => tcp.is_write_vectored(),
             Self::Tls(tls) => tls.is_write_vectored(),
+            Self::Gone => false,
         }
     }
 
@@ -73,6 +114,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -80,6 +122,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }

@@ -116,6 +116,12 @@ fn english(why: Option<HttpRefusal>, state: Option<State>) -> Words {
             "The request came back to us. The web address of this telephone system points at its own front door.",
             "Please tell your administrator.",
         ),
+        Why::Origin => (
+            "Not from that page",
+            "Pages from there may not connect to this address.",
+            "Please ask whoever runs the page.",
+        ),
+        Why::Upgrade => ("Not possible here", "WebSockets have version 13 here.", ""),
         Why::BadRequest | Why::Malformed => ("Not understood", "The request is not valid HTTP.", ""),
     }
 }
@@ -215,6 +221,12 @@ fn german(why: Option<HttpRefusal>, state: Option<State>) -> Words {
             "Die Anfrage kam zu uns zurück. Die Webadresse dieser Telefonanlage zeigt auf ihre eigene Haustür.",
             "Bitte melden Sie es Ihrer Administration.",
         ),
+        Why::Origin => (
+            "Nicht von dieser Seite",
+            "Seiten von dort dürfen sich mit dieser Adresse nicht verbinden.",
+            "Bitte fragen Sie die Betreiber der Seite.",
+        ),
+        Why::Upgrade => ("Hier nicht möglich", "WebSockets haben hier die Version 13.", ""),
         Why::BadRequest | Why::Malformed => ("Nicht verstanden", "Die Anfrage ist kein gültiges HTTP.", ""),
     }
 }

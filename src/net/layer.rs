@@ -268,14 +268,21 @@ impl Tls {
     }
 
     fn greeting(&self) -> Greeting {
-        let Session::Server(session) = &self.session else { return Greeting::default() };
-        let device = session.peer_certificates().and_then(<[_]>::first);
-        Greeting {
-            sni: session.server_name().map(Into::into),
-            identities: device.map(|it| identity::of(it).uris).unwrap_or_default(),
-            resumed: resumed(session),
-            ..Greeting::default()
+        match &self.session {
+            Session::Server(session) => greeting(session),
+            Session::Client(_) => Greeting::default(),
         }
+    }
+}
+
+/// What a client said in the handshake of this session.
+pub fn greeting(session: &ServerConnection) -> Greeting {
+    let device = session.peer_certificates().and_then(<[_]>::first);
+    Greeting {
+        sni: session.server_name().map(Into::into),
+        identities: device.map(|it| identity::of(it).uris).unwrap_or_default(),
+        resumed: resumed(session),
+        ..Greeting::default()
     }
 }
 

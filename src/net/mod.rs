@@ -4,6 +4,7 @@
 //! means. `driver` puts messages into the engine and carries out what the engine decides.
 
 pub mod admission;
+pub mod adopted;
 pub mod codec;
 pub mod counters;
 pub mod demux;

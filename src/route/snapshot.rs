@@ -239,6 +239,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
+    /// The listeners that have one socket with this one, itself among them (R78).
+    pub fn sharing(&self, listener: &Listener) -> impl Iterator<Item = &Listener> {
+        let (id, one) = (listener.id, (listener.service, listener.bind));
+        self.listeners.iter().filter(move |it| it.id == id || super::shares(one, (it.service, it.bind)))
+    }
+
     /// Whether it serves an instance (R11).
     pub fn serves(&self, id: InstanceId) -> bool {
         self.instances.as_ref().is_none_or(|list| list.binary_search(&id).is_ok())

@@ -39,7 +39,7 @@ async fn two_listeners_can_swap_their_addresses() {
     // R73
     let mut stage = Stage::open(1, Limits::default()).await;
     let third = ListenerId { proxy: ProxyId(2), number: 1 };
-    let at = |listener, bind| Wanted { listener, transport: Transport::Udp, bind };
+    let at = |listener, bind| Wanted { listener, transport: Transport::Udp, bind, shared: false };
     assert!(stage.listen(&[any(UDP, Transport::Udp), any(third, Transport::Udp)]).await.is_empty());
     let (a, b) = (stage.address(UDP), stage.address(third));
     assert!(stage.listen(&[at(UDP, a), at(third, b)]).await.is_empty());

@@ -1,8 +1,8 @@
 //! SIP over TLS: handshakes and their bounds, what clients say in them, and how connections end.
 
 use super::*;
-use crate::driver::adopt::{Adopted, Handed};
 use crate::model::{Backend, BackendTls};
+use crate::net::adopted::{Adopted, Handed, Workers as _};
 use crate::net::stream::StreamLimits;
 use crate::route::testing::{compiled, instance, table};
 use arc_swap::ArcSwap;
@@ -276,7 +276,6 @@ async fn a_connection_accepted_elsewhere_goes_on_here() {
                 session: Some(session),
                 read,
                 greeting,
-                place: Box::new(()),
             }));
         };
         let ((mut phone, answer), ()) = tokio::join!(phone, elsewhere);
@@ -301,7 +300,6 @@ async fn a_connection_accepted_elsewhere_goes_on_here() {
         session: None,
         read: Vec::new(),
         greeting: Greeting::default(),
-        place: Box::new(()),
     };
     assert!(adopter.adopt(adopted));
     theirs.write_all(framed("hello").as_bytes()).await.unwrap();

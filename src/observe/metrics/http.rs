@@ -39,6 +39,7 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &HttpStats) -> fmt::Result {
     sheet.gauge("http_upstream_idle", "Kept connections to instances", stats.upstream_idle.read())?;
     sheet.count("http_retries", "Requests sent once more over a new connection", stats.retries.read())?;
     sheet.gauge("http_tunnels", "Open tunnels", stats.tunnels.read())?;
+    sheet.gauge("http_sip_bridges", "WebSockets for SIP inside HTTP/2 connections", stats.bridges.read())?;
     let tunnels =
         [([("event", "opened")], stats.tunnels_opened.read()), ([("event", "closed")], stats.tunnels_closed.read())];
     sheet.counts("http_tunnel_events", "Tunnels opened, and closed by us", tunnels)

@@ -3,7 +3,7 @@
 use super::peer::{Peer, Upstream};
 use super::world::{PLAIN, World, instance};
 use crate::support::PATIENCE;
-use nantucket::http::{Config, Protocol};
+use nantucket::http::{Config, Services};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -260,7 +260,8 @@ async fn listeners_come_and_go_while_connections_finish() {
     client.send(get).await;
     starts.recv().await.unwrap();
     let fresh = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let moved = world.server.listen(PLAIN, Protocol::Http, fresh).unwrap();
+    let (_, moved) = world.server.listen(Services::web(PLAIN, false), fresh).unwrap();
+    world.server.unlisten(world.doors[0]).await;
     go.send(true).unwrap();
     let answer = client.answer().await;
     assert_eq!((answer.text().as_str(), answer.get("connection")), ("ok", Some("close")));

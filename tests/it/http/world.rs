@@ -1,7 +1,7 @@
 //! A front of our own on loopback, compiled from rows, without the rest of the node.
 
 use nantucket::clock::Clock;
-use nantucket::http::{Config, Protocol, Server};
+use nantucket::http::{Config, DoorKey, Server, Services};
 use nantucket::ids::{InstanceId, ListenerId, ProxyId};
 use nantucket::model::{self, Service, State, Table};
 use nantucket::route::cell::Cell;
@@ -29,6 +29,8 @@ pub struct World {
     pub certificates: Arc<Certificates>,
     pub plain: SocketAddr,
     pub secure: SocketAddr,
+    /// The doors of both.
+    pub doors: [DoorKey; 2],
     table: Table,
     handles: Handles,
     clock: Clock,
@@ -96,11 +98,24 @@ impl World {
             Arc::clone(&stats),
             clock,
             tokio::runtime::Handle::current(),
+            None,
         )
         .unwrap();
-        let plain = server.listen(PLAIN, Protocol::Http, plain).unwrap();
-        let secure = server.listen(SECURE, Protocol::Https, secure).unwrap();
-        Self { server, stats, certificates, plain, secure, table, handles, clock, cell, _dir: dir }
+        let (plain_door, plain) = server.listen(Services::web(PLAIN, false), plain).unwrap();
+        let (secure_door, secure) = server.listen(Services::web(SECURE, true), secure).unwrap();
+        Self {
+            server,
+            stats,
+            certificates,
+            plain,
+            secure,
+            doors: [plain_door, secure_door],
+            table,
+            handles,
+            clock,
+            cell,
+            _dir: dir,
+        }
     }
 
     /// Changes the table, as the control plane would.
