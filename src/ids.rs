@@ -4,7 +4,7 @@
 //! (connections). None of them is reused while something that outlives a reload may still name it.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// An instance (one customer's private PBX). Given once by the control plane, never reused, so
 /// that a token or a binding of a deleted instance can never meet a new one.
@@ -80,6 +80,16 @@ impl ConnId {
 /// in tokens and never shown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct DeviceId(pub u64);
+
+/// What counts as one source: an IPv4 address, or the /64 of an IPv6 one. An IPv4 address written as IPv6 is the IPv4
+/// address (RFC 5118 §4.9).
+pub fn source_key(ip: IpAddr) -> u64 {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => u64::from(u32::from(v4)),
+        // No IPv6 prefix in use begins with 32 zero bits, so the two kinds never meet.
+        IpAddr::V6(v6) => u64::try_from(u128::from(v6) >> 64).unwrap_or(u64::MAX),
+    }
+}
 
 /// A worker: one thread with its sockets, its engine shard and its timers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

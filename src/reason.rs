@@ -93,6 +93,12 @@ reasons! {
         RegistrarBusy = "registrar-busy",
         /// The phone's flow is gone.
         FlowGone = "flow-gone",
+        /// Its source is banned, there or for this account.
+        Banned = "banned",
+        /// From where the instance takes no devices.
+        SourceRefused = "source-refused",
+        /// More new requests for the instance than its share of a worker.
+        InstanceRate = "instance-rate",
         /// A CANCEL for no request we know.
         NoTransaction = "no-transaction",
         /// The PBX or phone did not answer.
@@ -156,6 +162,12 @@ reasons! {
         RefusedAck = "refused-ack",
         /// A request for a name we do not know, at a proxy that keeps silent.
         UnknownInstance = "unknown-instance",
+        /// A request of a scanner.
+        Scanner = "scanner",
+        /// A request from a source that is banned, there or for this account.
+        Banned = "banned",
+        /// More new requests for the instance than are even refused.
+        InstanceRate = "instance-rate",
         /// A response to a shard that is not the one it belongs to, a second time.
         WrongShard = "wrong-shard",
         /// A response that could not be sent.

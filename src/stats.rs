@@ -284,6 +284,8 @@ pub struct InstanceStats {
     pub transactions: Gauge,
     /// Requests and answers that wait for a device to come back.
     pub waiting: Gauge,
+    /// Bytes of the requests they are about.
+    pub kept_bytes: Gauge,
     /// Live dialogs made by INVITE.
     pub calls: Gauge,
     /// Registered contacts.
@@ -417,11 +419,13 @@ pub enum HttpRefusal {
     Origin,
     /// A WebSocket of another version of the protocol than 13.
     Upgrade,
+    /// Its source is banned, there or for this account.
+    Banned,
 }
 
 impl HttpRefusal {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::BadRequest,
         Self::Malformed,
         Self::UnknownName,
@@ -444,6 +448,7 @@ impl HttpRefusal {
         Self::LightUser,
         Self::Origin,
         Self::Upgrade,
+        Self::Banned,
     ];
 
     /// Its stable code.
@@ -471,6 +476,7 @@ impl HttpRefusal {
             Self::LightUser => "light-user",
             Self::Origin => "origin-refused",
             Self::Upgrade => "websocket-version",
+            Self::Banned => "banned",
         }
     }
 }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 const PURE: &[&str] = &[
     "sip",
     "engine",
+    "guard",
+    "pattern.rs",
     "route",
     "licence",
     "ids.rs",
@@ -62,6 +64,7 @@ const IMPURE: &[&str] = &[
 const ARROWS: &[(&str, &[&str])] = &[
     ("sip", &["crate::engine", "crate::route", "crate::model", "crate::stats"]),
     ("licence", &["crate::engine", "crate::route"]),
+    ("guard", &["crate::engine", "crate::sip"]),
     ("route", &["crate::engine", "crate::sip"]),
     ("net", &["crate::engine", "crate::control", "crate::admin", "crate::app", "crate::http"]),
     ("driver", &["crate::control", "crate::admin", "crate::app", "crate::http", "crate::cli"]),

@@ -1,5 +1,6 @@
 //! What the API asks of the running node: facts that are in no table. Implemented by `app`.
 
+use crate::guard::Guard;
 use crate::ids::{InstanceId, Transport};
 use crate::model::{DeviceClass, Kind, Seats};
 use crate::reason::Refusal;
@@ -46,6 +47,9 @@ pub trait Live: Send + Sync {
 
     /// Where the use of licences is kept, if anywhere.
     fn journal(&self) -> Option<Arc<Journal>>;
+
+    /// Who is up to no good.
+    fn guard(&self) -> Arc<Guard>;
 
     /// The bindings of an instance that the node knows.
     fn bindings(&self, instance: InstanceId) -> Vec<Binding>;

@@ -28,6 +28,7 @@ use utoipa::openapi::{OpenApi as Document, RefOr, SecurityRequirement};
         (name = "table", description = "All rows as one"),
         (name = "audit", description = "Who changed what, and when"),
         (name = "registrations", description = "Who is registered, and the end of it"),
+        (name = "bans", description = "Who is kept out, and why"),
         (name = "usage", description = "What the use of licences comes to: events and monthly marks"),
         (name = "node", description = "What the node is doing")
     )

@@ -9,6 +9,7 @@ use crate::control::service::Service;
 use crate::control::status::Status;
 use crate::control::store::sqlite::Sqlite;
 use crate::control::usage::{InUse, Usage};
+use crate::guard::Guard;
 use crate::ids::{InstanceId, Transport};
 use crate::model::DeviceClass;
 use crate::route::cell::Cell;
@@ -78,6 +79,7 @@ impl World {
         let status = Arc::new(Status::new(clock));
         let journal = Arc::new(Journal::in_memory().unwrap());
         let node = Arc::new(Fixed {
+            guard: Arc::default(),
             journal: Arc::clone(&journal),
             registered: Mutex::default(),
             decided: Mutex::default(),
@@ -153,6 +155,7 @@ impl World {
 
 /// A node with three calls and one phone at every instance.
 pub struct Fixed {
+    pub guard: Arc<Guard>,
     journal: Arc<Journal>,
     /// Registrations in the order of instances and places.
     pub registered: Mutex<Vec<(InstanceId, Place, Binding)>>,
@@ -181,6 +184,10 @@ impl Usage for Fixed {
 }
 
 impl Live for Fixed {
+    fn guard(&self) -> Arc<Guard> {
+        Arc::clone(&self.guard)
+    }
+
     fn phase(&self) -> Phase {
         Phase::Serving
     }

@@ -3,6 +3,7 @@
 use super::live::{Binding, BoundListener, Phase};
 use crate::control::change::{Asked, Change};
 use crate::control::plan::RenamePreview;
+use crate::guard::Ban;
 use crate::ids::{BackendId, InstanceId};
 use crate::model::{Certificate, Instance, Kind, Mode, Proxy, Seats, State, User};
 use crate::usage::Mark;
@@ -124,6 +125,37 @@ pub struct Registration {
     /// The contact.
     #[serde(flatten)]
     pub binding: Binding,
+}
+
+/// A ban.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BanView {
+    /// Name of the instance; absent for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_name: Option<String>,
+    /// The ban.
+    #[serde(flatten)]
+    pub ban: Ban,
+}
+
+/// Asks for a ban.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MakeBan {
+    /// Where from: an IPv4 address, or any address of an IPv6 /64.
+    #[schema(value_type = String)]
+    pub source: std::net::IpAddr,
+    /// Only for the instance of this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Only for this account of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// For how many seconds.
+    pub seconds: u64,
+    /// Why, for whoever looks later.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// One page of registrations.

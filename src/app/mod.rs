@@ -17,6 +17,7 @@ mod run;
 mod settings;
 mod state;
 mod steward;
+mod warden;
 mod web;
 
 pub use first::FirstError;

@@ -10,6 +10,7 @@ use super::plane::Plane;
 use super::settings;
 use super::state::State;
 use super::steward::{Order, Steward, renew_tickets};
+use super::warden::Warden;
 use super::web::Web;
 use crate::admin::live::{BoundListener, Live as _, Phase};
 use crate::admin::token;
@@ -124,6 +125,7 @@ impl Node {
         let (keys, ring) = KeyFile::open(data.path(), clock.now().unix).map_err(StartError::Keys)?;
         let shared = Arc::new(Shared::new(ring));
         shared.softphones.store(Arc::new(config.softphones.clone()));
+        shared.guard.set_policy(settings::guard(&config));
         let status = Arc::new(Status::new(clock));
         let cell = Arc::new(Cell::new(Snapshot::default()));
         let state = State::new(Arc::clone(&shared), Arc::clone(&cell), Arc::clone(&status), clock);
@@ -181,7 +183,7 @@ impl Node {
         let stop = CancellationToken::new();
         let http_stats = Arc::new(HttpStats::default());
         let web = http::Server::new(
-            settings::http(&config),
+            http::Config { guard: Arc::clone(&shared.guard), ..settings::http(&config) },
             Arc::clone(&cell),
             Arc::clone(&certificates),
             Arc::clone(&http_stats),
@@ -217,6 +219,8 @@ impl Node {
         };
         tasks.push(tokio::spawn(watched.run(told, stop.clone())));
         tasks.push(tokio::spawn(table.run(stop.clone())));
+        let warden = Warden::open(&shared.guard, &cell, clock, events.clone(), data.path());
+        tasks.push(tokio::spawn(warden.run(stop.clone())));
         let clerk = Clerk { service: Arc::clone(&service), events, stop: stop.clone() };
         tasks.push(tokio::spawn(clerk.run()));
         let (orders, received) = mpsc::channel(ORDERS);

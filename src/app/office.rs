@@ -63,6 +63,7 @@ pub(super) fn open(wiring: Wiring<'_>) -> Result<Office, StartError> {
         cell: Arc::clone(cell),
         node: Arc::clone(&shared.stats),
         net: Arc::clone(&plane.net),
+        guard: Arc::clone(&shared.guard),
         http,
         api: Arc::clone(api.stats()),
         probes: Arc::clone(&plane.probes),

@@ -54,6 +54,7 @@ impl Plane {
         let clients = Clients::new(Arc::clone(cell));
         let mut options = settings::driver(config, fastrand::u32(..), Arc::clone(&clients));
         options.inside_tls = inside_tls;
+        options.guard = Arc::clone(&shared.guard);
         options.inside.retain(|family| !is_without(family.bind));
         let build = {
             let (config, shared) = (config.clone(), Arc::clone(shared));

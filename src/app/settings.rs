@@ -5,6 +5,7 @@ use crate::config::sections::Webhook;
 use crate::driver::options::{InsideOptions, Limits, Options, Site};
 use crate::engine;
 use crate::engine::transaction::timing::Timing;
+use crate::guard::Policy;
 use crate::health::state::Schedule;
 use crate::http;
 use crate::licence::key::{KeyError, Keys};
@@ -34,6 +35,7 @@ pub(super) fn driver(config: &Config, boot: u32, clients: Arc<Clients>) -> Optio
         limits: limits(config),
         clients,
         inside_tls: None,
+        guard: Arc::default(),
     }
 }
 
@@ -88,6 +90,10 @@ pub(super) fn engine(config: &Config, site: Site) -> engine::config::Config {
         strict_path: config.sip.strict_path,
         transactions: limits.transactions,
         kept_bytes: limits.transaction_bytes,
+        new_requests: engine::budget::Rate {
+            per_second: limits.instance_new_requests,
+            burst: limits.instance_new_requests_burst,
+        },
         attempts: limits.attempts,
         fall: config.health.fall,
         rise: config.health.rise,
@@ -96,6 +102,29 @@ pub(super) fn engine(config: &Config, site: Site) -> engine::config::Config {
         calls: limits.instance_calls,
         reconnect: timers.reconnect.ms(),
         reconnect_start: timers.reconnect_start.ms(),
+    }
+}
+
+/// What becomes of strangers.
+pub(super) fn guard(config: &Config) -> Policy {
+    let guard = &config.guard;
+    Policy {
+        mode: guard.mode,
+        allow: guard.allow.clone(),
+        window: guard.window.ms(),
+        failures: guard.failures,
+        accounts: guard.accounts,
+        names: guard.names,
+        scans: guard.scans,
+        first_ban: guard.first_ban.ms(),
+        longest_ban: guard.longest_ban.ms(),
+        memory: guard.memory.ms(),
+        bans: guard.bans,
+        scanner: guard.scanner,
+        scanners: config.scanners.clone(),
+        tarpit: guard.tarpit.ms(),
+        tarpits: guard.tarpits,
+        mask: guard.mask,
     }
 }
 
@@ -156,7 +185,7 @@ mod tests {
     use crate::route::snapshot::Snapshot;
 
     /// Keys that `app` reads itself.
-    const ELSEWHERE: [&str; 13] = [
+    const ELSEWHERE: [&str; 14] = [
         "data_dir",
         "admin.listen",
         "metrics.listen",
@@ -166,6 +195,7 @@ mod tests {
         "webhooks",
         "licence.softphones",
         "licence.vendor_keys",
+        "guard.scanners",
         "first_proxy.name",
         "first_proxy.fqdn",
         "first_proxy.base_domain",
@@ -181,9 +211,10 @@ mod tests {
         http.pseudonym.clear();
         let defaults = super::super::node::defaults(config);
         format!(
-            "{:?} {engine:?} {:?} {http:?} {defaults:?}",
+            "{:?} {engine:?} {:?} {http:?} {defaults:?} {:?}",
             driver(config, 0, Clients::new(Arc::new(Cell::new(Snapshot::default())))),
-            schedule(config)
+            schedule(config),
+            guard(config)
         )
     }
 
@@ -199,6 +230,9 @@ mod tests {
             let other = match value {
                 toml::Value::Integer(n) => (n + 61).to_string(),
                 toml::Value::Boolean(on) => (!on).to_string(),
+                toml::Value::String(_) if key == "guard.mode" => "\"watch\"".into(),
+                toml::Value::String(_) if key == "guard.scanner" => "\"pass\"".into(),
+                toml::Value::Array(_) if key == "guard.allow" => "[\"192.0.2.0/24\"]".into(),
                 toml::Value::String(_) => "\"123456ms\"".into(),
                 toml::Value::Array(_) if key == "inside.bind" => "[\"127.0.0.1:1\"]".into(),
                 toml::Value::Array(_) => "[\"192.0.2.1\"]".into(),

@@ -7,6 +7,7 @@ use crate::control::usage::{InUse, Registered, Usage};
 use crate::driver::front::Closer;
 use crate::engine::registry;
 use crate::engine::shared::Shared;
+use crate::guard::Guard;
 use crate::ids::{InstanceId, Transport};
 use crate::licence::light;
 use crate::model::{DeviceClass, Kind, Seats};
@@ -173,6 +174,10 @@ impl Live for State {
 
     fn journal(&self) -> Option<Arc<Journal>> {
         self.journal.get().map(Arc::clone)
+    }
+
+    fn guard(&self) -> Arc<Guard> {
+        Arc::clone(&self.shared.guard)
     }
 
     fn bindings(&self, instance: InstanceId) -> Vec<Binding> {

@@ -116,6 +116,7 @@ impl Steward {
     async fn reload(&mut self, new: Config) {
         let changes = reload::changes(&self.config, &new);
         self.plane.front.set_limits(settings::limits(&new));
+        self.shared.guard.set_policy(settings::guard(&new));
         self.hooks.send_replace(settings::hooks(&new));
         match settings::vendor_keys(&new) {
             Ok(keys) => match self.service.accept_keys(keys).await {

@@ -5,6 +5,7 @@
 //! process ends. Nothing here reads the store.
 
 pub mod audit;
+pub mod ban;
 pub mod certificate;
 pub mod check;
 pub mod exit;
@@ -75,6 +76,8 @@ pub enum Client {
     Explain(With<explain::Args>),
     /// Show who is registered, and end registrations
     Registration(Remote<registration::Command>),
+    /// Show who is kept out and why, lift bans, make some
+    Ban(Remote<ban::Command>),
     /// Show the most users of each month, and what happened to licences and seats
     Usage(Remote<usage::Command>),
     /// Show who changed what, and when
@@ -132,6 +135,7 @@ impl Client {
             Self::Check(args) => check::execute(&args),
             Self::Explain(it) => explain::execute(&it.args, &it.reach),
             Self::Registration(it) => registration::execute(&it.command, &it.reach),
+            Self::Ban(it) => ban::execute(&it.command, &it.reach),
             Self::Usage(it) => usage::execute(&it.command, &it.reach),
             Self::Audit(it) => audit::execute(&it.args, &it.reach),
             Self::Status(reach) => status::execute(&reach),

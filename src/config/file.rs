@@ -1,9 +1,10 @@
 //! Reading the file: every complaint names the file, the line and the key.
 
 use super::{Config, Error};
+use crate::guard::{MOST_BANS, Scanners};
 use crate::licence::Softphones;
 use crate::licence::key::Keys;
-use crate::licence::softphones::Fault;
+use crate::pattern::Fault;
 use std::path::Path;
 
 /// Where the file is looked for when none is named.
@@ -21,14 +22,22 @@ pub fn load(path: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Result
     if !config.licence.softphones.as_os_str().is_empty() {
         config.softphones = softphones(&config.licence.softphones)?;
     }
+    if !config.guard.scanners.as_os_str().is_empty() {
+        config.scanners = list(&config.guard.scanners, Scanners::parse)?;
+    }
     Ok(config)
 }
 
-/// Reads a list of soft clients. Its first problem is told with its place, the others behind it.
+/// Reads a list of soft clients.
 fn softphones(path: &Path) -> Result<Softphones, Error> {
+    list(path, Softphones::parse)
+}
+
+/// Reads a list of patterns. Its first problem is told with its place, the others behind it.
+fn list<T>(path: &Path, parse: fn(&str) -> Result<T, Vec<Fault>>) -> Result<T, Error> {
     let fail = |position, key: &str, message| Error { file: Some(path.into()), position, key: key.into(), message };
     let text = std::fs::read_to_string(path).map_err(|error| fail(None, "", error.to_string()))?;
-    Softphones::parse(&text).map_err(|faults| {
+    parse(&text).map_err(|faults| {
         let mut faults = faults.into_iter();
         let Some(Fault { line, key, reason }) = faults.next() else { return fail(None, "", String::new()) };
         let others: String = faults.map(|fault| format!("; {fault}")).collect();
@@ -72,7 +81,7 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
     let binds = inside.bind.iter().filter(|address| address.is_ipv4()).count();
     let told = inside.advertise.iter().filter(|address| address.is_ipv4()).count();
     let limits = &config.limits;
-    let rules: [(bool, &'static str, &str); 19] = [
+    let rules: [(bool, &'static str, &str); 22] = [
         (config.workers <= 64, "workers", "at most 64"),
         (!inside.bind.is_empty(), "inside.bind", "at least one address is needed"),
         (one_each(binds, inside.bind.len()), "inside.bind", "at most one address for each address family"),
@@ -111,6 +120,9 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
             "no two with the same url",
         ),
         (config.webhooks.len() <= 16, "webhooks", "at most 16"),
+        (config.guard.failures >= 1, "guard.failures", "at least 1"),
+        (config.guard.scans >= 1, "guard.scans", "at least 1"),
+        (config.guard.bans <= MOST_BANS, "guard.bans", "at most 12000"),
         (config.health.fall >= 1 && config.health.rise >= 1, "health", "rise and fall are at least 1"),
     ];
     if let Some((_, key, message)) = rules.into_iter().find(|(sound, ..)| !sound) {

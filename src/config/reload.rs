@@ -4,9 +4,25 @@ use super::Config;
 use std::collections::BTreeMap;
 
 /// Keys that take effect at once. Every other one is read at the start only.
-const LIVE: [&str; 19] = [
+const LIVE: [&str; 35] = [
     "log.level",
     "drain.deadline",
+    "guard.mode",
+    "guard.allow",
+    "guard.window",
+    "guard.failures",
+    "guard.accounts",
+    "guard.names",
+    "guard.scans",
+    "guard.first_ban",
+    "guard.longest_ban",
+    "guard.memory",
+    "guard.bans",
+    "guard.scanner",
+    "guard.scanners",
+    "guard.tarpit",
+    "guard.tarpits",
+    "guard.mask",
     "licence.softphones",
     "licence.vendor_keys",
     "limits.connections",

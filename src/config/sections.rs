@@ -1,9 +1,11 @@
 //! The sections of the file and their defaults. `config/nantucket.toml` shows them all.
 
 use super::time::Time;
+use crate::guard::{Mode, Policy, Scanners, Treatment};
 use crate::licence::Softphones;
 use crate::model::Service;
 use crate::usage::Topic;
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +41,8 @@ pub struct Config {
     pub drain: Drain,
     /// The HTTP front.
     pub http: Http,
+    /// What becomes of strangers who are up to no good.
+    pub guard: Guard,
     /// Whose licences are accepted, and what they tell apart.
     pub licence: Licence,
     /// Addresses that are told of events about licences and seats.
@@ -48,6 +52,9 @@ pub struct Config {
     /// What `licence.softphones` names, as it was read.
     #[serde(skip)]
     pub softphones: Softphones,
+    /// What `guard.scanners` names, as it was read.
+    #[serde(skip)]
+    pub scanners: Scanners,
 }
 
 /// Addresses towards the instances.
@@ -125,7 +132,11 @@ pub struct Limits {
     pub transactions: usize,
     /// Live SIP transactions of one instance whose row sets no limit.
     pub instance_transactions: u32,
-    /// Bytes of messages that one worker's transactions may keep.
+    /// New SIP requests of one instance that one worker takes on in a second; 0 is no limit.
+    pub instance_new_requests: u32,
+    /// The same at once, after a pause.
+    pub instance_new_requests_burst: u32,
+    /// Bytes of messages that one worker's transactions may keep; those of one instance at most a quarter of it.
     pub transaction_bytes: usize,
     /// Registered contacts of one instance that are shown.
     pub instance_bindings: usize,
@@ -251,6 +262,46 @@ pub struct Http {
     pub answer_body: Time,
 }
 
+/// What becomes of strangers who are up to no good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Guard {
+    /// `enforce`; `watch` counts and shows bans that hinder nobody; `off`.
+    pub mode: Mode,
+    /// Networks that are neither counted nor banned, as in `192.0.2.0/24`. An instance has exceptions of its own.
+    #[schemars(with = "Vec<String>")]
+    pub allow: Vec<IpNet>,
+    /// For how long failures add up.
+    pub window: Time,
+    /// Refused sign-ins of one account from one source (an IPv4 address or an IPv6 /64) before it is banned there.
+    pub failures: u32,
+    /// Different accounts that fail from one source before it is banned, besides twice those that are registered.
+    pub accounts: u32,
+    /// Different unknown names that one source asks for before it is banned.
+    pub names: u32,
+    /// Requests of a scanner before its source is banned.
+    pub scans: u32,
+    /// The first ban; each further one is twice as long.
+    pub first_ban: Time,
+    /// The longest ban.
+    pub longest_ban: Time,
+    /// For how long a ban that is over makes the next one longer.
+    pub memory: Time,
+    /// Bans at one time.
+    #[schemars(range(max = 12000))]
+    pub bans: usize,
+    /// What becomes of a request with the User-Agent of a scanner: `drop`, or `pass` to count it only.
+    pub scanner: Treatment,
+    /// File with what tells scanners, instead of the built-in list; empty is the built-in one.
+    pub scanners: PathBuf,
+    /// For how long a connection of a banned source is held before it is closed.
+    pub tarpit: Time,
+    /// Connections that are held so at one time.
+    pub tarpits: u32,
+    /// Answer strangers the same for accounts that exist and that do not.
+    pub mask: bool,
+}
+
 /// Whose licences are accepted, and what they tell apart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -330,10 +381,12 @@ impl Default for Config {
             health: Health::default(),
             drain: Drain::default(),
             http: Http::default(),
+            guard: Guard::default(),
             licence: Licence::default(),
             webhooks: Vec::new(),
             first_proxy: FirstProxy::default(),
             softphones: Softphones::built_in(),
+            scanners: Scanners::built_in(),
         }
     }
 }
@@ -374,6 +427,8 @@ impl Default for Limits {
             header_bytes: 49_152,
             transactions: 100_000,
             instance_transactions: 20_000,
+            instance_new_requests: 4_000,
+            instance_new_requests_burst: 8_000,
             transaction_bytes: 536_870_912,
             instance_bindings: 20_000,
             instance_calls: 20_000,
@@ -450,6 +505,30 @@ impl Default for Http {
             connect: Time::seconds(5),
             answer: Time::seconds(60),
             answer_body: Time::seconds(300),
+        }
+    }
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        let policy = Policy::default();
+        Self {
+            mode: policy.mode,
+            allow: policy.allow,
+            window: Time(policy.window),
+            failures: policy.failures,
+            accounts: policy.accounts,
+            names: policy.names,
+            scans: policy.scans,
+            first_ban: Time(policy.first_ban),
+            longest_ban: Time(policy.longest_ban),
+            memory: Time(policy.memory),
+            bans: policy.bans,
+            scanner: policy.scanner,
+            scanners: PathBuf::new(),
+            tarpit: Time(policy.tarpit),
+            tarpits: policy.tarpits,
+            mask: policy.mask,
         }
     }
 }

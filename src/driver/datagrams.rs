@@ -57,6 +57,9 @@ impl<M: Machine + 'static> Worker<M> {
     fn read_datagram(&self, socket: &UdpSocket, received: Received, bytes: &[u8]) {
         let stats = &self.common.stats;
         stats.datagrams_in.inc();
+        if self.keeps_datagram_out(socket, received) {
+            return self.lose(Loss::Banned, received.peer);
+        }
         let kind = classify(bytes);
         if kind == Datagram::KeepAlive {
             stats.keep_alives.inc();
@@ -96,6 +99,14 @@ impl<M: Machine + 'static> Worker<M> {
         if !socket.listener().is_inside() {
             self.deliver(Input::KeepAlive { flow: Flow::Udp { listener: socket.listener(), local, peer } });
         }
+    }
+
+    /// Whether a datagram comes from a banned source: then not a byte of it is looked at.
+    fn keeps_datagram_out(&self, socket: &UdpSocket, received: Received) -> bool {
+        let guard = &self.common.guard;
+        !guard.is_idle()
+            && !socket.listener().is_inside()
+            && !guard.admits(received.peer.ip(), false, self.common.clock.now().tick)
     }
 
     /// Whether the flow is known, or its source may open another; instances are not limited here.

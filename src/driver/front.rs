@@ -107,6 +107,7 @@ impl Front {
             post,
             notes: Arc::default(),
             signal: Signal::default(),
+            guard: Arc::clone(&options.guard),
         };
         let mut sites: Vec<_> = (0..workers).map(|shard| Seat::new(Shard(shard), common.boot)).collect();
         let (mut inside, mut told) = (Vec::new(), Vec::new());

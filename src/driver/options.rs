@@ -2,6 +2,7 @@
 
 use super::listeners::Secure;
 use crate::engine::config::Inside;
+use crate::guard::Guard;
 use crate::ids::Shard;
 use crate::net::admission::Rate;
 use crate::net::stream::StreamLimits;
@@ -24,6 +25,8 @@ pub struct Options {
     pub clients: Arc<Clients>,
     /// TLS of instances towards us, on the inside's TCP port; none takes plain TCP only.
     pub inside_tls: Option<Secure>,
+    /// Who is up to no good.
+    pub guard: Arc<Guard>,
 }
 
 /// One address towards the instances.

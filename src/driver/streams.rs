@@ -117,7 +117,12 @@ impl<M: Machine + 'static> Worker<M> {
         let Ok(local) = stream.local_addr() else { return };
         let place = match self.place(listener, peer) {
             Ok(place) => place,
-            Err(why) => return self.lose(why, peer),
+            Err(why) => {
+                if why == Loss::Banned {
+                    self.hold(stream);
+                }
+                return self.lose(why, peer);
+            }
         };
         let conn = self.next_conn();
         let flow = Flow::Stream { listener, conn, transport: spoken.transport, local, peer };
@@ -178,7 +183,24 @@ impl<M: Machine + 'static> Worker<M> {
         });
     }
 
+    /// Keeps a banned source's connection waiting, unread, before it is closed: what it may open is bounded, and so
+    /// is what it can try.
+    fn hold(&self, stream: TcpStream) {
+        let guard = Arc::clone(&self.common.guard);
+        if guard.hold() {
+            let held = Duration::from_millis(guard.policy().tarpit);
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(held).await;
+                drop(stream);
+                guard.release();
+            });
+        }
+    }
+
     fn place(&self, listener: ListenerId, peer: SocketAddr) -> Result<Place, Loss> {
+        if !listener.is_inside() && !self.common.guard.admits(peer.ip(), true, self.common.clock.now().tick) {
+            return Err(Loss::Banned);
+        }
         if !listener.is_inside() && !self.common.sources.admit(peer.ip(), self.common.clock.now().tick) {
             return Err(Loss::NewFlows);
         }

@@ -174,7 +174,7 @@ impl Stage {
         let inside = vec![InsideOptions { bind: "127.0.0.1:0".parse().unwrap(), advertise: None }];
         let cell = Arc::new(Cell::new(snapshot));
         let clients = Clients::new(Arc::clone(&cell));
-        let options = Options { workers, boot: 42, inside, limits, clients, inside_tls };
+        let options = Options { workers, boot: 42, inside, limits, clients, inside_tls, guard: Arc::default() };
         let stats = Arc::new(NetStats::default());
         let (sender, seen) = mpsc::unbounded_channel();
         let build =

@@ -14,6 +14,7 @@ use super::service::Ear;
 use super::streams::{Connections, PoolKey};
 use crate::clock::{Clock, Tick};
 use crate::engine::contract::{Greeting, Input};
+use crate::guard::Guard;
 use crate::ids::{Flow, ListenerId, Shard, Transport};
 use crate::net::admission::{Recent, Sources};
 use crate::net::counters::{Loss, NetStats};
@@ -49,6 +50,7 @@ pub(super) struct Common {
     pub(super) post: Post,
     pub(super) notes: Arc<Notes>,
     pub(super) signal: Signal,
+    pub(super) guard: Arc<Guard>,
 }
 
 /// One worker, inside its thread.
@@ -124,6 +126,20 @@ impl<M: Machine + 'static> Worker<M> {
             machine.handle(now, Input::SendFailed { ticket, why }, routes);
             self.carry_out(&mut *machine);
         }
+    }
+
+    /// Whether a connection is that of a client that was banned meanwhile; it is closed then.
+    fn keeps_out(&self, flow: Flow) -> bool {
+        let guard = &self.common.guard;
+        let Flow::Stream { listener, conn, peer, .. } = flow else { return false };
+        if guard.is_idle() || listener.is_inside() || guard.admits(peer.ip(), true, self.common.clock.now().tick) {
+            return false;
+        }
+        self.lose(Loss::Banned, peer);
+        if let Some(connection) = self.connections.borrow().find(conn) {
+            connection.close();
+        }
+        true
     }
 
     /// The current table.
@@ -246,6 +262,9 @@ impl<M: Machine + 'static> Receiver for Worker<M> {
     }
 
     fn message(&self, flow: Flow, bytes: &[u8]) {
+        if self.keeps_out(flow) {
+            return;
+        }
         self.deliver(Input::Message { flow, bytes });
     }
 

@@ -49,6 +49,10 @@ impl Engine {
         if !self.tables.has_room(favoured) || self.tables.buffers.held() >= self.config.kept_bytes {
             return Err(Refusal::NodeBusy.into());
         }
+        // A flood of large requests for one must leave room for the others.
+        if !favoured && instance.stats.kept_bytes.read() >= self.config.kept_bytes as u64 / 4 {
+            return Err(Refusal::InstanceBusy.into());
+        }
         let limit = match u64::from(instance.limits.transactions) {
             0 => u64::MAX,
             limit if favoured => limit + limit.div_ceil(8),

@@ -1,5 +1,6 @@
 //! What one shard's engine is told at its start; none of it changes while it runs.
 
+use super::budget::Rate;
 use super::transaction::timing::Timing;
 use crate::ids::Shard;
 use crate::sip::limits::Limits;
@@ -24,7 +25,9 @@ pub struct Config {
     pub strict_path: bool,
     /// Live server transactions of this shard (T19).
     pub transactions: usize,
-    /// Bytes of messages that transactions may keep (T19).
+    /// New requests of one instance.
+    pub new_requests: Rate,
+    /// Bytes of messages that transactions may keep (T19); one instance's at most a quarter of it.
     pub kept_bytes: usize,
     /// Targets of an instance tried for one request.
     pub attempts: usize,
@@ -55,6 +58,7 @@ impl Default for Config {
             inside: Inside::default(),
             strict_path: false,
             transactions: 20_000,
+            new_requests: Rate { per_second: 4_000, burst: 8_000 },
             kept_bytes: 256 * 1024 * 1024,
             attempts: 4,
             fall: 3,

@@ -111,7 +111,12 @@ impl Engine {
             self.room.splices.write(view, &mut text).map_err(|_| ())
         });
         if written.is_ok() {
-            self.send_answer(moment, id, upstream(status), &text);
+            let sent = self.disguise(moment, id, upstream(status), &mut text);
+            if sent != upstream(status) {
+                // The gate learns from what the PBX said.
+                self.close_registration(moment, id, status);
+            }
+            self.send_answer(moment, id, sent, &text);
             self.shared.stats.responses_forwarded.inc();
         }
         self.room.rows = rows;

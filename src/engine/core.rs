@@ -3,6 +3,7 @@
 //! Each kind of input has a file of its own (`request`, `response`, `ack`, `cancel`, `failure`, `timers`); the
 //! response context of RFC 3261 §16.7 is in `context`. Called by the driver, and by the simulation in tests.
 
+use super::budget::Budgets;
 use super::config::Config;
 use super::contract::{Input, Output, Verdict};
 use super::greeting::Greetings;
@@ -39,6 +40,8 @@ pub struct Engine {
     pub(super) moved: Vec<(InstanceId, DeviceId)>,
     /// What clients said before their first message.
     pub(super) greetings: Greetings,
+    /// What each instance may ask for anew.
+    pub(super) budgets: Budgets,
     sweep_at: Tick,
     followed: Option<u64>,
     pub(super) verdict: Cell<Option<Verdict>>,
@@ -90,6 +93,7 @@ impl Engine {
             room: Room::default(),
             moved: Vec::new(),
             greetings: Greetings::default(),
+            budgets: Budgets::new(config.new_requests),
             sweep_at: Tick(0),
             followed: None,
             verdict: Cell::new(None),

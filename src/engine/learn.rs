@@ -23,6 +23,11 @@ pub(super) struct Contacts {
 }
 
 impl Contacts {
+    /// The most seconds that a contact of this REGISTER was granted.
+    fn longest(&self) -> u32 {
+        self.list.iter().filter(|(.., mine)| *mine).map(|(_, expires, _)| *expires).max().unwrap_or(0)
+    }
+
     fn granted(&self) -> impl Iterator<Item = Granted<'_>> + Clone {
         self.list.iter().map(|(range, expires, mine)| Granted {
             contact: self.text.get(range.clone()).unwrap_or_default(),
@@ -35,6 +40,7 @@ impl Contacts {
 impl Engine {
     /// Looks at the final response to a request.
     pub(super) fn learn(&mut self, moment: Moment<'_>, id: ServerId, view: &View<'_>) {
+        self.tell_answer(moment, id, view);
         let Some(server) = self.tables.server(id) else { return };
         let success = (200..300).contains(&view.status());
         match server.topic {
@@ -91,6 +97,7 @@ impl Engine {
             let keyring = self.shared.keys.load();
             let keys = steer::Keys { ring: &keyring, now_unix: moment.now.unix };
             contacts.read(&request, view, keys, &mut self.room.steer);
+            self.tell_registered(moment, instance, &server.flow, account, contacts.longest());
             let user_agent = request.value(Name::UserAgent).unwrap_or_default();
             let device = request.contacts().flatten().find_map(|contact| contact.param(b"+sip.instance"));
             let device = device.map(|param| param.unquoted()).unwrap_or_default();

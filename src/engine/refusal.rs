@@ -70,6 +70,9 @@ impl Answer {
             Refusal::SeatsUnsaved => answer(503, "Licence Check Busy", "the seat could not be written down"),
             Refusal::RegistrarBusy => answer(503, "Registrar Busy", "more phones register than can be answered"),
             Refusal::FlowGone => answer(430, "Flow Failed", "the flow to the client is gone"),
+            Refusal::Banned => answer(403, "Forbidden", "too many failures: banned for a while"),
+            Refusal::SourceRefused => answer(403, "Forbidden", "no devices from this network"),
+            Refusal::InstanceRate => answer(503, "Service Unavailable", "too many new requests for the instance"),
             Refusal::NoTransaction => {
                 answer(481, "Call/Transaction Does Not Exist", "nothing that could be cancelled is known here")
             }

@@ -128,6 +128,9 @@ impl Engine {
     }
 
     fn on_new_request(&mut self, moment: Moment<'_>, flow: Flow, view: &View<'_>, key: Key) {
+        if self.stops_scanner(moment, flow, view) {
+            return;
+        }
         let mut steering = std::mem::take(&mut self.room.steer);
         let outcome = self.decide(moment, flow, view, &mut steering).and_then(|decided| {
             if !decided.0.in_dialog {
@@ -137,9 +140,20 @@ impl Engine {
         });
         self.room.steer = steering;
         match outcome {
-            Ok((decision, inbound)) => self.start(moment, flow, view, key, &decision, &inbound),
-            Err(Stop::Refuse(why)) => self.refuse(flow, view, key, why),
-            Err(Stop::Discard(why)) => self.discard(why),
+            Ok((decision, inbound)) => match self.pass_guard(moment, flow, view, &decision) {
+                Ok(()) => self.start(moment, flow, view, key, &decision, &inbound),
+                Err(stop) => self.stop(decision.instance, flow, view, key, &stop),
+            },
+            Err(Stop::Refuse(why)) => {
+                self.tell_refusal(moment, flow, view, why);
+                self.refuse(flow, view, key, why);
+            }
+            Err(Stop::Discard(why)) => {
+                if why == Drop::UnknownInstance {
+                    self.tell_refusal(moment, flow, view, Refusal::UnknownInstance);
+                }
+                self.discard(why);
+            }
             Err(Stop::Ourselves) => self.reply_stateless(flow, view, key, 200, "OK", b"Accept: application/sdp\r\n"),
         }
     }
@@ -252,6 +266,7 @@ impl Engine {
             Ok(hold) => hold,
             Err(why) => {
                 instance.stats.transactions.dec();
+                self.tell_unlisted(moment, flow, view, instance, why);
                 instance.stats.refuse(why);
                 return self.refuse_for(None, instance, flow, view, key, why);
             }

@@ -2,6 +2,7 @@
 
 use super::registry::{Binding, Call, Registry};
 use super::token::Keyring;
+use crate::guard::Guard;
 use crate::ids::InstanceId;
 use crate::licence::Softphones;
 use crate::licence::clock::HighWater;
@@ -21,6 +22,8 @@ pub struct Shared {
     pub softphones: ArcSwap<Softphones>,
     /// Bindings and calls by instance.
     pub registry: Registry,
+    /// Who is up to no good.
+    pub guard: Arc<Guard>,
 }
 
 impl Default for Shared {
@@ -35,7 +38,14 @@ impl Shared {
         let stats = Arc::new(NodeStats::default());
         let registry = Registry::new(Arc::clone(&stats.seats));
         let softphones = ArcSwap::from_pointee(Softphones::built_in());
-        Self { keys: ArcSwap::from_pointee(keys), softphones, stats, licence_clock: Arc::default(), registry }
+        Self {
+            keys: ArcSwap::from_pointee(keys),
+            softphones,
+            stats,
+            licence_clock: Arc::default(),
+            registry,
+            guard: Arc::default(),
+        }
     }
 
     /// The bindings of an instance now.

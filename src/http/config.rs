@@ -1,10 +1,14 @@
 //! Bounds of the HTTP front: sizes, counts and times. `app` fills it from the configuration file.
 
+use crate::guard::Guard;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Who is up to no good.
+    pub guard: Arc<Guard>,
     /// Connections of clients, all listeners together.
     pub connections: usize,
     /// Connections of one source address.
@@ -53,6 +57,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            guard: Arc::default(),
             connections: 10_000,
             per_source: 256,
             handshakes: 256,

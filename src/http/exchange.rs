@@ -5,6 +5,7 @@ use super::authority::Authority;
 use super::body::Body;
 use super::front::Front;
 use super::gate::{self, Permit};
+use super::guarded::Offer;
 use super::pause::Pause;
 use super::request::Inward;
 use super::response::Outside;
@@ -54,6 +55,11 @@ pub(super) async fn run(
     if known {
         keep_out(&instance).map_err(refuse)?;
     }
+    let watched = web.sign_in.paths.iter().any(|path| is_at(inner, path)) && parts.method == Method::POST;
+    let offer = (!way.trusted).then(|| Offer::of(front, &parts, watched));
+    if offer.as_ref().is_some_and(|offer| !offer.passes(front, &instance)) {
+        return Err(refuse(HttpRefusal::Banned));
+    }
     let limit = gate::limit(&instance, shared.config.instance_requests);
     let gate = shared.gates.of(instance.id);
     let permit = gate.enter(&instance, limit).ok_or_else(|| refuse(HttpRefusal::Overloaded))?;
@@ -86,6 +92,9 @@ pub(super) async fn run(
     let call = Call { front, upstream: &upstream, upgrade: upgrade.is_some() };
     let Sent { mut lease, response, uploading } = call.send(parts, upload).await.map_err(refuse)?;
     tracing::debug!(instance = &*instance.name, status = response.status().as_u16(), "http");
+    if let Some(offer) = &offer {
+        offer.answered(front, &instance, response.status());
+    }
 
     let outside = Outside {
         scheme: way.scheme,
@@ -107,6 +116,14 @@ pub(super) async fn run(
         lease.detach();
     }
     Ok(deliver(front, Response::from_parts(parts, incoming), lease, permit).await)
+}
+
+/// Whether a path is one that sign-ins are sent to.
+fn is_at(path: &str, wanted: &str) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(begin) => path.starts_with(begin),
+        None => path.trim_end_matches('/') == wanted.trim_end_matches('/'),
+    }
 }
 
 /// Refuses a light user (R46); in shadow mode it is counted and passes.

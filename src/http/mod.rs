@@ -18,6 +18,7 @@ mod exchange;
 mod framing;
 mod front;
 mod gate;
+mod guarded;
 mod handover;
 mod page;
 mod pause;

@@ -121,7 +121,7 @@ pub(super) const fn status(why: HttpRefusal) -> StatusCode {
     use HttpRefusal as Why;
     match why {
         Why::BadRequest | Why::Malformed => StatusCode::BAD_REQUEST,
-        Why::RestOnly | Why::LightUser | Why::Origin => StatusCode::FORBIDDEN,
+        Why::RestOnly | Why::LightUser | Why::Origin | Why::Banned => StatusCode::FORBIDDEN,
         Why::UnknownName | Why::WebOff => StatusCode::NOT_FOUND,
         Why::Method => StatusCode::METHOD_NOT_ALLOWED,
         Why::RequestTimeout => StatusCode::REQUEST_TIMEOUT,

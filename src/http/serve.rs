@@ -4,6 +4,7 @@ use super::authority::{Authority, Bad};
 use super::body::{Body, Busy};
 use super::exchange;
 use super::front::Front;
+use super::guarded;
 use super::page::{self, Page, Taste};
 use super::request::{self, X_FORWARDED_PROTO};
 use super::route::{self, Asked, Decision};
@@ -76,7 +77,7 @@ pub(super) async fn serve(front: Arc<Front>, request: Request<Incoming>) -> Resu
 fn ends_connection(why: HttpRefusal) -> bool {
     use HttpRefusal as Why;
     let in_the_middle = matches!(why, Why::RequestTimeout | Why::BodyTooLarge | Why::TargetTooLong);
-    in_the_middle || matches!(why, Why::BadRequest | Why::Method | Why::Protocol | Why::Misdirected)
+    in_the_middle || matches!(why, Why::Banned | Why::BadRequest | Why::Method | Why::Protocol | Why::Misdirected)
 }
 
 async fn answer(front: &Arc<Front>, request: Request<Incoming>, taste: &Taste) -> Result<Response<Body>, Refused> {
@@ -95,6 +96,9 @@ async fn answer(front: &Arc<Front>, request: Request<Incoming>, taste: &Taste) -
         return Err(if upgrade { HttpRefusal::BadRequest } else { HttpRefusal::UnknownName }.into());
     }
     let trusted = is_trusted(proxy, front.peer);
+    if !trusted && !shared.config.guard.admits(front.peer, true, shared.clock.now().tick) {
+        return Err(HttpRefusal::Banned.into());
+    }
     let secure = front.services.tls || (trusted && parts.headers.get(X_FORWARDED_PROTO).is_some_and(|v| v == "https"));
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let asked = Asked { secure, sni: front.sni.as_deref(), local: front.local, authority: authority.as_ref(), target };
@@ -107,7 +111,14 @@ async fn answer(front: &Arc<Front>, request: Request<Incoming>, taste: &Taste) -
             let scheme = if secure { "https" } else { "http" };
             exchange::run(front, exchange::Way { target, authority, trusted, scheme }, parts, body).await
         }
-        Decision::Refuse(why, instance) => Err(Refused { why, instance }),
+        Decision::Refuse(why, instance) => {
+            if why == HttpRefusal::UnknownName && !trusted {
+                let agent = parts.headers.get(header::USER_AGENT).map_or(&b""[..], |value| value.as_bytes());
+                let host = authority.as_ref().map_or("", Authority::host);
+                guarded::unknown_name(front, host, &parts.method, agent);
+            }
+            Err(Refused { why, instance })
+        }
         Decision::Redirect(status, location) => redirect(status, location),
         Decision::Landing => Ok(page::answer(Page::Landing, taste)),
         Decision::Capabilities => {

@@ -203,6 +203,20 @@ impl Server {
         self.connections.wait().await;
     }
 
+    /// Keeps a banned source's connection waiting, unread, before it is closed.
+    fn hold(&self, tcp: tokio::net::TcpStream) {
+        let guard = Arc::clone(&self.shared.config.guard);
+        if guard.hold() {
+            let held = Duration::from_millis(guard.policy().tarpit);
+            let kill = self.kill.clone();
+            self.connections.spawn(async move {
+                let _ = kill.run_until_cancelled(sleep(held)).await;
+                drop(tcp);
+                guard.release();
+            });
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DoorKey, Open>> {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,7 +260,12 @@ async fn accept(server: Server, listener: TcpListener, door: Arc<Door>) {
             }
         };
         stats.accepted.inc();
-        let Some(place) = server.shared.admission.enter(peer.ip()) else { continue };
+        let Shared { config, clock, admission, .. } = &*server.shared;
+        if !config.guard.admits(peer.ip(), true, clock.now().tick) {
+            server.hold(tcp);
+            continue;
+        }
+        let Some(place) = admission.enter(peer.ip()) else { continue };
         if tune(&tcp).is_err() {
             // It is gone already.
             continue;

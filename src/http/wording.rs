@@ -51,6 +51,11 @@ fn english(why: Option<HttpRefusal>, state: Option<State>) -> Words {
              and programs need a full licence.",
             "Your telephone works as before. Please ask your administrator for a full licence.",
         ),
+        Why::Banned => (
+            "Too many failed sign-ins",
+            "From your network, or for your user, too many sign-ins failed. Access is closed for a while.",
+            "Please try again later, or ask your administrator.",
+        ),
         Why::RestOnly => (
             "No web access here",
             "This telephone system serves programs only at this address, no pages.",
@@ -151,6 +156,12 @@ fn german(why: Option<HttpRefusal>, state: Option<State>) -> Words {
             "Ihr Benutzer hat eine Light-Lizenz. Sie umfasst das Telefonieren mit einem Telefon; Weboberfläche, Apps, \
              Softphones und Programme brauchen eine Voll-Lizenz.",
             "Ihr Telefon funktioniert wie bisher. Bitte fragen Sie Ihre Administration nach einer Voll-Lizenz.",
+        ),
+        Why::Banned => (
+            "Zu viele Fehlversuche",
+            "Aus Ihrem Netz oder für Ihren Benutzer sind zu viele Anmeldungen fehlgeschlagen. Der Zugang ist für eine \
+             Weile geschlossen.",
+            "Bitte versuchen Sie es später noch einmal, oder fragen Sie Ihre Administration.",
         ),
         Why::RestOnly => (
             "Hier kein Webzugang",

@@ -6,6 +6,7 @@
 //! it has seen lately, so that only a new one is charged.
 
 use crate::clock::Tick;
+pub use crate::ids::source_key;
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
@@ -130,16 +131,6 @@ impl Recent {
         let sets = self.slots.len() / WAYS;
         let at = usize::try_from(hash & TIME_MASK).unwrap_or(0) % sets.max(1) * WAYS;
         (hash & !TIME_MASK, self.slots.get_mut(at..at + WAYS).unwrap_or_default())
-    }
-}
-
-/// What counts as one source: an IPv4 address, or the /64 of an IPv6 one. An IPv4 address written
-/// as IPv6 is the IPv4 address (RFC 5118 §4.9).
-pub fn source_key(ip: IpAddr) -> u64 {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => u64::from(u32::from(v4)),
-        // No IPv6 prefix in use begins with 32 zero bits, so the two kinds never meet.
-        IpAddr::V6(v6) => u64::try_from(u128::from(v6) >> 64).unwrap_or(u64::MAX),
     }
 }
 

@@ -60,11 +60,13 @@ pub enum Loss {
     WebSocket,
     /// A connection that does not begin with the PROXY protocol header it should have.
     ProxyHeader,
+    /// From a source that is banned.
+    Banned,
 }
 
 impl Loss {
     /// All, in the order of their discriminants.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Stun,
         Self::Rtp,
         Self::Dtls,
@@ -91,6 +93,7 @@ impl Loss {
         Self::Upgrade,
         Self::WebSocket,
         Self::ProxyHeader,
+        Self::Banned,
     ];
 
     /// The label in metrics and logs.
@@ -122,6 +125,7 @@ impl Loss {
             Self::Upgrade => "websocket-upgrade",
             Self::WebSocket => "websocket-protocol",
             Self::ProxyHeader => "proxy-header",
+            Self::Banned => "banned",
         }
     }
 }

@@ -151,6 +151,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new(Sources {
             cell: Arc::new(Cell::new(Snapshot::default())),
             node: Arc::default(),
+            guard: Arc::default(),
             net: Arc::default(),
             http: Arc::default(),
             api: Arc::default(),

@@ -6,6 +6,7 @@
 //! `check` decides what is answered when a message is not sound (RFC 3261 §16.3, PROTOCOLS 2.1).
 //! Called by `engine` and `net`.
 
+pub mod auth;
 pub mod bad;
 mod chars;
 pub mod check;

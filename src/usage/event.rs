@@ -61,6 +61,27 @@ pub enum Event {
         /// What happened, for people.
         detail: String,
     },
+    /// Somebody was banned, or a person lifted a ban. Bans that may rest on a lie about the source are not told of.
+    Ban {
+        /// Its number.
+        id: u64,
+        /// How far it reaches: `account`, `instance` or `source`.
+        scope: String,
+        /// Where from.
+        source: String,
+        /// The instance's name; absent for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<String>,
+        /// The account; absent for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<String>,
+        /// Why.
+        reason: String,
+        /// Unix seconds of its end.
+        until: u64,
+        /// Whether it was lifted.
+        lifted: bool,
+    },
 }
 
 /// What kind of event it is: the value of `topic`, and what webhooks choose by.
@@ -77,6 +98,8 @@ pub enum Topic {
     OverAllocated,
     /// A licence document or the installation changed.
     Licence,
+    /// A ban was made or lifted.
+    Ban,
 }
 
 /// Which seats a number counts.
@@ -116,8 +139,8 @@ pub struct Recorded {
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::SeatsWarning, Self::LicenceState, Self::LicenceDeadline, Self::OverAllocated, Self::Licence];
+    pub const ALL: [Self; 6] =
+        [Self::SeatsWarning, Self::LicenceState, Self::LicenceDeadline, Self::OverAllocated, Self::Licence, Self::Ban];
 
     /// The word on the wire.
     pub const fn word(self) -> &'static str {
@@ -127,6 +150,7 @@ impl Topic {
             Self::LicenceDeadline => "licence-deadline",
             Self::OverAllocated => "over-allocated",
             Self::Licence => "licence",
+            Self::Ban => "ban",
         }
     }
 }
@@ -140,6 +164,7 @@ impl Event {
             Self::LicenceDeadline { .. } => Topic::LicenceDeadline,
             Self::OverAllocated { .. } => Topic::OverAllocated,
             Self::Licence { .. } => Topic::Licence,
+            Self::Ban { .. } => Topic::Ban,
         }
     }
 
@@ -147,6 +172,7 @@ impl Event {
     pub fn instance(&self) -> Option<&str> {
         match self {
             Self::SeatsWarning { instance, .. } => Some(instance),
+            Self::Ban { instance, .. } => instance.as_deref(),
             _ => None,
         }
     }
@@ -174,6 +200,12 @@ impl Event {
             }
             Self::OverAllocated { kind, by } => {
                 format!("{by} more {} users are booked than are licensed: no booking may grow", word(*kind))
+            }
+            Self::Ban { source, instance, account, reason, lifted, .. } => {
+                let whom = account.as_ref().map_or_else(String::new, |account| format!("{account} from "));
+                let place = instance.as_ref().map_or_else(String::new, |name| format!(" at {name}"));
+                let what = if *lifted { "is no longer banned" } else { "is banned" };
+                format!("{whom}{source} {what}{place}: {reason}")
             }
             Self::Licence { licence, state, detail } => format!("licence {licence} is {state}: {detail}"),
         }

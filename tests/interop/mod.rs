@@ -11,6 +11,7 @@ mod web;
 mod calls;
 mod crowd;
 mod floods;
+mod guard;
 mod light;
 mod reload;
 mod restart;

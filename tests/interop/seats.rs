@@ -15,7 +15,7 @@ fn phones(of: &str, range: std::ops::Range<u32>) -> impl Iterator<Item = Phone> 
 
 /// A node that sends phones away for a second or two, not for ten.
 fn node(net: Net) -> Node {
-    Node::start_with(net, "[timers]\nretry_after = \"1s\"\n")
+    Node::start_with(net, "[timers]\nretry_after = \"1s\"\n[guard]\nmode = \"watch\"\n")
 }
 
 fn refusals<const N: usize>(of: [(&str, usize); N]) -> BTreeMap<String, usize> {

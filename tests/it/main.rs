@@ -6,6 +6,7 @@
 mod api;
 mod cli;
 mod demo;
+mod guard;
 mod http;
 #[path = "../interop/mod.rs"]
 mod interop;

@@ -9,6 +9,7 @@ use nantucket::control::status::Status;
 use nantucket::control::store::Store as _;
 use nantucket::control::store::sqlite::Sqlite;
 use nantucket::control::usage::{InUse, Usage};
+use nantucket::guard::Guard;
 use nantucket::ids::InstanceId;
 use nantucket::model::DeviceClass;
 use nantucket::route::cell::Cell;
@@ -151,6 +152,10 @@ impl Usage for Quiet {
 }
 
 impl Live for Quiet {
+    fn guard(&self) -> Arc<Guard> {
+        Arc::default()
+    }
+
     fn phase(&self) -> Phase {
         Phase::Serving
     }

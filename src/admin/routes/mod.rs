@@ -2,6 +2,7 @@
 //! OpenAPI document.
 
 mod audit;
+mod bans;
 mod booking;
 mod certificates;
 mod instances;
@@ -88,6 +89,8 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(registrations::list, registrations::end_all))
         .routes(routes!(registrations::count))
         .routes(routes!(registrations::end))
+        .routes(routes!(bans::list, bans::add))
+        .routes(routes!(bans::one, bans::lift))
         .routes(routes!(usage::events))
         .routes(routes!(usage::months))
         .routes(routes!(node::status))

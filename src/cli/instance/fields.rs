@@ -4,9 +4,10 @@ use crate::ids::{BackendId, Transport};
 use crate::model::{
     Backend, Instance, Language, Licensing, Mode, Prefix, Profile, Seats, SecondDevice, SignIn, Web, WebService,
 };
+use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// What may be said about an instance.
@@ -60,6 +61,12 @@ pub struct Fields {
     /// Certificate for its own hosts, where it has one of its own
     #[arg(long, value_name = "NAME")]
     pub certificate: Option<String>,
+    /// A network its devices may come from, as in 192.0.2.0/24; give it again for more
+    #[arg(long = "only-from", value_name = "NETWORK", value_parser = network)]
+    pub only_from: Vec<IpNet>,
+    /// A network that is never banned on its account, such as the customer's office; give it again for more
+    #[arg(long = "never-ban", value_name = "NETWORK", value_parser = network)]
+    pub never_ban: Vec<IpNet>,
     /// Most SIP transactions at once; 0 is the node's default
     #[arg(long, value_name = "N")]
     pub max_transactions: Option<u32>,
@@ -179,6 +186,12 @@ pub struct Removals {
     /// Let every page's scripts open a WebSocket that its proxy lets
     #[arg(long, conflicts_with = "origins")]
     pub all_origins: bool,
+    /// Let devices come from everywhere
+    #[arg(long, conflicts_with = "only_from")]
+    pub from_everywhere: bool,
+    /// Let anybody be banned who deserves it
+    #[arg(long, conflicts_with = "never_ban")]
+    pub no_never_ban: bool,
     /// Take all aliases away
     #[arg(long, conflicts_with = "aliases")]
     pub no_alias: bool,
@@ -205,6 +218,12 @@ impl Fields {
             row.origins = self.origins;
         }
         row.certificate = self.certificate.or(row.certificate.take());
+        if !self.only_from.is_empty() {
+            row.only_from = self.only_from;
+        }
+        if !self.never_ban.is_empty() {
+            row.never_ban = self.never_ban;
+        }
         set(&mut row.display_name, self.display_name);
         set(&mut row.language, self.language);
         set(&mut row.version, self.release);
@@ -258,6 +277,12 @@ impl Removals {
         if self.all_origins {
             row.origins.clear();
         }
+        if self.from_everywhere {
+            row.only_from.clear();
+        }
+        if self.no_never_ban {
+            row.never_ban.clear();
+        }
         if self.no_alias {
             row.aliases.clear();
         }
@@ -304,6 +329,12 @@ fn backend(text: &str) -> Result<BackendArg, String> {
         }
     }
     Ok(BackendArg { row, profile })
+}
+
+/// A network, or an address as a network of its own.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    network.ok_or_else(|| format!("'{text}' is neither a network as in 192.0.2.0/24 nor an address"))
 }
 
 fn number<T: FromStr>(text: &str) -> Result<T, String>

@@ -60,6 +60,8 @@ fn facts(row: &Instance) -> String {
         ("emergency", show::list(&row.emergency_numbers)),
         ("origins", if row.origins.is_empty() { "as the proxy".into() } else { show::list(&row.origins) }),
         ("certificate", row.certificate.clone().unwrap_or_else(|| "as the proxy".into())),
+        ("devices from", if row.only_from.is_empty() { "everywhere".into() } else { show::list(&row.only_from) }),
+        ("never banned", show::list(&row.never_ban)),
         ("release", if row.version.is_empty() { "-".into() } else { row.version.clone() }),
         ("licence", licence(&row.licence)),
     ];

@@ -5,6 +5,7 @@ use crate::control::draft::Draft;
 use crate::model::{Instance, SignIn};
 use crate::route::domain::{self, fold};
 use crate::route::problem::{Code, Problem};
+use ipnet::IpNet;
 
 /// The most aliases of an instance.
 const MOST_ALIASES: usize = 64;
@@ -12,7 +13,9 @@ const MOST_ALIASES: usize = 64;
 const MOST_FORMER: usize = 16;
 /// The most emergency numbers of an instance.
 const MOST_NUMBERS: usize = 16;
-/// The longest of them.
+/// The most networks of a list.
+const MOST_NETWORKS: usize = 64;
+/// The longest of the numbers.
 const MOST_DIGITS: usize = 16;
 /// The most paths of sign-ins.
 const MOST_PATHS: usize = 16;
@@ -69,6 +72,8 @@ pub(super) fn check(draft: &Draft<'_>, row: &Instance, problems: &mut Vec<Proble
     if let Some(web) = &row.web {
         sign_in(&place, &web.sign_in, problems);
     }
+    networks(&place, "only_from", &row.only_from, problems);
+    networks(&place, "never_ban", &row.never_ban, problems);
     text(&place, "display_name", &row.display_name, 128, problems);
     count(&place, "aliases", row.aliases.len(), MOST_ALIASES, problems);
     count(&place, "former_names", row.former_names.len(), MOST_FORMER, problems);
@@ -88,6 +93,20 @@ fn emergency(place: &str, numbers: &[String], problems: &mut Vec<Problem>) {
         }
     }
     count(place, "emergency_numbers", numbers.len(), MOST_NUMBERS, problems);
+}
+
+/// Networks, each once and without bits behind its length.
+fn networks(place: &str, field: &str, networks: &[IpNet], problems: &mut Vec<Problem>) {
+    for (network, n) in networks.iter().zip(0..) {
+        let field = format!("{field}[{n}]");
+        if network.trunc() != *network {
+            let reason = format!("has bits behind its length: {} is meant?", network.trunc());
+            problems.push(Problem::new(place, field, Code::AddressInvalid, reason));
+        } else if networks.iter().take(n).any(|other| other == network) {
+            problems.push(Problem::new(place, field, Code::Duplicate, "is there twice"));
+        }
+    }
+    count(place, field, networks.len(), MOST_NETWORKS, problems);
 }
 
 /// Where sign-ins are sent to: paths without anything behind them, of which a `*` may be the end (R46).

@@ -115,6 +115,19 @@ fn emergency_numbers_are_what_is_dialled() {
 }
 
 #[test]
+fn networks_are_written_once_and_whole() {
+    let with = |networks: &[&str]| {
+        instance_problems(|row| row.only_from = networks.iter().map(|network| network.parse().unwrap()).collect())
+    };
+    assert_eq!(with(&["192.0.2.0/24", "2001:db8::/32", "0.0.0.0/0", "192.0.2.1/32"]), []);
+    assert_eq!(with(&["192.0.2.1/24"]), one("only_from[0]", Code::AddressInvalid));
+    assert_eq!(with(&["192.0.2.0/24", "192.0.2.0/24"]), one("only_from[1]", Code::Duplicate));
+    let never =
+        instance_problems(|row| row.never_ban = (0..65).map(|n| format!("10.0.{n}.0/24").parse().unwrap()).collect());
+    assert_eq!(never, one("never_ban", Code::TooMany));
+}
+
+#[test]
 fn sign_ins_are_paths_and_a_field() {
     // R46
     let with = |change: &dyn Fn(&mut model::SignIn)| {

@@ -8,6 +8,7 @@ use super::devices::{Devices, Sight};
 use super::journal::Journal;
 use crate::clock::Now;
 use crate::engine::admission::Gate;
+use crate::engine::mask::Masks;
 use crate::engine::token::FlowRef;
 use crate::ids::{ConnId, DeviceId, Flow, InstanceId};
 use crate::licence::ledger::Ledger;
@@ -24,6 +25,7 @@ pub struct Room {
     /// Lets REGISTERs in as fast as the PBX answers them.
     pub gate: Arc<Gate>,
     is_open: AtomicBool,
+    masks: Mutex<Masks>,
     live: Mutex<Live>,
 }
 
@@ -97,6 +99,7 @@ impl Room {
             journal: Arc::clone(journal),
             gate: Arc::new(Gate::new(Arc::clone(stats))),
             is_open: AtomicBool::new(false),
+            masks: Mutex::default(),
             live: Mutex::default(),
         }
     }
@@ -122,6 +125,11 @@ impl Room {
     /// Asks where devices are. Nothing that is counted or written down may change.
     pub fn devices<T>(&self, work: impl FnOnce(&mut Devices) -> T) -> T {
         work(&mut self.live.lock().unwrap_or_else(PoisonError::into_inner).devices)
+    }
+
+    /// Looks at or changes how the instance answers strangers.
+    pub fn masks<T>(&self, work: impl FnOnce(&mut Masks) -> T) -> T {
+        work(&mut self.masks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether the instance answers REGISTERs without credentials with a 2xx, as far as was seen (R65).

@@ -75,6 +75,7 @@ impl Tables {
         self.generation = self.generation.wrapping_add(1);
         let request = self.buffers.keep(new.request);
         let (key, device) = (new.key, new.client_end.device());
+        new.stats.kept_bytes.add(new.request.len() as u64);
         let index = self.servers.insert(Server::new(self.generation, request, new));
         let id = ServerId { index: index as u32, generation: self.generation };
         self.by_key.insert(key, id);
@@ -118,6 +119,7 @@ impl Tables {
         if server.away {
             server.stats.waiting.dec();
         }
+        server.stats.kept_bytes.sub(server.bytes);
         for kept in [server.request, server.answer, server.best] {
             self.buffers.give(kept);
         }

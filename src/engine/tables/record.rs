@@ -173,6 +173,8 @@ pub struct Server {
     /// answered with success.
     pub roams: bool,
     pub(super) timers: Timers,
+    /// Bytes of its request.
+    pub(super) bytes: u64,
 }
 
 /// The targets that one request has been sent to.
@@ -279,6 +281,7 @@ impl Server {
     pub(super) fn new(generation: u32, request: Kept, new: NewServer<'_>) -> Self {
         Self {
             generation,
+            bytes: new.request.len() as u64,
             machine: new.machine,
             key: new.key,
             flow: new.flow,

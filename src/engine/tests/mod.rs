@@ -5,6 +5,7 @@ mod cancel;
 mod dialogs;
 mod end_to_end;
 mod flows;
+mod guard;
 mod inside;
 mod light;
 mod limits;

@@ -1,7 +1,7 @@
 use super::*;
 
 fn matches(pattern: &str, text: &str) -> bool {
-    Pattern::of(pattern).unwrap().matches(text.as_bytes())
+    Pattern::of(pattern, "").unwrap().matches(text.as_bytes())
 }
 
 fn faults(text: &str) -> Vec<(usize, String)> {

@@ -4,6 +4,7 @@
 //! with it. With more instances than the bound, one series shows the sum of all.
 
 mod api;
+mod guard;
 mod http;
 mod instances;
 mod licences;
@@ -14,6 +15,7 @@ mod sip;
 
 use super::facts::Facts;
 use super::process;
+use crate::guard::Guard;
 use crate::health::probe::ProbeStats;
 use crate::licence::clock::HighWater;
 use crate::net::counters::NetStats;
@@ -38,6 +40,8 @@ pub struct Sources {
     pub node: Arc<NodeStats>,
     /// Its sockets.
     pub net: Arc<NetStats>,
+    /// Who is up to no good.
+    pub guard: Arc<Guard>,
     /// The HTTP side.
     pub http: Arc<HttpStats>,
     /// The management API.
@@ -89,13 +93,14 @@ struct Scrape(Arc<Sources>);
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut sheet = Sheet::new(encoder);
-        let Sources { cell, node, net, http, api, usage, licence_clock, probes, facts, instances } = &*self.0;
+        let Sources { cell, guard, node, net, http, api, usage, licence_clock, probes, facts, instances } = &*self.0;
         let snapshot = cell.load();
         let facts = facts();
         let clocks = licences::Clocks { licence: licence_clock.seen(), wall: facts.now };
         node::write(&mut sheet, &facts, &snapshot, cell.revision(), &process::read())?;
         sip::write(&mut sheet, node, probes)?;
         net::write(&mut sheet, net)?;
+        guard::write(&mut sheet, &guard.stats)?;
         http::write(&mut sheet, http)?;
         api::write(&mut sheet, api)?;
         licences::usage(&mut sheet, usage)?;

@@ -23,6 +23,7 @@ fn metrics(instances: usize, bound: usize) -> Metrics {
     Metrics::new(Sources {
         cell: Arc::new(Cell::new(snapshot)),
         node: Arc::default(),
+        guard: Arc::default(),
         net: Arc::default(),
         http: Arc::default(),
         api: Arc::default(),

@@ -1,0 +1,313 @@
+//! The guard and the shares of instances, through the running program: floods, lies about sources, slow clients.
+//!
+//! `tests/run` has the short forms, tolerant of a busy machine; `tests/run soak` the long ones with the figures that
+//! are promised.
+
+use crate::support::node::Node;
+use crate::support::sip::{Peer, request, response, status};
+use crate::support::{Net, PATIENCE, until};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// A PBX that answers everything at once.
+struct Echo {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+}
+
+impl Echo {
+    fn start(at: Ipv4Addr) -> Self {
+        let socket = UdpSocket::bind((at, 5060)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let (address, stop) = (socket.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
+        let ended = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 65_536];
+            while !ended.load(Relaxed) {
+                let Ok((n, from)) = socket.recv_from(&mut buffer) else { continue };
+                let text = String::from_utf8_lossy(&buffer[..n]);
+                let _ = socket.send_to(response(&text, "200 OK").as_bytes(), from);
+            }
+        });
+        Self { address, stop }
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "latency is real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn long() -> bool {
+    std::env::var_os("NANTUCKET_LONG").is_some()
+}
+
+/// So many requests one after the other; how long each took, in order of length.
+fn ask(phone: &Peer, to: &str, name: &str, first: u32, times: u32) -> Vec<Duration> {
+    let mut took: Vec<Duration> = (first..first + times)
+        .map(|n| {
+            let began = now();
+            phone.send(to, request("OPTIONS", &format!("sip:1@{name}"), &phone.via(), n, "", ""));
+            assert_eq!(status(&phone.last()), 200);
+            let took = began.elapsed();
+            // Not itself a flood.
+            std::thread::park_timeout(Duration::from_millis(2));
+            took
+        })
+        .collect();
+    took.sort_unstable();
+    took
+}
+
+/// The 99th percentile.
+fn p99(took: &[Duration]) -> Duration {
+    took[(took.len() - 1) * 99 / 100]
+}
+
+#[test]
+fn a_flood_on_one_instance_leaves_the_others_p99() {
+    let net = Net::new();
+    let (noisy, quiet) = (Echo::start(net.ip(10)), Echo::start(net.ip(11)));
+    let node = Node::start_with(
+        net,
+        "[limits]\ninstance_new_requests = 1000\ninstance_new_requests_burst = 1000\n[health]\ninterval = \"2h\"\n",
+    );
+    node.add_instance("noisy", &noisy.address.to_string(), "udp");
+    node.add_instance("quiet", &quiet.address.to_string(), "udp");
+    let (phone, to) = (Peer::open((net.ip(20), 0)), node.sip());
+    let (rounds, times, rate) = if long() { (20, 2_000, 20_000) } else { (5, 300, 8_000) };
+
+    let (on, end, sent) =
+        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let flood = {
+        let (on, end, sent, to) = (Arc::clone(&on), Arc::clone(&end), Arc::clone(&sent), to.clone());
+        let sockets: Vec<Peer> = (0..8).map(|n| Peer::open((net.ip(30 + n), 0))).collect();
+        std::thread::spawn(move || {
+            let mut number = 0u32;
+            while !end.load(Relaxed) {
+                let began = now();
+                // A hundredth of a second's share, then the rest of it is waited for.
+                for _ in 0..if on.load(Relaxed) { rate / 100 } else { 0 } {
+                    let peer = &sockets[number as usize % sockets.len()];
+                    peer.send(&to, request("OPTIONS", "sip:1@noisy", &peer.via(), number, "", ""));
+                    number += 1;
+                    sent.fetch_add(1, Relaxed);
+                }
+                std::thread::park_timeout(Duration::from_millis(10).saturating_sub(began.elapsed()));
+            }
+        })
+    };
+    let mut first = 1_000_000;
+    let mut round = |with: bool| {
+        on.store(with, Relaxed);
+        let before = sent.load(Relaxed);
+        if with {
+            until("the flood is on", PATIENCE, || sent.load(Relaxed) > before + 20);
+        }
+        first += times;
+        p99(&ask(&phone, &to, "quiet", first, times))
+    };
+    round(true);
+    let (mut calm, mut loud): (Vec<_>, Vec<_>) = (0..rounds).map(|_| (round(false), round(true))).unzip();
+    end.store(true, Relaxed);
+    flood.join().unwrap();
+    calm.sort_unstable();
+    loud.sort_unstable();
+    let (calm, loud) = (calm[calm.len() / 2], loud[loud.len() / 2]);
+    let refused = node.sum("nantucket_sip_refused_total", &["reason=\"instance-rate\""])
+        + node.sum("nantucket_sip_dropped_total", &["reason=\"instance-rate\""]);
+    let ratio = loud.as_secs_f64() / calm.as_secs_f64();
+    println!(
+        "p99 without {calm:?}, with {loud:?}: {ratio:.3}; {} sent, {refused} refused or dropped",
+        sent.load(Relaxed)
+    );
+    assert!(refused > f64::from(rate) / 20.0, "{refused}: this flood proves nothing");
+    assert!(ratio < if long() { 1.1 } else { 3.0 }, "p99 without {calm:?}, with {loud:?}");
+}
+
+fn resident(node: &Node) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/statm", node.pid())).unwrap();
+    text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
+}
+
+#[test]
+fn a_hundred_thousand_sources_keep_memory_in_its_bound_and_calls_going() {
+    // T19
+    let net = Net::new();
+    let pbx = Echo::start(net.ip(10));
+    let node = Node::start_with(net, "[health]\ninterval = \"2h\"\n");
+    node.add_instance("acme", &pbx.address.to_string(), "udp");
+    let (phone, to) = (Peer::open((net.ip(20), 0)), node.sip());
+    ask(&phone, &to, "acme", 1, 50);
+    let flood = |from: u32, sources: u32| {
+        for n in from..from + sources {
+            let source = Ipv4Addr::from(0x7fc0_0000 + n);
+            let socket = UdpSocket::bind((source, 0)).unwrap();
+            let via = format!("UDP {}", socket.local_addr().unwrap());
+            let (name, agent) = match n % 3 {
+                0 => ("acme".to_owned(), "friendly-scanner"),
+                1 => (format!("name{n}"), "Phone/1"),
+                _ => ("acme".to_owned(), "Phone/1"),
+            };
+            let rows = format!("User-Agent: {agent}\r\n");
+            for again in 0..3 {
+                let number = 10_000_000 + n * 3 + again;
+                let text = request("OPTIONS", &format!("sip:{n}@{name}"), &via, number, &rows, "");
+                socket.send_to(text.as_bytes(), &to).unwrap();
+            }
+        }
+    };
+    let all = if long() { 100_000 } else { 6_000 };
+    // The tables are there, and the allocator has what the first ones needed.
+    flood(0, 3_000);
+    let before = resident(&node);
+    let end = Arc::new(AtomicBool::new(false));
+    let calls = {
+        let (end, to) = (Arc::clone(&end), to.clone());
+        std::thread::spawn(move || {
+            let mut first = 1_000;
+            while !end.load(Relaxed) {
+                ask(&phone, &to, "acme", first, 20);
+                first += 20;
+            }
+            first - 1_000
+        })
+    };
+    flood(3_000, all);
+    end.store(true, Relaxed);
+    let made = calls.join().unwrap();
+    let grown = resident(&node).saturating_sub(before);
+    println!("{all} sources: {grown} bytes more, {made} requests of a phone went on");
+    // Transactions live for 32 s and their bytes are bounded on their own; the tables of sources are there from the
+    // start.
+    assert!(grown < 192 << 20, "{grown} bytes");
+    assert!(made >= 20, "{made}");
+    let bans = node.must("GET", "/bans?limit=1", None);
+    assert!(bans["total"].as_u64().unwrap() <= 2_500, "{bans}");
+    assert!(node.sum("nantucket_guard_failures_total", &["kind=\"scanner\""]) > 0.0);
+    assert_eq!(bans["items"][0]["evidence"]["proven"], false, "{bans}");
+}
+
+/// Opens a connection and sends so many bytes of it, one each time it is asked to.
+struct Slow {
+    stream: TcpStream,
+    text: &'static [u8],
+    at: usize,
+}
+
+impl Slow {
+    fn drip(&mut self) -> bool {
+        let mut buffer = [0; 512];
+        self.stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        match self.stream.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(_) => return true,
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(_) => return false,
+        }
+        let byte = self.text.get(self.at).copied().unwrap_or(b'x');
+        self.at += 1;
+        self.stream.write_all(&[byte]).is_ok()
+    }
+}
+
+#[test]
+fn slow_clients_on_every_port_are_closed_and_bounded() {
+    let net = Net::new();
+    let pbx = Echo::start(net.ip(10));
+    let node = Node::start_with(
+        net,
+        "[timers]\nfirst_byte = \"1s\"\npartial = \"1s\"\nhandshake = \"1s\"\n\
+         [limits]\nsource_connections = 20\nsource_handshakes = 10\n\
+         [http]\nhead = \"1s\"\nhandshake = \"1s\"\nsource_connections = 20\nhandshakes = 10\n",
+    );
+    node.add_instance("acme", &pbx.address.to_string(), "udp");
+    let ip = node.ip();
+    let mut listeners = node.must("GET", "/proxies/main", None)["listeners"].as_array().unwrap().clone();
+    listeners.push(json!({"service": "sip-tls", "bind": format!("{ip}:5061")}));
+    listeners.push(json!({"service": "sip-ws", "bind": format!("{ip}:5080")}));
+    listeners.push(json!({"service": "sip-wss", "bind": format!("{ip}:5081")}));
+    node.must("PATCH", "/proxies/main", Some(json!({"listeners": listeners})));
+    node.wait_live();
+    let sip: &[u8] = b"OPTIONS sip:acme SIP/2.0\r\nVia: SIP/2.0/TCP 10.0.0.1;branch=z9hG4bK1\r\nX-Never-Ending: ";
+    let web: &[u8] = b"GET / HTTP/1.1\r\nHost: acme.pbx.test\r\nX-Never-Ending: ";
+    let hello: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    for (port, text) in [(5060, sip), (80, web), (443, hello), (5061, hello), (5080, web), (5081, hello)] {
+        until("it listens", PATIENCE, || TcpStream::connect((ip, port)).is_ok());
+        let began = now();
+        let mut all: Vec<Slow> =
+            (0..60).map(|_| Slow { stream: TcpStream::connect((ip, port)).unwrap(), text, at: 0 }).collect();
+        until("the clients that are too many are closed", PATIENCE, || {
+            all.retain_mut(Slow::drip);
+            all.len() <= 20
+        });
+        until("the slow ones are closed", PATIENCE, || {
+            all.retain_mut(Slow::drip);
+            all.is_empty()
+        });
+        assert!(began.elapsed() >= Duration::from_millis(500), "port {port}: closed before its time");
+        // A quick one is served while they come.
+        let phone = Peer::open((net.ip(20), 0));
+        ask(&phone, &node.sip(), "acme", u32::from(port) * 100, 3);
+    }
+}
+
+#[test]
+fn a_banned_source_is_held_at_the_door_and_a_person_can_let_it_in() {
+    // R73 R77
+    let net = Net::new();
+    let pbx = Echo::start(net.ip(10));
+    let node = Node::start_with(net, "[guard]\ntarpit = \"1s\"\ntarpits = 3\n[health]\ninterval = \"2h\"\n");
+    node.add_instance("acme", &pbx.address.to_string(), "udp");
+    let bad = net.ip(60);
+    let text = node.cli(&["ban", "add", &bad.to_string(), "--for", "1h", "--reason", "abuse desk, ticket 7"]);
+    assert!(text.status.success(), "{text:?}");
+    let phone = Peer::open((bad, 0));
+    phone.send(&node.sip(), request("OPTIONS", "sip:1@acme", &phone.via(), 1, "", ""));
+    let open = |port: u16| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((bad, 0)).into()).unwrap();
+        socket.connect(&SocketAddr::from((node.ip(), port)).into()).unwrap();
+        TcpStream::from(socket)
+    };
+    let began = now();
+    let mut held: Vec<TcpStream> = [5060, 80, 443].map(open).into();
+    until("they are held", PATIENCE, || node.sum("nantucket_guard_tarpits", &[]) == 3.0);
+    // A fourth is closed at once.
+    let mut byte = [0];
+    assert!(matches!(open(5060).read(&mut byte), Ok(0) | Err(_)) && began.elapsed() < PATIENCE);
+    for stream in &mut held {
+        assert!(matches!(stream.read(&mut byte), Ok(0) | Err(_)));
+    }
+    until("their places are free", PATIENCE, || node.sum("nantucket_guard_tarpits", &[]) == 0.0);
+    assert!(node.sum("nantucket_net_lost_total", &["reason=\"banned\""]) >= 2.0);
+
+    let bans = node.must("GET", "/bans", None);
+    let ban = &bans["items"][0];
+    assert_eq!((&ban["origin"], &ban["reason"]), (&Value::from("manual"), &Value::from("abuse desk, ticket 7")));
+    let mut node = node;
+    node.restart("TERM");
+    let list = node.cli(&["ban", "list"]);
+    assert!(String::from_utf8_lossy(&list.stdout).contains("abuse desk, ticket 7"), "it outlives a restart");
+    assert!(node.cli(&["ban", "lift", &ban["id"].to_string()]).status.success());
+    ask(&phone, &node.sip(), "acme", 10, 1);
+    let audit = node.must("GET", "/audit", None);
+    let actions: Vec<&str> =
+        audit["entries"].as_array().unwrap().iter().filter_map(|it| it["action"].as_str()).take(2).collect();
+    assert_eq!(actions, ["lift-ban", "ban"]);
+
+    // The policy follows the file without a restart.
+    std::fs::write(node.config(), std::fs::read_to_string(node.config()).unwrap().replace("\"1s\"", "\"2s\"")).unwrap();
+    node.program().signal("HUP");
+    until("the change is told", PATIENCE, || node.printed().contains("guard.tarpit"));
+}
