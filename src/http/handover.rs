@@ -73,7 +73,8 @@ impl Exit {
     ) {
         // Whatever fails here, the client is gone.
         let Ok(upgraded) = client.await else { return };
-        let greeting = Greeting { host: said.host, origin: said.origin, ..self.greeting.clone() };
+        // A resumed session says nothing of who this is: all pages of a browser share its sessions.
+        let greeting = Greeting { host: said.host, origin: said.origin, resumed: None, ..self.greeting.clone() };
         let given = match upgraded.downcast::<TokioIo<Stream>>() {
             Ok(parts) => {
                 let (wire, late) = parts.io.into_inner().into_wire();
@@ -116,8 +117,6 @@ impl Exit {
         let (near, far) = UnixStream::pair()?;
         let socket = Handed::Unix(far.into_std()?);
         let Self { local, peer, .. } = *self;
-        // The TLS session is that of the connection, and says nothing about this stream of it.
-        let greeting = Greeting { resumed: None, ..greeting };
         let (conn, transport) = (self.workers.reserve(), self.services.websocket());
         let adopted =
             Adopted { listener, conn, transport, local, peer, socket, session: None, read: Vec::new(), greeting };

@@ -8,6 +8,7 @@ mod sipp;
 mod stunnel;
 mod web;
 
+mod browser;
 mod calls;
 mod crowd;
 mod floods;

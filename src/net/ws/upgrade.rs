@@ -108,9 +108,10 @@ fn asked(request: &httparse::Request<'_, '_>) -> Result<Asked, Refused> {
 }
 
 impl Asked {
-    /// What was said in it, added to what was said in the TLS handshake.
+    /// What was said in it, added to what was said in the TLS handshake. A resumed session says nothing of who this is:
+    /// all pages of a browser share its sessions.
     pub fn greeting(&self, tls: Greeting) -> Greeting {
-        Greeting { host: Some(self.host.clone()), origin: self.origin.clone(), ..tls }
+        Greeting { host: Some(self.host.clone()), origin: self.origin.clone(), resumed: None, ..tls }
     }
 
     /// The answer that opens it.
@@ -245,6 +246,16 @@ mod tests {
         assert!(answer.contains("\r\nSec-WebSocket-Protocol: sip\r\n"), "{answer}");
         assert!(!answer.to_lowercase().contains("extensions"), "{answer}");
         assert!(answer.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_browsers_pages_are_not_one_client() {
+        // R43: they share its TLS sessions, so one that resumes another's is not the other.
+        let Request::Asked(_, asked) = Request::read(SOUND.as_bytes()) else { panic!("not taken") };
+        let tls = Greeting { sni: Some("x".into()), resumed: Some(crate::ids::ConnId(7)), ..Greeting::default() };
+        let greeting = asked.greeting(tls);
+        assert_eq!((greeting.sni.as_deref(), greeting.host.as_deref()), (Some("x"), Some("acme.pbx.example")));
+        assert_eq!(greeting.resumed, None);
     }
 
     #[test]
