@@ -57,6 +57,8 @@ reasons! {
         NameMismatch = "name-mismatch",
         /// The page whose script opened the WebSocket may not come to this instance (W07).
         Origin = "origin-refused",
+        /// A device whose certificate names somebody else than the request (S01).
+        DeviceIdentity = "device-identity",
         /// A `sips` request whose next hop is not over TLS (F13).
         SipsNotAllowed = "sips-not-allowed",
         /// No such name here.

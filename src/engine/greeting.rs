@@ -6,10 +6,12 @@
 
 use super::contract::{Greeting, Verdict};
 use super::core::{Engine, Moment};
+use super::identity;
 use crate::ids::{ConnId, Flow, InstanceId};
 use crate::model::NamePolicy;
 use crate::reason::Refusal;
 use crate::route::snapshot::{Host, Instance, Map, Proxy};
+use crate::sip::view::View;
 
 /// Greetings kept by one shard. A connection beyond that is closed: what it said could not be held against it.
 const MOST: usize = 65_536;
@@ -55,12 +57,21 @@ impl Engine {
     }
 
     /// Checks what a client greeted with against the instance that its request chose by its own words.
-    pub(super) fn check_greeting(&self, moment: Moment<'_>, flow: Flow, instance: &Instance) -> Result<(), Refusal> {
+    pub(super) fn check_greeting(
+        &self,
+        moment: Moment<'_>,
+        flow: Flow,
+        instance: &Instance,
+        view: &View<'_>,
+    ) -> Result<(), Refusal> {
         let Some(greeting) = self.greetings.of(&flow) else { return Ok(()) };
         let Some(proxy) = moment.snapshot.proxy_by_id(flow.listener().proxy) else { return Ok(()) };
         // The upgrade has asked the proxy, and the instance where the Host named one; here it is known (W07).
         if !instance.lets(greeting.origin.as_deref()) {
             return Err(Refusal::Origin);
+        }
+        if !identity::holds(moment, proxy, &greeting.identities, instance, view) {
+            return Err(Refusal::DeviceIdentity);
         }
         self.check_names(moment, proxy, greeting, instance)
     }

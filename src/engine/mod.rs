@@ -26,6 +26,7 @@ mod follow;
 mod forward;
 mod greeting;
 mod guarded;
+mod identity;
 mod instance;
 mod learn;
 mod light;

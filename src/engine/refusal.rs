@@ -45,6 +45,9 @@ impl Answer {
                 answer(403, "Wrong Server Name", "the TLS name or Host is of another instance than the request")
             }
             Refusal::Origin => answer(403, "Wrong Origin", "pages from there may not connect to this instance"),
+            Refusal::DeviceIdentity => {
+                answer(403, "Wrong Certificate", "the device's certificate names another account")
+            }
             // RFC 5630 §4
             Refusal::SipsNotAllowed => answer(480, "SIPS Not Allowed", "the way to the other side is not over TLS"),
             Refusal::UnknownInstance => answer(404, "Not Found", "no such name here"),
@@ -104,6 +107,7 @@ const fn german(why: Refusal) -> Option<(&'static str, &'static str)> {
             ("Falscher Servername", "der TLS-Name oder Host ist der einer anderen Instanz als die Anfrage")
         }
         Refusal::Origin => ("Falsche Herkunft", "Seiten von dort dürfen sich mit dieser Instanz nicht verbinden"),
+        Refusal::DeviceIdentity => ("Falsches Zertifikat", "das Zertifikat des Geräts nennt ein anderes Konto"),
         Refusal::SipsNotAllowed => ("SIPS nicht erlaubt", "der Weg zur anderen Seite ist nicht verschlüsselt"),
         Refusal::SeatsExhausted => ("Keine Lizenz frei", "alle lizenzierten Nutzer sind angemeldet"),
         Refusal::LightSecondDevice => {

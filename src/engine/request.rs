@@ -134,7 +134,7 @@ impl Engine {
         let mut steering = std::mem::take(&mut self.room.steer);
         let outcome = self.decide(moment, flow, view, &mut steering).and_then(|decided| {
             if !decided.0.in_dialog {
-                self.check_greeting(moment, flow, decided.0.instance)?;
+                self.check_greeting(moment, flow, decided.0.instance, view)?;
             }
             Ok(decided)
         });
