@@ -8,8 +8,8 @@ use super::outbox::Outbox;
 use super::socket::Socket;
 use crate::greeting::Greeting;
 use crate::ids::ConnId;
-use crate::tls::{hello, identity};
-use rustls::{ClientConnection, Connection as Session, ServerConnection};
+use crate::tls::{hello, identity, resumption};
+use rustls::{ClientConnection, Connection as Session, HandshakeKind, ServerConnection};
 use std::io::{self, IoSlice, Read as _, Write as _};
 
 /// The first bytes of a TLS connection are looked at in a piece no larger than this.
@@ -30,6 +30,10 @@ pub struct Tls {
     bound: usize,
     /// A client's first bytes, until the handshake is done: they tell why it failed.
     first: Option<Vec<u8>>,
+    /// The connection it is, for the server's tickets.
+    conn: Option<ConnId>,
+    /// The connection that the ticket was given to which the client showed.
+    shown: Option<ConnId>,
 }
 
 /// What reading found.
@@ -74,6 +78,7 @@ impl Layer {
         let mut layer = Self::of(session.into(), bound);
         if let Self::Tls(tls) = &mut layer {
             tls.first = Some(Vec::new());
+            tls.conn = Some(conn);
         }
         layer
     }
@@ -90,7 +95,7 @@ impl Layer {
 
     fn of(mut session: Session, bound: usize) -> Self {
         session.set_buffer_limit(Some(bound));
-        Self::Tls(Box::new(Tls { session, bound, first: None }))
+        Self::Tls(Box::new(Tls { session, bound, first: None, conn: None, shown: None }))
     }
 
     /// Whether messages can pass.
@@ -260,18 +265,30 @@ impl Tls {
                 }
             };
             match read {
-                Ok(_) => self.session.process_new_packets().map_err(Broken::Tls)?,
+                Ok(_) => self.process()?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Got::Nothing),
                 Err(_) => return Err(Broken::Socket),
             };
         }
     }
 
+    fn process(&mut self) -> Result<(), Broken> {
+        let processed = match self.conn.filter(|_| self.session.is_handshaking()) {
+            Some(conn) => {
+                let (processed, shown) = resumption::during(conn, || self.session.process_new_packets());
+                self.shown = shown.or(self.shown);
+                processed
+            }
+            None => self.session.process_new_packets(),
+        };
+        processed.map(|_| ()).map_err(Broken::Tls)
+    }
+
     fn greeting(&self) -> Greeting {
-        match &self.session {
-            Session::Server(session) => greeting(session),
-            Session::Client(_) => Greeting::default(),
-        }
+        let Session::Server(session) = &self.session else { return Greeting::default() };
+        let said = greeting(session);
+        let is_resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+        Greeting { resumed: said.resumed.or(self.shown.filter(|_| is_resumed)), ..said }
     }
 }
 

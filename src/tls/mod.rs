@@ -12,6 +12,7 @@ pub mod failures;
 pub mod hello;
 pub mod identity;
 mod resolver;
+pub mod resumption;
 mod self_signed;
 pub mod tickets;
 

@@ -4,6 +4,7 @@
 //! are valid now. A ticket is sealed for one proxy and for what it demanded of devices then: a session never moves to
 //! another proxy, nor past a certificate that has come to be required meanwhile.
 
+use super::resumption;
 use aes_siv::KeyInit as _;
 use aes_siv::siv::Aes256Siv;
 use arc_swap::ArcSwap;
@@ -108,7 +109,7 @@ impl<F: Fn() -> Vec<u8> + Send + Sync> ProducesTickets for Ticketer<F> {
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).ok()?;
         let id = key.id.to_be_bytes();
-        let sealed = cipher.encrypt([&id[..], &nonce], plain).ok()?;
+        let sealed = cipher.encrypt([&id[..], &nonce], &resumption::note(plain)).ok()?;
         Some([&id[..], &nonce, &sealed].concat())
     }
 
@@ -122,7 +123,7 @@ impl<F: Fn() -> Vec<u8> + Send + Sync> ProducesTickets for Ticketer<F> {
         let ring = self.ring.0.load();
         let key = ring.iter().find(|key| key.id == number)?;
         let mut cipher = self.cipher(key)?;
-        cipher.decrypt([id, nonce], sealed).ok()
+        cipher.decrypt([id, nonce], sealed).ok().and_then(resumption::read)
     }
 }
 
