@@ -109,6 +109,12 @@ pub struct NodeStats {
     pub waiting_overflow: Counter,
     /// Devices and connections not kept because the registry was full.
     pub devices_overflow: Counter,
+    /// Keep-alives of ours to devices.
+    pub keep_alives_sent: Counter,
+    /// Those that were not sent because too many were due at once.
+    pub keep_alives_left_out: Counter,
+    /// Devices that left them unanswered and were taken for gone.
+    pub keep_alives_unanswered: Counter,
     /// Calls not kept because the instance's registry was full.
     pub calls_overflow: Counter,
     /// Requests over connections whose TLS name or Host names another instance (S04).
@@ -151,6 +157,9 @@ impl Default for NodeStats {
             handed_over: Counter::default(),
             oversized_datagrams: Counter::default(),
             bindings_overflow: Counter::default(),
+            keep_alives_sent: Counter::default(),
+            keep_alives_left_out: Counter::default(),
+            keep_alives_unanswered: Counter::default(),
             calls_overflow: Counter::default(),
             followed: Counter::default(),
             waiting: Gauge::default(),
@@ -544,8 +553,6 @@ pub struct HttpStats {
     pub handshakes_failed: Counter,
     /// Handshakes that took too long.
     pub handshakes_slow: Counter,
-    /// Connections of a load balancer that did not begin with the PROXY protocol header they should have.
-    pub proxy_headers: Counter,
     /// Requests read.
     pub requests: Counter,
     /// Requests answered by ourselves because we would not or could not pass them on.

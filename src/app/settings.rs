@@ -102,6 +102,7 @@ pub(super) fn engine(config: &Config, site: Site) -> engine::config::Config {
         calls: limits.instance_calls,
         reconnect: timers.reconnect.ms(),
         reconnect_start: timers.reconnect_start.ms(),
+        keep_alive: timers.keep_alive.ms(),
     }
 }
 

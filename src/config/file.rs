@@ -81,7 +81,7 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
     let binds = inside.bind.iter().filter(|address| address.is_ipv4()).count();
     let told = inside.advertise.iter().filter(|address| address.is_ipv4()).count();
     let limits = &config.limits;
-    let rules: [(bool, &'static str, &str); 22] = [
+    let rules: [(bool, &'static str, &str); 23] = [
         (config.workers <= 64, "workers", "at most 64"),
         (!inside.bind.is_empty(), "inside.bind", "at least one address is needed"),
         (one_each(binds, inside.bind.len()), "inside.bind", "at most one address for each address family"),
@@ -104,6 +104,7 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
             "timers.reconnect_start",
             "at most 60s: nobody waits longer for an answer",
         ),
+        (config.timers.keep_alive.ms() >= 1_000, "timers.keep_alive", "at least 1s"),
         (config.timers.c.ms() > 180_000, "timers.c", "must be more than 3m (RFC 3261 §16.6)"),
         (
             config.webhooks.iter().all(|hook| matches!(hook.url.scheme(), "http" | "https") && hook.url.has_host()),

@@ -186,6 +186,8 @@ pub struct Timers {
     pub reconnect: Time,
     /// For devices that were connected to the process before to come back, from the start of this one.
     pub reconnect_start: Time,
+    /// Between two keep-alives to a device over UDP behind NAT, where its proxy sends them.
+    pub keep_alive: Time,
     /// For a new connection to send something.
     pub first_byte: Time,
     /// For the handshakes of TLS and WebSocket.
@@ -458,6 +460,7 @@ impl Default for Timers {
             retry_after: Time::seconds(10),
             reconnect: Time::seconds(10),
             reconnect_start: Time::seconds(30),
+            keep_alive: Time::seconds(25),
             first_byte: Time::seconds(10),
             handshake: Time::seconds(8),
             partial: Time::seconds(8),

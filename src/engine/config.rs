@@ -45,6 +45,8 @@ pub struct Config {
     pub reconnect: u64,
     /// As long after the start of the process a device is waited for that was connected to the one before.
     pub reconnect_start: u64,
+    /// Milliseconds between two keep-alives of ours to one device.
+    pub keep_alive: u64,
 }
 
 impl Default for Config {
@@ -68,6 +70,7 @@ impl Default for Config {
             calls: 20_000,
             reconnect: 10_000,
             reconnect_start: 30_000,
+            keep_alive: 25_000,
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Engine {
     pub(super) greetings: Greetings,
     /// What each instance may ask for anew.
     pub(super) budgets: Budgets,
+    /// Up to when keep-alives were sent (Unix seconds).
+    pub(super) kept_alive: u64,
     sweep_at: Tick,
     followed: Option<u64>,
     pub(super) verdict: Cell<Option<Verdict>>,
@@ -94,6 +96,7 @@ impl Engine {
             moved: Vec::new(),
             greetings: Greetings::default(),
             budgets: Budgets::new(config.new_requests),
+            kept_alive: 0,
             sweep_at: Tick(0),
             followed: None,
             verdict: Cell::new(None),
@@ -205,6 +208,7 @@ impl Engine {
             self.followed = Some(moment.snapshot.revision);
             self.shared.registry.follow(moment.snapshot);
         }
+        self.keep_alive(moment);
     }
 
     pub(super) fn note_refusal(&self, why: Refusal, instance: Option<InstanceId>) {

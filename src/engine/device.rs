@@ -4,7 +4,7 @@
 //! and the registry moves a device only for its own account. A Contact over a connection often names a port that
 //! is another one each time, so the User-Agent stands for it there.
 
-use crate::ids::{DeviceId, InstanceId, Transport};
+use crate::ids::{DeviceId, Flow, InstanceId, Transport};
 use crate::sip::name_addr::NameAddr;
 use crate::sip::uri::Scheme;
 use crate::sip::view::{Name, View};
@@ -48,6 +48,14 @@ pub(super) fn of(
 /// Whether a request names its device by an instance id (RFC 5626 §4.1).
 pub(super) fn instance_id<'a>(contact: &NameAddr<'a>) -> Option<&'a [u8]> {
     contact.param(b"+sip.instance").map(|param| param.unquoted()).filter(|value| !value.is_empty())
+}
+
+/// Whether a device names another address in its Contact than its request came from.
+pub(super) fn is_behind_nat(view: &View<'_>, flow: &Flow) -> bool {
+    let contact = view.contacts().flatten().find_map(|contact| contact.uri().ok());
+    contact.is_some_and(|uri| {
+        uri.ip() != Some(flow.peer().ip().to_canonical()) || uri.port.unwrap_or(5060) != flow.peer().port()
+    })
 }
 
 fn reg_id(contact: &NameAddr<'_>) -> u32 {

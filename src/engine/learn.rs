@@ -115,7 +115,8 @@ impl Engine {
                 (Some((device, reg)), seconds) => {
                     let until = moment.now.unix.saturating_add(u64::from(seconds));
                     let (flow, ip) = (server.client_end.of(Some(device)), server.flow.peer().ip());
-                    let sight = Sight { device, account, flow, ip, reg: Some(reg), until };
+                    let nat = device::is_behind_nat(&request, &server.flow);
+                    let sight = Sight { device, account, flow, ip, reg: Some(reg), until, nat };
                     match room.devices(|devices| devices.learn(&sight, self.config.bindings)) {
                         Ok(shards) => moved = Some((device, shards)),
                         Err(_) => self.shared.stats.devices_overflow.inc(),

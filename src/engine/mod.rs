@@ -28,6 +28,7 @@ mod greeting;
 mod guarded;
 mod identity;
 mod instance;
+mod keepalive;
 mod learn;
 mod light;
 mod mask;

@@ -44,6 +44,9 @@ impl Engine {
         if branch.ack {
             return Err(Drop::UnmatchedResponse);
         }
+        if let Some(heard) = self.hear_keep_alive(moment, &flow, &branch) {
+            return heard;
+        }
         let id = ClientId::of(&branch);
         let sent_by = self.keyer.sent_by(via.host, via.port);
         // RFC 6026 §7.3, T05: without a transaction it is not forwarded.

@@ -112,7 +112,7 @@ impl Engine {
         {
             let room = self.shared.registry.room(instance);
             let until = moment.now.unix.saturating_add(MEMORY);
-            let sight = Sight { device, account, flow: end, ip: flow.peer().ip(), reg: None, until };
+            let sight = Sight { device, account, flow: end, ip: flow.peer().ip(), reg: None, until, nat: false };
             let cap = self.config.bindings;
             let learned = room.with(|live| live.move_device(&sight, flow, moment.now.unix, cap));
             match learned {
@@ -142,6 +142,7 @@ impl Engine {
         let new = steer::flow_ref(&flow, moment.snapshot.listener(flow.listener()));
         let ip = flow.peer().ip();
         let now = moment.now.unix;
+        let came = flow;
         let mut told = Vec::new();
         for instance in self.shared.registry.streams.instances(old) {
             let Some(room) = self.shared.registry.find(instance) else { continue };
@@ -152,11 +153,12 @@ impl Engine {
         }
         for (instance, device) in self.shared.registry.streams.succeed(old, new, now) {
             let Some(room) = self.shared.registry.find(instance) else { continue };
-            let sight = Sight { device, account: b"", flow: new.of(Some(device)), ip, reg: None, until: now + MEMORY };
+            let flow = new.of(Some(device));
+            let sight = Sight { device, account: b"", flow, ip, reg: None, until: now + MEMORY, nat: false };
             if let Ok(shards) = room.devices(|devices| devices.learn(&sight, self.config.bindings)) {
                 told.push((instance, device, shards));
             }
-            self.bind_flow(moment, flow, instance);
+            self.bind_flow(moment, came, instance);
         }
         for (instance, device, shards) in told {
             self.tell_moved(instance, device, shards);

@@ -47,6 +47,7 @@ pub fn proxy(id: u16, name: &str) -> model::Proxy {
             listener(3, Service::Http, 80),
         ],
         https_redirect: false,
+        keep_alive: model::KeepAlive::Off,
         ..model::Proxy::named(name, &format!("{name}.pbx.example"), "pbx.example")
     }
 }

@@ -6,6 +6,7 @@
 mod api;
 mod cli;
 mod demo;
+mod flows;
 mod guard;
 mod http;
 #[path = "../interop/mod.rs"]

@@ -41,11 +41,10 @@ fn facts(row: &Proxy) -> String {
         ("certificate", row.certificate.clone().unwrap_or_else(|| "self-signed".into())),
         ("name policy", show::word(&row.names)),
         ("device certificates", show::word(&row.device_certificates)),
+        ("keep-alive", show::word(&row.keep_alive)),
         ("unknown names", show::word(&row.unknown)),
         ("HTTP to HTTPS", if row.https_redirect { "redirect" } else { "no redirect" }.into()),
         ("trusted peers", show::list(&row.trusted_peers)),
-        ("PROXY protocol", show::list(&row.proxy_protocol)),
-        ("TLS routes", show::word(&row.tls_routes)),
         ("origins", if row.origins.is_empty() { "all".into() } else { show::list(&row.origins) }),
     ];
     for listener in &row.listeners {

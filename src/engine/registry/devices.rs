@@ -62,10 +62,12 @@ pub struct Sight<'a> {
     pub reg: Option<u32>,
     /// Unix seconds at which it is forgotten unless seen again.
     pub until: u64,
+    /// Whether the REGISTER named another address than it came from.
+    pub nat: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+pub(super) enum State {
     Live,
     /// The device has another one now, though this may still be open.
     Left,
@@ -73,19 +75,23 @@ enum State {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Way {
-    flow: FlowRef,
+pub(super) struct Way {
+    pub flow: FlowRef,
     ip: IpAddr,
     reg: u32,
-    state: State,
+    pub state: State,
+    /// Whether it is known to be behind NAT.
+    pub nat: bool,
+    /// Keep-alives of ours that were not answered.
+    pub unanswered: u8,
 }
 
 #[derive(Debug)]
-struct Device {
+pub(super) struct Device {
     /// Empty while it is only waited for.
-    account: Box<[u8]>,
+    pub account: Box<[u8]>,
     /// The newest last.
-    ways: Vec<Way>,
+    pub ways: Vec<Way>,
     until: u64,
     /// When its last connection ended.
     lost: Option<Tick>,
@@ -94,14 +100,14 @@ struct Device {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Key {
+pub(super) enum Key {
     Conn(ConnId),
     Peer(ListenerId, SocketAddr),
 }
 
 /// Most flows are of one device.
 #[derive(Debug)]
-enum Owners {
+pub(super) enum Owners {
     One(DeviceId),
     Many(Vec<DeviceId>),
 }
@@ -109,8 +115,8 @@ enum Owners {
 /// The devices of one instance.
 #[derive(Default, Debug)]
 pub struct Devices {
-    known: Map<DeviceId, Device>,
-    by_flow: Map<Key, Owners>,
+    pub(super) known: Map<DeviceId, Device>,
+    pub(super) by_flow: Map<Key, Owners>,
     /// No device is to be forgotten before this (Unix seconds).
     soonest: Option<u64>,
 }
@@ -184,12 +190,15 @@ impl Devices {
             && sight.reg.is_none_or(|reg| reg == last.reg)
         {
             last.flow = sight.flow;
+            last.nat |= sight.nat;
+            last.unanswered = 0;
             return Ok(0);
         }
         known.lost = None;
         let before = known.ways.iter().position(|way| way.flow.is_same(&sight.flow)).map(|at| known.ways.remove(at));
-        let newest = known.ways.iter().rev().find(|way| way.state == State::Live).map(|way| way.reg);
-        let reg = sight.reg.or(before.map(|way| way.reg)).or(newest).unwrap_or(0);
+        let newest = before.or(known.ways.iter().rev().find(|way| way.state == State::Live).copied());
+        let reg = sight.reg.or(newest.map(|way| way.reg)).unwrap_or(0);
+        let nat = sight.nat || sight.reg.is_none() && newest.is_some_and(|way| way.nat);
         for way in known.ways.iter_mut().filter(|way| way.reg == reg && way.state == State::Live) {
             way.state = State::Left;
         }
@@ -204,7 +213,7 @@ impl Devices {
             out = oldest.map(|at| known.ways.remove(at));
         }
         known.ways.reserve_exact(1);
-        known.ways.push(Way { flow: sight.flow, ip: sight.ip, reg, state: State::Live });
+        known.ways.push(Way { flow: sight.flow, ip: sight.ip, reg, state: State::Live, nat, unanswered: 0 });
         let shards = std::mem::take(&mut known.interested);
         if let Some(out) = out {
             self.disown(&out.flow, sight.device);
@@ -272,7 +281,7 @@ impl Devices {
             }
             let (account, reg) = (known.account.clone(), Some(way.reg));
             let flow = flow.of(Some(device));
-            let sight = Sight { device, account: &account, flow, ip, reg, until: known.until };
+            let sight = Sight { device, account: &account, flow, ip, reg, until: known.until, nat: false };
             if let Ok(shards) = self.learn(&sight, usize::MAX) {
                 moved(device, &account, shards);
             }
@@ -388,7 +397,7 @@ impl Devices {
     }
 }
 
-const fn key_of(flow: &FlowRef) -> Key {
+pub(super) const fn key_of(flow: &FlowRef) -> Key {
     match flow {
         FlowRef::Udp { listener, peer, .. } => Key::Peer(*listener, *peer),
         FlowRef::Stream { conn, .. } => Key::Conn(*conn),

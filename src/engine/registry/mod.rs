@@ -11,6 +11,7 @@ pub mod decisions;
 pub mod devices;
 pub mod journal;
 mod look;
+mod pulse;
 mod room;
 mod streams;
 mod watched;
@@ -20,13 +21,15 @@ pub use calls::{Call, Calls, DialogKey, SILENCE};
 pub use decisions::{Decision, Decisions, Outcome};
 pub use journal::Journal;
 pub use look::Place;
+pub use pulse::Due;
 pub use room::{Live, Room};
 pub use streams::INSTANCES;
 
 use crate::clock::Now;
+use crate::engine::token::FlowRef;
 use crate::ids::{ConnId, InstanceId};
 use crate::licence::ledger::{Change, Name, Record};
-use crate::model::State;
+use crate::model::{KeepAlive, State};
 use crate::route::snapshot::{Instance, Snapshot};
 use crate::stats::JournalStats;
 use dashmap::DashMap;
@@ -122,6 +125,22 @@ impl Registry {
         self.watched.tidy(now.unix, |instance, account, flow| {
             self.find(instance).is_some_and(|room| room.with(|live| live.bindings.is_bound(account, flow)))
         });
+    }
+
+    /// The keep-alives that are due in the seconds after the first up to the second (Unix), at this interval.
+    pub fn due(
+        &self,
+        seconds: (u64, u64),
+        interval: u64,
+        wanted: impl Fn(&FlowRef) -> KeepAlive,
+    ) -> Vec<(InstanceId, Due)> {
+        let mut all = Vec::new();
+        let mut some = Vec::new();
+        for room in &self.rooms {
+            room.value().devices(|devices| devices.due(seconds, interval, &wanted, &mut some));
+            all.extend(some.drain(..).map(|due| (*room.key(), due)));
+        }
+        all
     }
 
     /// Takes back the claims that were written down before a restart; `last_alive` and `now` are Unix seconds. Those

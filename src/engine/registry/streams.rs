@@ -31,12 +31,15 @@ struct Stream {
     closed: Option<u64>,
 }
 
+/// The devices that are waited for by one connection, and since when (Unix seconds).
+type Awaited = (Vec<(InstanceId, DeviceId)>, u64);
+
 /// The connections.
 #[derive(Default)]
 pub struct Streams {
     known: DashMap<ConnId, Stream, RandomState>,
     successors: DashMap<ConnId, (FlowRef, u64), RandomState>,
-    awaited: DashMap<ConnId, (Vec<(InstanceId, DeviceId)>, u64), RandomState>,
+    awaited: DashMap<ConnId, Awaited, RandomState>,
     closed: AtomicU64,
     tidied: AtomicU64,
 }

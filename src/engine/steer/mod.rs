@@ -130,7 +130,8 @@ impl<'a> Place<'a> {
         }
     }
 
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    /// Writes host and port.
+    pub fn write(&self, out: &mut Vec<u8>) {
         let port = match *self {
             Self::Named(host, port) => {
                 out.extend_from_slice(host.as_bytes());

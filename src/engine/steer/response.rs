@@ -3,9 +3,13 @@
 use super::hide::{self, Hidden};
 use super::request::content_length;
 use super::{EditError, Ends, Keys, Scratch, Side, register};
+use crate::ids::Transport;
+use crate::sip::decimal;
 use crate::sip::edit::Splices;
 use crate::sip::method::Method;
-use crate::sip::view::{Name, View};
+use crate::sip::view::{Name, Span, View};
+
+const FLOW_TIMER: &str = "Flow-Timer";
 
 /// All that the edits of a forwarded response depend on beside the response.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +47,47 @@ pub fn response_out(
     hide::record_routes(view, back.to, Hidden::AboveOurs, &back.ends, keys, edit, &mut scratch.token)?;
     hide::identity(view, back.to, edit);
     if back.to == Side::Client {
+        keep(view, back.ends.transport(Side::Client), edit);
         if view.method() == Method::Register {
             register::restore(view, keys, edit, scratch);
+            flow_timer(view, back.ends.transport(Side::Client), edit);
         } else {
             hide::contacts(view, &back.ends, keys, edit)?;
         }
     }
     content_length(view, back.ends.transport(back.to), edit);
     Ok(())
+}
+
+/// Seconds between two keep-alives that we ask a device for: shorter than NATs forget a way. Nothing is closed by us
+/// for many times as long.
+const fn keep_alive_seconds(transport: Transport) -> u32 {
+    if transport.is_reliable() { 120 } else { 30 }
+}
+
+/// P09: where the PBX speaks of flows but says nothing of how often they are to be kept open.
+fn flow_timer(view: &View<'_>, transport: Transport, edit: &mut Splices) {
+    let outbound = || view.tokens(Name::Require).any(|tag| tag.eq_ignore_ascii_case(b"outbound"));
+    if (200..300).contains(&view.status()) && outbound() && view.rows_labelled(FLOW_TIMER.as_bytes()).next().is_none() {
+        edit.append_row(view, FLOW_TIMER, |out| decimal::write(keep_alive_seconds(transport), out));
+    }
+}
+
+/// P12: the client next to us that offers keep-alives is told how often (RFC 6223 §5); what others said further on is
+/// not ours to pass. Its Via is the one below ours.
+fn keep(view: &View<'_>, transport: Transport, edit: &mut Splices) {
+    if !(101..300).contains(&view.status()) {
+        return;
+    }
+    for (number, via) in view.vias().flatten().enumerate().skip(1) {
+        let Some(param) = via.param(b"keep") else { continue };
+        match (number, param.value) {
+            (1, None) => edit.replace_with(Span::at(param.span.end), |out| {
+                out.push(b'=');
+                decimal::write(keep_alive_seconds(transport), out);
+            }),
+            (1, Some(_)) | (_, None) => {}
+            (_, Some(_)) => edit.replace(param.span, b";keep"),
+        }
+    }
 }

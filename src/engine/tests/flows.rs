@@ -3,7 +3,7 @@
 use crate::engine::contract::{Dest, Greeting, Input};
 use crate::engine::testing::*;
 use crate::ids::{ConnId, Flow, InstanceId, Shard};
-use crate::model::Profile;
+use crate::model::{KeepAlive, Profile};
 use crate::reason::Drop;
 use crate::route::testing::{instance, proxy, table};
 
@@ -317,4 +317,62 @@ fn waiting_is_bounded() {
     assert_eq!((b.stats(1).waiting.read(), b.shared.stats.waiting_overflow.read()), (1_000, 1));
     b.pass(50_000);
     assert_eq!((b.stats(1).waiting.read(), b.shared.stats.waiting.read(), b.engine.counts()), (0, 0, (0, 0, 0)));
+}
+
+/// Seconds of silence: what is sent to the phone, by second.
+fn silence(b: &mut Bench, seconds: u64) -> Vec<(u64, Sent)> {
+    b.pass(seconds * 1_000).into_iter().map(|(at, sent)| (at / 1_000, sent)).collect()
+}
+
+fn with_keep_alive(mode: KeepAlive) -> Bench {
+    let mut edge = proxy(1, "edge");
+    edge.keep_alive = mode;
+    Bench::with(&table([instance(1, "acme")], [edge]), config())
+}
+
+#[test]
+fn the_way_to_a_device_behind_nat_is_kept_open() {
+    // RFC 5626 §3.5: the edge's own keep-alive
+    let mut b = with_keep_alive(KeepAlive::Nat);
+    arrive(&mut b, udp(PHONE), "r1", "1");
+    arrive(&mut b, tcp(OTHER, 1), "r2", "2");
+    let sent = silence(&mut b, 100);
+    let (first, _) = &sent[0];
+    assert_eq!(sent.iter().map(|(at, _)| at - first).collect::<Vec<_>>(), [0, 25, 50, 75]);
+    assert!(sent.iter().all(|(_, sent)| sent.text == "\r\n\r\n" && is_over(sent, udp(PHONE))));
+    assert_eq!(b.shared.stats.keep_alives_sent.read(), 4);
+    // One that names the address it comes from is behind no NAT.
+    let mut b = with_keep_alive(KeepAlive::Nat);
+    let text = request("REGISTER", "r", "").replace("10.0.0.5:5060>", "203.0.113.9:40000>");
+    let out = b.one(udp(PHONE), &text);
+    b.one(inside(PBX), &out.answered(200, "Contact: <sip:bob@203.0.113.9:40000>;expires=600\r\n"));
+    assert!(silence(&mut b, 60).is_empty());
+    let mut b = with_keep_alive(KeepAlive::Off);
+    arrive(&mut b, udp(PHONE), "r1", "1");
+    assert!(silence(&mut b, 60).is_empty());
+}
+
+#[test]
+fn a_device_that_answers_no_options_is_gone() {
+    // P07
+    let mut b = with_keep_alive(KeepAlive::Options);
+    let path = arrive(&mut b, udp(PHONE), "r1", "1");
+    let mut asked = 0;
+    for _ in 0..4 {
+        for (_, options) in silence(&mut b, 25) {
+            assert!(options.method() == "OPTIONS" && is_over(&options, udp(PHONE)), "{}", options.text);
+            assert!(!options.text.contains("198.51."), "R8");
+            b.none(udp(PHONE), &options.answered(200, ""));
+            asked += 1;
+        }
+    }
+    assert_eq!((asked, b.shared.bindings(InstanceId(1)).len()), (4, 1));
+    let forged = silence(&mut b, 25).remove(0).1;
+    b.none(udp(OTHER), &forged.answered(200, ""));
+    assert_eq!(silence(&mut b, 50).len(), 2);
+    assert_eq!(b.shared.bindings(InstanceId(1)).len(), 1);
+    assert!(silence(&mut b, 25).is_empty());
+    assert!(b.shared.bindings(InstanceId(1)).is_empty());
+    assert_eq!(b.shared.stats.keep_alives_unanswered.read(), 1);
+    assert_eq!(b.one(inside(PBX), &from_pbx("INVITE", "i", &path)).status(), 430);
 }

@@ -41,6 +41,12 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NodeStats, probes: &ProbeStat
         ([("registry", "waiting")], stats.waiting_overflow.read()),
     ];
     sheet.counts("sip_registry_overflows", "What was not kept for want of room", overflows)?;
+    let keep_alives = [
+        ([("outcome", "sent")], stats.keep_alives_sent.read()),
+        ([("outcome", "left-out")], stats.keep_alives_left_out.read()),
+        ([("outcome", "device-gone")], stats.keep_alives_unanswered.read()),
+    ];
+    sheet.counts("sip_keep_alives", "Keep-alives of ours to devices behind NAT", keep_alives)?;
     let followed = stats.followed.read();
     sheet.count("sip_followed", "Messages that followed their device to another connection or port", followed)?;
     let waiting = stats.waiting.read();
