@@ -12,6 +12,7 @@ mod http;
 #[path = "../interop/mod.rs"]
 mod interop;
 mod licence;
+mod one_port;
 mod operator;
 mod process;
 mod sip_tcp;
