@@ -191,3 +191,33 @@ fn dialog(hop: &Hop) {
     assert_eq!(counted, 0);
     assert_eq!(line.shared.calls(InstanceId(1)).len(), 1);
 }
+
+#[test]
+fn a_websockets_messages_allocate_nothing() {
+    // RFC 7118: whole frames, a message in two frames, a ping, and what goes out.
+    use nantucket::net::codec::{Codec, Framing, Said};
+    let mut codec = Codec::open(Transport::Wss, Limits::DEFAULT);
+    let message = invite(1);
+    let mut stream = Vec::new();
+    for (first, payload) in [(0x81, &message[..]), (0x01, b"half a "), (0x89, b"?"), (0x80, b"message")] {
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        match payload.len() {
+            0..126 => stream.extend([first, 0x80 | length[1], 0, 0, 0, 0]),
+            _ => stream.extend([first, 0x80 | 126, length[0], length[1], 0, 0, 0, 0]),
+        }
+        stream.extend(payload);
+    }
+    let mut heard = 0;
+    let allocations = count(|| {
+        let used = codec.read(&mut stream, |said| {
+            if let Said::Message(bytes) = said {
+                let mut room = [0; Framing::HEAD];
+                heard += Framing::Frames.head(bytes, &mut room).len();
+            }
+            true
+        });
+        assert_eq!(used, stream.len());
+    });
+    assert_eq!(allocations, 0);
+    assert_eq!(heard, (WARM + COUNTED) * 6);
+}
