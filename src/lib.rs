@@ -5,6 +5,7 @@
 //! (`net`, `driver`, `http`, `control`, …) do.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod acme;
 pub mod admin;
 pub mod app;
 pub mod cli;

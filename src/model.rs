@@ -3,6 +3,10 @@
 //! Rows are JSON documents with a schema version. They are *unchecked* here: `control::validate`
 //! lists what is wrong with one, `route::compile` builds the snapshot from the sound ones.
 
+mod certificate;
+
+pub use certificate::{Acme, AcmeChallenge, Certificate};
+
 use crate::ids::{BackendId, InstanceId, ProxyId, Transport};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -630,27 +634,6 @@ impl Service {
             Self::SipWss => Transport::Wss,
             Self::Http | Self::Https => return None,
         })
-    }
-}
-
-/// A certificate with its key (R82). The key is never shown again.
-#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Certificate {
-    /// Version of this document's shape.
-    #[serde(default = "schema")]
-    pub schema: u32,
-    /// Its name, by which proxies refer to it.
-    pub name: String,
-    /// PEM, leaf first.
-    pub chain: String,
-    /// PEM private key.
-    pub key: String,
-}
-
-impl std::fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificate").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -1,9 +1,11 @@
 //! What the API asks of the running node: facts that are in no table. Implemented by `app`.
 
+use crate::acme::Board;
 use crate::guard::Guard;
 use crate::ids::{InstanceId, Transport};
 use crate::model::{DeviceClass, Kind, Seats};
 use crate::reason::Refusal;
+use crate::tls::failures::Failures;
 use crate::usage::Journal;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -44,6 +46,12 @@ pub trait Live: Send + Sync {
 
     /// The time of the licence clock, in Unix seconds.
     fn licence_now(&self) -> u64;
+
+    /// TLS handshakes that failed.
+    fn tls_failures(&self) -> Arc<Failures>;
+
+    /// How it stands with certificates of ACME authorities.
+    fn acme(&self) -> Arc<Board>;
 
     /// Where the use of licences is kept, if anywhere.
     fn journal(&self) -> Option<Arc<Journal>>;

@@ -3,6 +3,7 @@
 use super::live::{Binding, BoundListener, Decided, Live, Phase, Place, Search, Seat, Seen, Told};
 use super::problem::Problem;
 use super::{Api, Pages, router, token};
+use crate::acme::Board;
 use crate::clock::Clock;
 use crate::control::rows::Rows;
 use crate::control::service::Service;
@@ -17,6 +18,7 @@ use crate::route::compile;
 use crate::route::handles::Handles;
 use crate::route::resolved::Resolved;
 use crate::route::snapshot::Snapshot;
+use crate::tls::failures::Failures;
 use crate::usage::Journal;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -184,6 +186,14 @@ impl Usage for Fixed {
 }
 
 impl Live for Fixed {
+    fn tls_failures(&self) -> Arc<Failures> {
+        Arc::default()
+    }
+
+    fn acme(&self) -> Arc<Board> {
+        Arc::default()
+    }
+
     fn guard(&self) -> Arc<Guard> {
         Arc::clone(&self.guard)
     }

@@ -1,11 +1,12 @@
 //! The documents of the API that are not rows of the table. The command line reads the same types.
 
 use super::live::{Binding, BoundListener, Phase};
+use crate::acme;
 use crate::control::change::{Asked, Change};
 use crate::control::plan::RenamePreview;
 use crate::guard::Ban;
 use crate::ids::{BackendId, InstanceId};
-use crate::model::{Certificate, Instance, Kind, Mode, Proxy, Seats, State, User};
+use crate::model::{Acme, Certificate, Instance, Kind, Mode, Proxy, Seats, State, User};
 use crate::usage::Mark;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -39,6 +40,80 @@ pub struct CertificateView {
     pub not_before: u64,
     /// Unix seconds after which it is not.
     pub not_after: u64,
+    /// How it is got from an authority, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acme: Option<Acme>,
+    /// How it stands with that on this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acme_status: Option<acme::Status>,
+}
+
+/// The TLS handshakes that failed since the start of the node.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TlsFailures {
+    /// By reason.
+    pub reasons: Vec<TlsReason>,
+    /// By source, those with most failures first.
+    pub sources: Vec<TlsSource>,
+    /// The last ones, newest first.
+    pub last: Vec<TlsFailure>,
+}
+
+/// A reason of failures.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TlsReason {
+    /// Its stable word.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+    /// What to do about it.
+    pub advice: String,
+    /// The same in German.
+    pub advice_de: String,
+}
+
+/// A source of failures.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TlsSource {
+    /// Who.
+    #[schema(value_type = String)]
+    pub address: std::net::IpAddr,
+    /// How many.
+    pub count: u64,
+    /// Of these, those of versions before TLS 1.2.
+    pub old: u64,
+    /// Unix seconds of the last one.
+    pub last: u64,
+    /// Why that was.
+    pub reason: String,
+    /// The newest version it spoke then; empty where unknown.
+    pub version: String,
+    /// The name it asked for then.
+    pub sni: Option<String>,
+}
+
+/// A handshake that failed.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TlsFailure {
+    /// Unix seconds.
+    pub at: u64,
+    /// The proxy and the address it came to.
+    pub listener: String,
+    /// Who it was.
+    #[schema(value_type = String)]
+    pub source: std::net::SocketAddr,
+    /// Why.
+    pub reason: String,
+    /// The newest version the client spoke; empty where unknown.
+    pub version: String,
+    /// The cipher suites it offered, the first of them only.
+    pub ciphers: Vec<String>,
+    /// The name it asked for.
+    pub sni: Option<String>,
+    /// The protocols it offered.
+    pub alpn: Vec<String>,
+    /// More about it.
+    pub detail: String,
 }
 
 /// The users of an instance (R49).

@@ -104,7 +104,7 @@ fn secure(
     if let Some(known) = secured.get(&proxy.id).filter(same) {
         return Ok(Arc::clone(&known.config));
     }
-    let config = certificates.server_config(Some(proxy.id), &[]).map_err(io::Error::other)?;
+    let config = certificates.server_config(Some(proxy.id), &[], true).map_err(io::Error::other)?;
     let (device_certificates, device_authorities) = (proxy.device_certificates, proxy.device_authorities.clone());
     secured.insert(proxy.id, Secured { device_certificates, device_authorities, config: Arc::clone(&config) });
     Ok(config)

@@ -5,6 +5,7 @@
 
 mod clerk;
 mod data;
+mod expiry;
 mod first;
 mod keys;
 mod listeners;

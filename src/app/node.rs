@@ -2,6 +2,7 @@
 
 use super::clerk::{self, Clerk};
 use super::data::DataDir;
+use super::expiry::Watchman;
 use super::first::{self, FirstError};
 use super::keys::KeyFile;
 use super::machine;
@@ -12,6 +13,7 @@ use super::state::State;
 use super::steward::{Order, Steward, renew_tickets};
 use super::warden::Warden;
 use super::web::Web;
+use crate::acme;
 use crate::admin::live::{BoundListener, Live as _, Phase};
 use crate::admin::token;
 use crate::clock::Clock;
@@ -170,7 +172,8 @@ impl Node {
         let certificates = Certificates::open(&data.path().join("tls"), own_names(&config), clock.now().unix)?;
         certificates.apply(&cell.load(), clock.now().unix)?;
         let failures = Arc::clone(certificates.failures());
-        let inside_tls = Arc::new(ArcSwap::new(certificates.server_config(None, &[])?));
+        state.set_tls_failures(&failures);
+        let inside_tls = Arc::new(ArcSwap::new(certificates.server_config(None, &[], false)?));
         let plane =
             Plane::start(&config, &cell, &shared, failures, clock, Some(inside_tls)).map_err(StartError::Inside)?;
         for bound in plane.front.inside() {
@@ -205,6 +208,22 @@ impl Node {
             certificates: &certificates,
             stop: &stop,
         })?;
+        let watchman = Watchman {
+            cell: Arc::clone(&cell),
+            clock,
+            journal: Arc::clone(&journal),
+            events: events.clone(),
+            stop: stop.clone(),
+        };
+        tasks.push(tokio::spawn(watchman.run()));
+        let agent = acme::Agent {
+            service: Arc::clone(&service),
+            challenges: Arc::clone(certificates.challenges()),
+            board: Arc::clone(state.board()),
+            clock,
+            stop: stop.clone(),
+        };
+        tasks.push(tokio::spawn(agent.run()));
         let (hooks, told) = watch::channel(settings::hooks(&config));
         let watched = usage::Usage {
             cell: Arc::clone(&cell),

@@ -76,7 +76,7 @@ pub(super) fn open(wiring: Wiring<'_>) -> Result<Office, StartError> {
     let (mut listeners, mut tasks) = (Vec::new(), Vec::new());
     // The names of instances are in the metrics: not for everybody (R9).
     let pages = Pages { open: serve::health(Arc::clone(&metrics)), guarded: serve::metrics(Arc::clone(&metrics)) };
-    let tls = certificates.server_config(None, &[b"h2", b"http/1.1"])?;
+    let tls = certificates.server_config(None, &[b"h2", b"http/1.1"], false)?;
     listeners.extend(api_sockets.iter().map(|(_, address)| own("api", "https", *address)));
     let sockets = api_sockets.into_iter().map(|(socket, _)| socket).collect();
     tasks.push(tokio::spawn(admin::serve(sockets, tls, api, pages, stop.clone())));

@@ -1,5 +1,6 @@
 //! What the node knows of itself, for whoever asks: the API, the metrics, the health pages, `plan`.
 
+use crate::acme::Board;
 use crate::admin::live::{self, Became, Binding, BoundListener, Decided, Live, Phase, Search, Seat, Seen, Told};
 use crate::clock::Clock;
 use crate::control::status::Status;
@@ -13,6 +14,7 @@ use crate::licence::light;
 use crate::model::{DeviceClass, Kind, Seats};
 use crate::observe::facts::{Facts, Listening};
 use crate::route::cell::Cell;
+use crate::tls::failures::Failures;
 use crate::usage::Journal;
 use arc_swap::ArcSwap;
 use std::collections::HashSet;
@@ -31,6 +33,8 @@ pub(super) struct State {
     status: Arc<Status>,
     journal: OnceLock<Arc<Journal>>,
     closer: OnceLock<Closer>,
+    tls_failures: OnceLock<Arc<Failures>>,
+    acme: Arc<Board>,
     clock: Clock,
     started: u64,
 }
@@ -46,6 +50,8 @@ impl State {
             status,
             journal: OnceLock::new(),
             closer: OnceLock::new(),
+            tls_failures: OnceLock::new(),
+            acme: Arc::default(),
             clock,
             started,
         })
@@ -59,6 +65,16 @@ impl State {
     /// Takes note of what closes phones' connections.
     pub(super) fn set_closer(&self, closer: Closer) {
         let _ = self.closer.set(closer);
+    }
+
+    /// Takes note of where failed handshakes are told.
+    pub(super) fn set_tls_failures(&self, failures: &Arc<Failures>) {
+        let _ = self.tls_failures.set(Arc::clone(failures));
+    }
+
+    /// How it stands with certificates of ACME authorities.
+    pub(super) const fn board(&self) -> &Arc<Board> {
+        &self.acme
     }
 
     /// Enters another phase of life.
@@ -101,6 +117,14 @@ impl State {
 }
 
 impl Live for State {
+    fn tls_failures(&self) -> Arc<Failures> {
+        self.tls_failures.get().map(Arc::clone).unwrap_or_default()
+    }
+
+    fn acme(&self) -> Arc<Board> {
+        Arc::clone(&self.acme)
+    }
+
     fn phase(&self) -> Phase {
         [Phase::Starting, Phase::Serving, Phase::Draining]
             .into_iter()

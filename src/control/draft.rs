@@ -319,7 +319,13 @@ impl<'a> Draft<'a> {
     }
 
     fn put_certificate(&mut self, old: Option<&Kept<Certificate>>, new: Option<Certificate>, action: &'static str) {
-        let new = new.map(|row| Certificate { schema: SCHEMA, ..row });
+        let new = new.map(|row| Certificate { schema: SCHEMA, ..row }).map(|row| match old {
+            // Other wishes leave what the authority issued in force until it issues anew.
+            Some(old) if row.is_awaited() => {
+                Certificate { chain: old.row.chain.clone(), key: old.row.key.clone(), ..row }
+            }
+            _ => row,
+        });
         if let (Some(old), Some(row)) = (old, &new)
             && *old.row == *row
         {

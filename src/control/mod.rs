@@ -4,6 +4,7 @@
 //! what is stored into the snapshot the data plane reads. It opens no listener and speaks no HTTP:
 //! `admin` calls `service`, `app` starts `watch`.
 
+mod acme;
 pub mod change;
 mod draft;
 pub mod error;

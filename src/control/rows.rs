@@ -4,6 +4,7 @@
 //! reads everything again when that is too long ago. It decides nothing; `draft` checks changes
 //! against it, `watch` compiles it.
 
+use super::acme::AcmeAccount;
 use super::licence::{Premises, Shelf};
 use super::store::{Entries, Entry, Store, StoreError};
 use crate::ids::{InstanceId, ProxyId};
@@ -171,6 +172,8 @@ pub(super) struct Held {
     pub(super) labels: BTreeMap<String, Owner>,
     /// Aliases, folded.
     pub(super) aliases: BTreeMap<String, InstanceId>,
+    /// Accounts at ACME authorities.
+    pub(super) acme_accounts: BTreeMap<String, AcmeAccount>,
     /// Keys of session tickets.
     pub(super) tickets: Vec<TicketKey>,
     /// The revision of their row; 0 where there is none.
@@ -243,6 +246,17 @@ impl Held {
                     Ok(())
                 }
                 Err(error) => Err(error.to_string()),
+            },
+            "acme" => match entry.value.as_deref().map(serde_json::from_str) {
+                Some(Ok(account)) => {
+                    self.acme_accounts.insert(id.to_owned(), account);
+                    Ok(())
+                }
+                Some(Err(error)) => Err(error.to_string()),
+                None => {
+                    self.acme_accounts.remove(id);
+                    Ok(())
+                }
             },
             TICKETS => {
                 // Keys that cannot be read are replaced: they only spare handshakes.

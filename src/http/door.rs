@@ -120,7 +120,10 @@ impl Door {
 impl What {
     pub(super) fn new(services: Services, certificates: &Arc<Certificates>) -> Result<Self, ListenError> {
         let tls = match services.tls {
-            true => Some(certificates.server_config(Some(services.proxy), &services.alpn())?),
+            true => {
+                let sip = services.sip.is_some() || services.ws.is_some();
+                Some(certificates.server_config(Some(services.proxy), &services.alpn(), sip)?)
+            }
             false => None,
         };
         Ok(Self { services, tls })

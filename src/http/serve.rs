@@ -11,6 +11,7 @@ use super::route::{self, Asked, Decision};
 use super::sip_socket;
 use crate::route::snapshot::{Instance, Proxy};
 use crate::stats::HttpRefusal;
+use crate::tls::challenges;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -86,6 +87,9 @@ async fn answer(front: &Arc<Front>, request: Request<Incoming>, taste: &Taste) -
     // A proxy that left the table says nothing about who lives here.
     let proxy = snapshot.proxy_by_id(front.services.proxy).ok_or(HttpRefusal::UnknownName)?;
     let (parts, body) = request.into_parts();
+    if let Some(answer) = acme(front, &parts) {
+        return Ok(answer);
+    }
     let authority = check(&parts, front)?;
     if let Some(listener) = sip_socket::asked(front, &parts) {
         return Ok(sip_socket::open(front, &snapshot, proxy, parts, authority.as_ref(), listener)?);
@@ -128,6 +132,15 @@ async fn answer(front: &Arc<Front>, request: Request<Incoming>, taste: &Taste) -
             Ok(response)
         }
     }
+}
+
+/// The answer to an ACME authority that looks whether a name is ours (RFC 8555 §8.3), while it is asked to.
+fn acme(front: &Front, parts: &Parts) -> Option<Response<Body>> {
+    let token = parts.uri.path().strip_prefix(challenges::PATH).filter(|_| !front.services.tls)?;
+    let answer = front.shared.certificates.challenges().answer(token)?;
+    let mut response = Response::new(Body::full(String::from(answer).into()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    Some(response)
 }
 
 /// Counts and tells of a host that is another instance's than the TLS name (S04).

@@ -50,6 +50,14 @@ pub fn parse(row: &model::Certificate) -> Result<Certificate, Fault> {
     Ok(Certificate { name: row.name.as_str().into(), names, not_after, key: Arc::new(key) })
 }
 
+/// The names of a row's certificate and the first and last second of its time; none if it cannot be read.
+pub fn life(row: &model::Certificate) -> Option<(Vec<Box<str>>, u64, u64)> {
+    let leaf = CertificateDer::pem_slice_iter(row.chain.as_bytes()).next()?.ok()?;
+    let (names, not_after) = describe(&leaf).ok()?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(&leaf).ok()?;
+    Some((names, u64::try_from(parsed.validity().not_before.timestamp()).ok()?, not_after))
+}
+
 fn describe(leaf: &CertificateDer<'_>) -> Result<(Vec<Box<str>>, u64), String> {
     let (_, parsed) = x509_parser::parse_x509_certificate(leaf).map_err(|error| format!("cannot be read: {error}"))?;
     let mut names = Vec::new();

@@ -62,6 +62,10 @@ impl Compiler<'_> {
         self.kept.certificates.retain(|name, _| rows.binary_search_by(|row| row.name.as_str().cmp(name)).is_ok());
         let mut names = BTreeSet::new();
         for row in rows {
+            if row.is_awaited() {
+                // Nothing is wrong with it: an authority will issue it.
+                continue;
+            }
             let place = format!("certificate/{}", row.name);
             if !names.insert(row.name.to_ascii_lowercase()) {
                 self.problems.push(Problem::new(place, "name", Code::Duplicate, "another certificate has this name"));

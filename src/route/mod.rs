@@ -24,5 +24,6 @@ pub mod snapshot;
 pub mod testing;
 
 pub use build::{check_instance, conflicts, shares};
+pub use certificate::life as certificate_life;
 pub use compile::compile;
 pub use diff::{Diff, diff};

@@ -61,6 +61,7 @@ pub fn certificate(name: &str, sans: &[&str]) -> model::Certificate {
         name: name.into(),
         chain: made.cert.pem(),
         key: made.signing_key.serialize_pem(),
+        acme: None,
     }
 }
 

@@ -102,13 +102,17 @@ impl Certificates {
     }
 
     /// The TLS side of a listener: of a proxy, or of the node's own API where `proxy` is `None`. It follows the
-    /// table by itself. Where SIP is spoken (no protocol named, or `sip` among them) devices are asked for
-    /// certificates as the proxy wants it: whoever shares that port with browsers wants it of them too.
-    pub fn server_config(self: &Arc<Self>, proxy: Option<ProxyId>, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, Error> {
+    /// table by itself. `devices`: SIP is spoken there, so devices are asked for certificates as the proxy
+    /// wants it; whoever lets browsers share that port wants it of them too. No `alpn` is what SIP alone agrees on.
+    pub fn server_config(
+        self: &Arc<Self>,
+        proxy: Option<ProxyId>,
+        alpn: &[&[u8]],
+        devices: bool,
+    ) -> Result<Arc<ServerConfig>, Error> {
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])?;
-        let sip = alpn.is_empty() || alpn.contains(&b"sip".as_slice());
-        let asking = proxy.filter(|_| sip);
+        let asking = proxy.filter(|_| devices);
         let builder = match asking {
             Some(proxy) => builder.with_client_cert_verifier(Arc::new(Verifier::new(Arc::clone(self), proxy))),
             None => builder.with_no_client_auth(),

@@ -222,7 +222,7 @@ fn a_session_is_resumed_after_a_restart_and_not_with_an_old_key_or_at_another_pr
         };
         let before = node(1);
         let phone = Arc::new(client(&before, &[version]));
-        let config = |node: &Arc<Certificates>, proxy| node.server_config(Some(ProxyId(proxy)), &[]).unwrap();
+        let config = |node: &Arc<Certificates>, proxy| node.server_config(Some(ProxyId(proxy)), &[], true).unwrap();
         assert_eq!(handshake(&config(&before, 1), &phone), Ok(false));
         let after = node(1);
         assert_eq!(handshake(&config(&after, 1), &phone), Ok(true), "{version:?}");
@@ -250,7 +250,7 @@ fn devices_are_asked_as_the_table_says_now_and_no_session_goes_round_that() {
     all.set_ticket_keys(vec![ticket_key(1)]);
     apply(DeviceCertificates::Off);
     let (sip, https) =
-        (all.server_config(Some(ProxyId(1)), &[]).unwrap(), all.server_config(Some(ProxyId(1)), &[b"h2"]));
+        (all.server_config(Some(ProxyId(1)), &[], true).unwrap(), all.server_config(Some(ProxyId(1)), &[b"h2"], false));
     let both = &[&version::TLS13, &version::TLS12];
     let without = Arc::new(client(&all, both));
     assert_eq!(handshake(&sip, &without), Ok(false));
@@ -281,7 +281,7 @@ fn the_certificate_of_a_challenge_is_for_the_authority_alone() {
     let dir = tempfile::tempdir().unwrap();
     let all = Certificates::open(dir.path(), Vec::new(), now()).unwrap();
     all.apply(&snapshot(Vec::new(), vec![proxy(1, None)]), now()).unwrap();
-    let config = all.server_config(Some(ProxyId(1)), &[b"h2", b"http/1.1"]).unwrap();
+    let config = all.server_config(Some(ProxyId(1)), &[b"h2", b"http/1.1"], false).unwrap();
     let mut asks = client(&all, &[&version::TLS13]);
     asks.alpn_protocols = vec![challenges::ALPN.to_vec()];
     let asks = Arc::new(asks);

@@ -52,6 +52,15 @@ pub enum Event {
         /// How many users too many.
         by: u32,
     },
+    /// A certificate ends soon, or has ended (R82).
+    CertificateExpiry {
+        /// Its name.
+        certificate: String,
+        /// Unix seconds of its end.
+        not_after: u64,
+        /// Days that are left: 30, 14, 7, 1, or 0 when it has ended.
+        days: u64,
+    },
     /// A licence document or the installation changed its state.
     Licence {
         /// Id of the licence, or `installation`.
@@ -96,6 +105,8 @@ pub enum Topic {
     LicenceDeadline,
     /// More is booked than licensed.
     OverAllocated,
+    /// A certificate ends soon.
+    CertificateExpiry,
     /// A licence document or the installation changed.
     Licence,
     /// A ban was made or lifted.
@@ -139,8 +150,15 @@ pub struct Recorded {
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::SeatsWarning, Self::LicenceState, Self::LicenceDeadline, Self::OverAllocated, Self::Licence, Self::Ban];
+    pub const ALL: [Self; 7] = [
+        Self::SeatsWarning,
+        Self::LicenceState,
+        Self::LicenceDeadline,
+        Self::OverAllocated,
+        Self::CertificateExpiry,
+        Self::Licence,
+        Self::Ban,
+    ];
 
     /// The word on the wire.
     pub const fn word(self) -> &'static str {
@@ -149,6 +167,7 @@ impl Topic {
             Self::LicenceState => "licence-state",
             Self::LicenceDeadline => "licence-deadline",
             Self::OverAllocated => "over-allocated",
+            Self::CertificateExpiry => "certificate-expiry",
             Self::Licence => "licence",
             Self::Ban => "ban",
         }
@@ -163,6 +182,7 @@ impl Event {
             Self::LicenceState { .. } => Topic::LicenceState,
             Self::LicenceDeadline { .. } => Topic::LicenceDeadline,
             Self::OverAllocated { .. } => Topic::OverAllocated,
+            Self::CertificateExpiry { .. } => Topic::CertificateExpiry,
             Self::Licence { .. } => Topic::Licence,
             Self::Ban { .. } => Topic::Ban,
         }
@@ -206,6 +226,11 @@ impl Event {
                 let place = instance.as_ref().map_or_else(String::new, |name| format!(" at {name}"));
                 let what = if *lifted { "is no longer banned" } else { "is banned" };
                 format!("{whom}{source} {what}{place}: {reason}")
+            }
+            Self::CertificateExpiry { certificate, days: 0, .. } => format!("certificate {certificate} has ended"),
+            Self::CertificateExpiry { certificate, days: 1, .. } => format!("certificate {certificate} ends in 1 day"),
+            Self::CertificateExpiry { certificate, days, .. } => {
+                format!("certificate {certificate} ends in {days} days")
             }
             Self::Licence { licence, state, detail } => format!("licence {licence} is {state}: {detail}"),
         }

@@ -9,6 +9,7 @@
 mod backoff;
 mod crossings;
 mod event;
+pub mod expiry;
 mod export;
 mod journal;
 mod months;

@@ -137,7 +137,7 @@ fn build(data: &Path) -> (Arc<Api>, Arc<rustls::ServerConfig>) {
         }
     });
     let certificates = Certificates::open(&data.join("tls"), Vec::new(), clock.now().unix).unwrap();
-    let tls = certificates.server_config(None, &[]).unwrap();
+    let tls = certificates.server_config(None, &[], false).unwrap();
     let token = token::open(data).unwrap();
     (Api::new(service, cell, Arc::new(Quiet), clock, token.digest), tls)
 }
@@ -152,6 +152,14 @@ impl Usage for Quiet {
 }
 
 impl Live for Quiet {
+    fn tls_failures(&self) -> Arc<nantucket::tls::failures::Failures> {
+        Arc::default()
+    }
+
+    fn acme(&self) -> Arc<nantucket::acme::Board> {
+        Arc::default()
+    }
+
     fn guard(&self) -> Arc<Guard> {
         Arc::default()
     }

@@ -1,6 +1,7 @@
 //! `/certificates`: own certificates of the operators (R82). A private key goes in and never out.
 
 use super::list::Part;
+use crate::acme::Status;
 use crate::admin::auth::Actor;
 use crate::admin::extract::{Ask, Body, Named};
 use crate::admin::problem::{Code, Problem};
@@ -8,6 +9,7 @@ use crate::admin::view::{CertificateView, Page};
 use crate::admin::{Api, etag};
 use crate::control::change::{Asked, Change, Versioned};
 use crate::control::error::{Kind, ServiceError};
+use crate::control::store::NewAudit;
 use crate::model::Certificate;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -27,7 +29,7 @@ pub(super) async fn list(
 ) -> Result<Json<Page<CertificateView>>, Problem> {
     let (_, rows) = api.service.certificates().await?;
     let page = part.cut(rows.into_iter().map(|it| it.row), |row| &row.name)?;
-    let items = page.items.iter().map(|row| view(row)).collect();
+    let items = page.items.iter().map(|row| view(&api, row)).collect();
     Ok(Json(Page { items, total: page.total, next: page.next }))
 }
 
@@ -68,7 +70,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = api.service.certificate(&name).await?;
-    Ok(etag::answer(&headers, &found, &view(&found.row)))
+    Ok(etag::answer(&headers, &found, &view(&api, &found.row)))
 }
 
 /// Replace a certificate; open connections stay.
@@ -109,6 +111,31 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Order a certificate of an ACME authority now, whenever it would be renewed.
+#[utoipa::path(post, path = "/certificates/{name}/renew", operation_id = "renew_certificate", tag = "certificates",
+    params(("name" = String, Path)), responses((status = 202, body = Status), (status = "default", body = Problem)))]
+pub(super) async fn renew(
+    State(api): State<Arc<Api>>,
+    Extension(actor): Extension<Actor>,
+    Named(name): Named,
+) -> Result<(StatusCode, Json<Status>), Problem> {
+    let row = api.service.certificate(&name).await?.row;
+    if row.acme.is_none() || !api.live.acme().renew(&row.name) {
+        let detail = format!("{name} is an operator's own certificate: replace it with PUT");
+        return Err(Problem::new(Code::Conflict, detail));
+    }
+    let audit = NewAudit {
+        at: api.clock.now().unix,
+        who: crate::control::change::Actor::from(actor).0,
+        action: "order-certificate".into(),
+        object: format!("certificate/{}", row.name),
+        before: None,
+        after: None,
+    };
+    api.service.record(vec![audit]).await?;
+    Ok((StatusCode::ACCEPTED, Json(api.live.acme().of(&row.name).unwrap_or_default())))
+}
+
 async fn put(
     api: &Api,
     actor: Actor,
@@ -121,11 +148,11 @@ async fn put(
     api.service.apply(&actor.into(), vec![asked]).await?;
     let stored: Result<Versioned<Certificate>, ServiceError> = api.service.certificate(&name).await;
     let stored = stored?;
-    Ok(etag::changed(status, &stored, &view(&stored.row)))
+    Ok(etag::changed(status, &stored, &view(api, &stored.row)))
 }
 
 /// What people may see of it. The fields of a chain that cannot be read are empty.
-fn view(row: &Certificate) -> CertificateView {
+fn view(api: &Api, row: &Certificate) -> CertificateView {
     let mut view = CertificateView {
         name: row.name.clone(),
         chain: row.chain.clone(),
@@ -134,6 +161,8 @@ fn view(row: &Certificate) -> CertificateView {
         names: Vec::new(),
         not_before: 0,
         not_after: 0,
+        acme: row.acme.clone(),
+        acme_status: row.acme.as_ref().and_then(|_| api.live.acme().of(&row.name)),
     };
     let leaf =
         Pem::iter_from_buffer(row.chain.as_bytes()).filter_map(Result::ok).find(|pem| pem.label == "CERTIFICATE");

@@ -15,6 +15,7 @@ mod proxies;
 mod refuse;
 mod registrations;
 mod table;
+mod tls;
 mod usage;
 mod users;
 
@@ -71,6 +72,8 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(proxies::show, proxies::replace, proxies::patch, proxies::remove))
         .routes(routes!(certificates::list, certificates::create))
         .routes(routes!(certificates::show, certificates::replace, certificates::remove))
+        .routes(routes!(certificates::renew))
+        .routes(routes!(tls::failures))
         .routes(routes!(licences::list, licences::install))
         .routes(routes!(licences::show, licences::remove))
         .routes(routes!(licences::attach))

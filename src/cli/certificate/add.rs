@@ -5,7 +5,7 @@ use crate::admin::view::CertificateView;
 use crate::cli::exit::Failure;
 use crate::cli::reach::Reach;
 use crate::cli::show::{self, Shown};
-use crate::model::{Certificate, SCHEMA};
+use crate::model::Certificate;
 use std::path::{Path, PathBuf};
 
 /// The certificate.
@@ -26,7 +26,7 @@ pub struct Args {
 
 /// Adds or replaces it.
 pub fn execute(args: &Args, reach: &Reach) -> Result<Shown, Failure> {
-    let row = Certificate { schema: SCHEMA, name: args.name.clone(), chain: read(&args.chain)?, key: read(&args.key)? };
+    let row = Certificate::own(&args.name, &read(&args.chain)?, &read(&args.key)?);
     let node = reach.node()?;
     let view: CertificateView = if args.replace {
         node.put(&["certificates", &args.name], None, &row)?
@@ -40,11 +40,11 @@ pub fn execute(args: &Args, reach: &Reach) -> Result<Shown, Failure> {
     }))
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", path.display())))
 }
 
-fn hint(failure: Failure) -> Failure {
+pub(super) fn hint(failure: Failure) -> Failure {
     match failure {
         Failure::Problem(mut problem) if problem.code == Code::Conflict => {
             problem.detail.push_str("; replace it with --replace");

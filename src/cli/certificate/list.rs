@@ -15,8 +15,13 @@ fn text(rows: &[CertificateView]) -> String {
     if rows.is_empty() {
         return "no certificates\n".into();
     }
-    let rows = rows
-        .iter()
-        .map(|row| [row.name.clone(), show::list(&row.names), show::moment(row.not_after), row.issuer.clone()]);
+    let rows = rows.iter().map(|row| {
+        [
+            row.name.clone(),
+            show::list(&row.names),
+            if row.not_after == 0 { "not issued yet".into() } else { show::moment(row.not_after) },
+            row.issuer.clone(),
+        ]
+    });
     show::table(["NAME", "FOR", "VALID UNTIL", "ISSUER"], rows)
 }

@@ -1,6 +1,8 @@
 //! `nantucket certificate …`.
 
+pub mod acme;
 pub mod add;
+pub mod failures;
 pub mod list;
 pub mod rm;
 
@@ -17,6 +19,11 @@ pub enum Command {
     List,
     /// Remove a certificate
     Rm(rm::Args),
+    /// Certificates that an authority issues by itself (ACME)
+    #[command(subcommand)]
+    Acme(acme::Command),
+    /// Show the TLS handshakes that failed, and what to do about them
+    Failures,
 }
 
 /// Carries it out.
@@ -25,5 +32,7 @@ pub fn execute(command: Command, reach: &Reach) -> Result<Shown, Failure> {
         Command::Add(args) => add::execute(&args, reach),
         Command::List => list::execute(reach),
         Command::Rm(args) => rm::execute(&args, reach),
+        Command::Acme(command) => acme::execute(command, reach),
+        Command::Failures => failures::execute(reach),
     }
 }

@@ -106,7 +106,7 @@ async fn who_resumes_a_session_is_known_by_the_connection_before() {
     let dir = tempfile::tempdir().unwrap();
     let certificates = Certificates::open(dir.path(), Vec::new(), Clock::start().now().unix).unwrap();
     certificates.set_ticket_keys(vec![TicketKey { id: 1, secret: [7; 32], since: 1 }]);
-    let server = certificates.server_config(Some(ProxyId(1)), &[]).unwrap();
+    let server = certificates.server_config(Some(ProxyId(1)), &[], true).unwrap();
     let pem = std::fs::read(certificates.self_signed_path()).unwrap();
     let papers = Papers { server, certificate: CertificateDer::from_pem_slice(&pem).unwrap(), pem: String::new() };
     let mut stage = Stage::open(2, Limits::default()).await;

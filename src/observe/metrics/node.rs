@@ -7,6 +7,8 @@ use crate::model::State;
 use crate::route::snapshot::Snapshot;
 use std::fmt;
 
+/// Certificates that have a series of their own.
+const CERTIFICATES: usize = 1_000;
 const PHASES: [&str; 4] = ["starting", "serving", "draining", "stopping"];
 const STATES: [(State, &str); 5] = [
     (State::Off, "off"),
@@ -46,6 +48,9 @@ pub(super) fn write(
         ([("state", name)], count as u64)
     });
     sheet.gauges("instances", "Instances in the table", states)?;
+    let ends = snapshot.certificates.iter().take(CERTIFICATES);
+    let ends = ends.map(|it| ([("certificate", &*it.name)], it.not_after));
+    sheet.gauges("certificate_not_after_seconds", "When a certificate ends, in Unix time", ends)?;
     sheet.gauge("proxies", "Proxies in the table", snapshot.proxies.len() as u64)?;
 
     sheet.gauge("process_resident_memory_bytes", "Resident memory", process.resident)?;

@@ -150,6 +150,7 @@ fn a_target_is_shown_the_certificate_it_asks_for() {
         name: "front".into(),
         chain: shown.pem(),
         key: key.serialize_pem(),
+        acme: None,
     };
     let (certificate, key) = theirs.sign(&[dns("pbx.example")], ExtendedKeyUsagePurpose::ServerAuth);
     let terms = |certificate: &str| model::BackendTls { certificate: certificate.into(), ..Default::default() };

@@ -23,6 +23,7 @@ fn certificate(name: &str, sans: &[&str]) -> (Arc<model::Certificate>, Certifica
         name: name.into(),
         chain: made.cert.pem(),
         key: made.signing_key.serialize_pem(),
+        acme: None,
     };
     (Arc::new(row), made.cert.der().clone())
 }
