@@ -8,7 +8,9 @@ mod common;
 
 use common::line::Line;
 use common::{Hop, NOW, in_dialog, invite, register, to_phone};
+use nantucket::clock::{Now, Tick};
 use nantucket::engine::token::{Keyring, Token};
+use nantucket::guard::{Guard, NewBan};
 use nantucket::ids::{Flow, InstanceId, ProxyId, Transport};
 use nantucket::licence::light::{self, Device};
 use nantucket::licence::{Roster, Softphones};
@@ -110,6 +112,25 @@ fn telling_soft_clients_from_phones_allocates_nothing() {
         assert!(light::is_softphone(&device(b"77", b"Z 5.6.1 v2.10.19.9"), &known));
         assert!(light::is_softphone(&device(b"77.SFiphone", b""), &known));
         assert!(light::allows(Method::Subscribe, Some(b"message-summary")));
+    });
+    assert_eq!(allocations, 0);
+}
+
+#[test]
+fn asking_the_guard_allocates_nothing() {
+    let (guard, now) = (Guard::default(), Now { tick: Tick(1_000), unix: NOW });
+    let [bad, office] = ["198.51.100.7", "192.0.2.1"].map(|ip| ip.parse().unwrap());
+    let new = NewBan { source: bad, instance: None, account: None, seconds: 600, reason: "" };
+    guard.add(&new, now).unwrap();
+    guard.registered_for(office, InstanceId(1), b"6001", 600, now);
+    let allocations = count(|| {
+        assert!(!guard.admits(bad, true, now.tick) && guard.admits(office, false, now.tick));
+        assert!(guard.lets(office, false, InstanceId(1), b"6001", &[], now.tick));
+        assert!(guard.has_credit(office, now.tick) && !guard.masks(office, &[], now.tick));
+        assert!(guard.is_scanner(bad, b"friendly-scanner") && !guard.is_scanner(bad, b"Yealink SIP-T46U"));
+        guard.registered_for(office, InstanceId(1), b"6001", 600, now);
+        guard.challenged(office, b"nonce", now.tick);
+        assert!(guard.was_challenged(office, b"nonce", now.tick));
     });
     assert_eq!(allocations, 0);
 }

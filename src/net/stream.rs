@@ -30,7 +30,7 @@ use tokio::io::Interest;
 use tokio::sync::Notify;
 
 /// Bytes read from a connection before others get their turn.
-const TURN: usize = 256 * 1024;
+const TURN: usize = 64 * 1024;
 /// For a peer that was told why to take leave, so that nothing overtakes the reason.
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes of such a peer that are read and thrown away.

@@ -30,8 +30,7 @@ impl Pbx {
     /// As [`Self::start`], but it says 404 for accounts other than 600 to 609 before it asks for a password.
     pub fn start_telling(net: Net, n: u8, domain: &str) -> Self {
         let tell = "if (!($tU =~ \"^60[0-9]$\")) { sl_send_reply(\"404\", \"Not Found\"); exit; }";
-        let config = include_str!("kamailio.cfg").replace("@DOMAIN@", domain).replace("@USE_PATH@", "1");
-        Self::start_config(net, n, &config.replace("# @TELL@", tell))
+        Self::start_config(net, n, &config(domain, "1").replace("@DEFINE@", "").replace("# @TELL@", tell))
     }
 
     /// The registrar of all instances: `children` of it at work, each of which takes `delay` for a request.

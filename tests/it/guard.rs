@@ -135,6 +135,74 @@ fn a_flood_on_one_instance_leaves_the_others_p99() {
     assert!(ratio < if long() { 1.1 } else { 3.0 }, "p99 without {calm:?}, with {loud:?}");
 }
 
+/// A web side that knows one password and says 401 to all others.
+fn web(at: Ipv4Addr) -> String {
+    let listener = std::net::TcpListener::bind((at, 80)).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut begun = Vec::new();
+                let mut buffer = [0; 4_096];
+                while let Ok(n) = stream.read(&mut buffer) {
+                    begun.extend_from_slice(&buffer[..n]);
+                    let text = String::from_utf8_lossy(&begun).to_lowercase();
+                    if n == 0 {
+                        return;
+                    }
+                    if text.contains("\r\n\r\n") {
+                        // ann:right
+                        let status = if text.contains("basic yw5uonjpz2h0") { "200 OK" } else { "401 Unauthorized" };
+                        begun.clear();
+                        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                        if stream.write_all(answer.as_bytes()).is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    format!("http://{at}:80")
+}
+
+#[test]
+fn passwords_are_not_tried_without_end_at_the_web_either() {
+    let net = Net::new();
+    let node = Node::start(net);
+    node.add_web_instance("acme", &web(net.ip(10)));
+    node.must("PATCH", "/proxies/main", Some(json!({"https_redirect": false})));
+    node.wait_live();
+    let ask = |path: &str, credentials: &str| -> (u16, String) {
+        let mut stream = TcpStream::connect((node.ip(), 80)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let rows = if credentials.is_empty() { String::new() } else { format!("Authorization: {credentials}\r\n") };
+        let text = format!("GET {path} HTTP/1.1\r\nHost: acme.pbx.test\r\nConnection: close\r\n{rows}\r\n");
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+    };
+    // bob:wrong; without credentials nothing counts.
+    let wrong = "Basic Ym9iOndyb25n";
+    for _ in 0..30 {
+        assert_eq!(ask("/", "").0, 401);
+    }
+    let first: Vec<u16> = (0..12).map(|_| ask("/", wrong).0).collect();
+    assert_eq!(first, [[401; 10].as_slice(), &[403; 2]].concat());
+    assert!(ask("/", wrong).1.contains("Too many failed sign-ins"));
+    assert_eq!(ask("/", "Basic YW5uOnJpZ2h0").0, 200, "another user of the same office");
+    let bans = node.must("GET", "/bans?instance=acme", None);
+    let ban = &bans["items"][0];
+    assert_eq!(
+        (&ban["scope"], &ban["account"], &ban["instance_name"]),
+        (&"account".into(), &"bob".into(), &"acme".into())
+    );
+    assert_eq!(ban["evidence"]["counts"], json!([{"kind": "sign-in", "times": 10}]));
+    node.must("DELETE", &format!("/bans/{}", ban["id"]), None);
+    assert_eq!(ask("/", wrong).0, 401);
+}
+
 fn resident(node: &Node) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/statm", node.pid())).unwrap();
     text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
