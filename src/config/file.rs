@@ -185,14 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn sip_is_spoken_over_udp_and_tcp_on_every_address_by_default() {
-        // X01 R78
+    fn sip_is_spoken_over_tls_on_every_address_by_default_and_udp_on_request() {
+        // R78 R82
         let proxy = Config::default().first_proxy;
         let of = |wanted| -> BTreeSet<_> {
-            proxy.listeners.iter().filter(|l| l.service == wanted).map(|l| l.bind).collect()
+            proxy.listeners.iter().filter(|l| l.service == wanted).map(|l| l.bind.to_string()).collect()
         };
-        assert_eq!(of(Service::SipUdp), of(Service::SipTcp));
-        assert_eq!(of(Service::SipUdp).len(), 2, "IPv4 and IPv6");
+        assert_eq!(of(Service::SipTls), ["0.0.0.0:5061", "[::]:5061"].map(str::to_owned).into());
+        assert_eq!(of(Service::SipWss), of(Service::Https), "one port for everything");
+        assert_eq!(of(Service::Https), ["0.0.0.0:443", "[::]:443"].map(str::to_owned).into());
+        assert!(of(Service::SipUdp).is_empty() && of(Service::SipTcp).is_empty() && of(Service::SipWs).is_empty());
     }
 
     #[test]

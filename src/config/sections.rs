@@ -357,7 +357,7 @@ pub struct Webhook {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FirstListener {
-    /// What is spoken there: `sip-udp`, `sip-tcp`, `http`, `https`.
+    /// What is spoken there: `sip-udp`, `sip-tcp`, `sip-tls`, `sip-ws`, `sip-wss`, `http`, `https`.
     #[schemars(with = "String")]
     pub service: Service,
     /// Address and port.
@@ -538,7 +538,7 @@ impl Default for Guard {
 
 impl Default for FirstProxy {
     fn default() -> Self {
-        let services = [(Service::SipUdp, 5060), (Service::SipTcp, 5060), (Service::Http, 80), (Service::Https, 443)];
+        let services = [(Service::SipTls, 5061), (Service::Https, 443), (Service::SipWss, 443), (Service::Http, 80)];
         let listeners = services
             .into_iter()
             .flat_map(|(service, port)| everywhere(port).map(|bind| FirstListener { service, bind, advertise: None }));

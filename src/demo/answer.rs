@@ -149,7 +149,7 @@ async fn transfer(line: Arc<Line>, leg: Arc<Leg>, refer: Request) {
 async fn notify(line: &Line, leg: &Leg, number: u32, outcome: &str, last: bool) {
     let (mut request, to) = {
         let mut dialog = lock(&leg.dialog);
-        (dialog.request(Method::Notify), dialog.next_hop().unwrap_or(line.proxy))
+        (dialog.request(Method::Notify), line.hop(&dialog))
     };
     request.fields.push(Field::Contact, line.contact());
     request.fields.push(Field::Event, format!("refer;id={number}"));

@@ -150,7 +150,7 @@ impl Call {
 
     fn request(&self, method: Method) -> (Request, Peer) {
         let mut dialog = lock(&self.leg.dialog);
-        (dialog.request(method), dialog.next_hop().unwrap_or(self.line.proxy))
+        (dialog.request(method), self.line.hop(&dialog))
     }
 
     async fn ask(&self, request: Request, to: Peer) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use super::lock;
 use super::message::{Field, Fields, Message, Method, Request, Response};
 use super::recent::Recent;
 use super::transaction::{self, Transaction};
-use super::wire::{Arrival, Bind, Peer, Wire};
+use super::wire::{Arrival, Bind, Peer, Trust, Wire};
 use crate::ids::Transport;
 use crate::stats::Counter;
 use std::io;
@@ -47,6 +47,8 @@ pub struct Config {
     pub name: String,
     /// Where it listens.
     pub bind: Bind,
+    /// Whom it opens streams under TLS to.
+    pub trust: Option<Trust>,
     /// Seed of its tags, branches and numbers.
     pub seed: u64,
     /// Watcher.
@@ -103,7 +105,7 @@ impl Endpoint {
     /// Opens the sockets.
     pub async fn open(config: Config) -> io::Result<(Self, Inbox)> {
         let (sender, arrivals) = mpsc::channel(QUEUE);
-        let wire = Wire::open(config.bind, sender).await?;
+        let wire = Wire::open(config.bind, config.trust, sender).await?;
         let core = Core {
             name: config.name,
             wire,
@@ -357,7 +359,8 @@ mod tests {
             }
         });
         let bind = Bind { address: "127.0.0.1:0".parse().unwrap(), udp: true, tcp: true };
-        let (endpoint, inbox) = Endpoint::open(Config { name: name.into(), bind, seed: 7, tap }).await.unwrap();
+        let (endpoint, inbox) =
+            Endpoint::open(Config { name: name.into(), bind, trust: None, seed: 7, tap }).await.unwrap();
         (endpoint, inbox, seen)
     }
 

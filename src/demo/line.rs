@@ -4,6 +4,7 @@
 //! `answer`'s, what a caller may do with a call is `call`'s. Called by those two and by `phone`.
 
 use super::call::{Call, Leg};
+use super::dialog::Dialog;
 use super::digest::{Algorithm, Challenge, Claim, Credentials};
 use super::endpoint::Endpoint;
 use super::lock;
@@ -157,12 +158,19 @@ impl Line {
     pub async fn confirm(&self, leg: &Leg, invite: &Request) -> Result<(), Failure> {
         let (mut ack, to) = {
             let mut dialog = lock(&leg.dialog);
-            (dialog.request(Method::Ack), dialog.next_hop().unwrap_or(self.proxy))
+            (dialog.request(Method::Ack), self.hop(&dialog))
         };
         for field in [Field::Authorization, Field::ProxyAuthorization] {
             ack.fields.copy(field, &invite.fields);
         }
         self.endpoint.confirm(ack, to).await.map_err(|error| Failure::Transport(error.to_string()))
+    }
+
+    /// Where the next request of a dialog goes: to its first route where that is an address. Over TLS everything goes
+    /// to the proxy, over the one connection there is.
+    pub fn hop(&self, dialog: &Dialog) -> Peer {
+        let secure = matches!(self.proxy.transport, Transport::Tls | Transport::Wss);
+        dialog.next_hop().filter(|_| !secure).unwrap_or(self.proxy)
     }
 
     /// Keeps a call; false when there are too many.

@@ -47,10 +47,13 @@ pub struct Args {
     /// Port of SIP over UDP and TCP on the loopback; 0 takes a free one
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub sip_port: u16,
+    /// Port of SIP over TLS
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub sip_tls_port: u16,
     /// Port of HTTP
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub http_port: u16,
-    /// Port of HTTPS
+    /// Port of HTTPS, and of SIP over WebSocket
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub https_port: u16,
     /// Port of the API

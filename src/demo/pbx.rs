@@ -68,7 +68,7 @@ impl Pbx {
     /// Opens the sockets and starts to serve.
     pub async fn start(setup: Setup) -> io::Result<Self> {
         let bind = Bind { address: SocketAddr::new(setup.ip, 0), udp: true, tcp: true };
-        let config = Config { name: setup.name, bind, seed: setup.seed, tap: setup.tap };
+        let config = Config { name: setup.name, bind, trust: None, seed: setup.seed, tap: setup.tap };
         let (endpoint, inbox) = Endpoint::open(config).await?;
         let registrar = Registrar::new(&setup.domain, setup.accounts, setup.algorithms);
         let office = Arc::new(Office {

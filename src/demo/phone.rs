@@ -1,4 +1,4 @@
-//! A synthetic phone: registers with digest over UDP or TCP, places and takes calls.
+//! A synthetic phone: registers with digest over any transport, places and takes calls.
 //!
 //! A real user agent in small: own sockets, transactions and dialogs (RFC 3261), hold (RFC 3264),
 //! blind transfer (RFC 3515); no audio. Every method waits at most the phone's patience. Called by
@@ -14,7 +14,7 @@ use super::lock;
 use super::message::{Field, Method, Request, Response};
 use super::sdp::{self, Direction};
 use super::transaction::{Failure, Transaction};
-use super::wire::{Bind, Peer};
+use super::wire::{Bind, Peer, Trust};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -76,10 +76,15 @@ pub struct Ringing {
 impl Phone {
     /// Opens the sockets and starts to answer.
     pub async fn start(setup: Setup) -> io::Result<Self> {
+        Self::start_trusting(setup, None).await
+    }
+
+    /// As [`Self::start`]; needed where the proxy is reached over TLS.
+    pub async fn start_trusting(setup: Setup, trust: Option<Trust>) -> io::Result<Self> {
         let streams = setup.proxy.transport.is_reliable();
         let bind = Bind { address: SocketAddr::new(setup.ip, 0), udp: !streams, tcp: streams };
         let (endpoint, inbox) =
-            Endpoint::open(Config { name: setup.name, bind, seed: setup.seed, tap: setup.tap }).await?;
+            Endpoint::open(Config { name: setup.name, bind, trust, seed: setup.seed, tap: setup.tap }).await?;
         let (arrived, calls) = mpsc::channel(QUEUE);
         let line = Arc::new(Line {
             account: setup.account,

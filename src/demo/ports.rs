@@ -15,9 +15,11 @@ const TRIES: usize = 64;
 pub(super) struct Ports {
     /// SIP over UDP and TCP.
     pub(super) sip: u16,
+    /// SIP over TLS.
+    pub(super) sip_tls: u16,
     /// HTTP.
     pub(super) http: u16,
-    /// HTTPS.
+    /// HTTPS, and SIP over WebSocket.
     pub(super) https: u16,
     /// The API.
     pub(super) api: u16,
@@ -37,8 +39,9 @@ impl Ports {
         let mut kept = Vec::new();
         let mut port = |asked: u16| if asked == 0 { free(v6, &mut kept) } else { Ok(asked) };
         let (sip, http, https) = (port(args.sip_port)?, port(args.http_port)?, port(args.https_port)?);
+        let sip_tls = port(args.sip_tls_port)?;
         let (api, metrics, inside) = (port(args.api_port)?, port(args.metrics_port)?, port(0)?);
-        Ok(Self { sip, http, https, api, metrics, inside, v6, _kept: kept })
+        Ok(Self { sip, sip_tls, http, https, api, metrics, inside, v6, _kept: kept })
     }
 
     /// A port on every loopback address there is.
@@ -87,10 +90,10 @@ mod tests {
         let (one, other) = (Ports::keep(&args).unwrap(), Ports::keep(&args).unwrap());
         assert_eq!((one.http, other.http), (8080, 8080));
         let mut all: Vec<u16> =
-            [&one, &other].iter().flat_map(|p| [p.sip, p.https, p.api, p.metrics, p.inside]).collect();
+            [&one, &other].iter().flat_map(|p| [p.sip, p.sip_tls, p.https, p.api, p.metrics, p.inside]).collect();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 10);
+        assert_eq!(all.len(), 12);
         for address in one.everywhere(one.sip) {
             tcp::probe(address).unwrap();
             tcp::bind(address).unwrap();

@@ -121,8 +121,17 @@ async fn refresh(stage: &Stage) {
 /// Calls between random phones of one instance, one after the other, until another round is wished.
 async fn gentle(stage: &Stage, again: &Notify, random: &mut fastrand::Rng) {
     let cast = &stage.cast;
-    let harbor: Vec<&Phone> =
-        [Some(&cast.alice), Some(&cast.bob), Some(&cast.carol), cast.dora.as_ref()].into_iter().flatten().collect();
+    let harbor: Vec<&Phone> = [
+        Some(&cast.alice),
+        Some(&cast.bob),
+        Some(&cast.carol),
+        cast.dora.as_ref(),
+        Some(&cast.erin),
+        Some(&cast.frank),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let lighthouse = vec![&cast.alice_lighthouse, &cast.bob_lighthouse];
     loop {
         let mut phones = if random.u8(..3) == 0 { lighthouse.clone() } else { harbor.clone() };

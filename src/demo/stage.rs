@@ -13,7 +13,7 @@ use super::pbx::{self, Pbx};
 use super::phone::{self, Phone};
 use super::ports::Ports;
 use super::view::{Doing, InstanceRow, PhoneRow, Scene};
-use super::wire::Peer;
+use super::wire::{self, Peer};
 use super::{Args, sdp::Direction, web::Web};
 use crate::admin::view::Status;
 use crate::app;
@@ -73,6 +73,10 @@ pub struct Cast {
     pub carol: Phone,
     /// dora@harbor, UDP over IPv6, where there is IPv6.
     pub dora: Option<Phone>,
+    /// erin@harbor, TLS.
+    pub erin: Phone,
+    /// frank@harbor, WebSocket under TLS, on the port of HTTPS.
+    pub frank: Phone,
     /// alice@lighthouse, TCP: another person than alice@harbor.
     pub alice_lighthouse: Phone,
     /// bob@lighthouse, UDP.
@@ -86,7 +90,7 @@ pub struct Cast {
 impl Cast {
     /// All phones that exist.
     pub fn all(&self) -> impl Iterator<Item = &Phone> {
-        let first = [&self.alice, &self.bob, &self.carol].into_iter();
+        let first = [&self.alice, &self.bob, &self.carol, &self.erin, &self.frank].into_iter();
         let lighthouse = [&self.alice_lighthouse, &self.bob_lighthouse, &self.carol_lighthouse];
         first.chain(self.dora.as_ref()).chain(lighthouse).chain([&self.alice_breakwater])
     }
@@ -136,10 +140,16 @@ impl Stage {
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.http));
         let proxy = |transport, v6: bool| {
             let ip: IpAddr = if v6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
-            Peer { transport, address: SocketAddr::new(ip, ports.sip) }
+            let port = match transport {
+                Transport::Tls => ports.sip_tls,
+                Transport::Wss => ports.https,
+                _ => ports.sip,
+            };
+            Peer { transport, address: SocketAddr::new(ip, port) }
         };
+        let trust = wire::Trust { connector: trust(&certificate)?, name: HOST.try_into()? };
         let houses = Builder { feed: &feed, seed };
-        let phones = Phones { feed: &feed, seed, proxy: &proxy };
+        let phones = Phones { feed: &feed, seed, proxy: &proxy, trust: &trust };
         let stage = Self {
             harbor: houses.house(HARBOR, "1", 11).await?,
             harbor_new: houses.house(HARBOR, "2", 12).await?,
@@ -149,7 +159,7 @@ impl Stage {
             http: Site { address: loopback, tls: None },
             https: Site {
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, ports.https)),
-                tls: Some(trust(&certificate)?),
+                tls: Some(trust.connector.clone()),
             },
             api,
             node,
@@ -267,7 +277,9 @@ impl Stage {
             (model::Service::SipUdp, ports.sip),
             (model::Service::SipTcp, ports.sip),
             (model::Service::Http, ports.http),
+            (model::Service::SipTls, ports.sip_tls),
             (model::Service::Https, ports.https),
+            (model::Service::SipWss, ports.https),
         ];
         let mut listeners = Vec::new();
         for (service, port) in services {
@@ -381,8 +393,9 @@ impl Builder<'_> {
     async fn house(&self, domain: &str, build: &str, octet: u8) -> anyhow::Result<House> {
         let own = IpAddr::from([127, 0, 0, octet]);
         let ip = if UdpSocket::bind((own, 0)).is_ok() { own } else { IpAddr::from(Ipv4Addr::LOCALHOST) };
-        let accounts: HashMap<_, _> =
-            ["alice", "bob", "carol", "dora"].map(|user| (user.to_owned(), password(user, domain))).into();
+        let accounts: HashMap<_, _> = ["alice", "bob", "carol", "dora", "erin", "frank"]
+            .map(|user| (user.to_owned(), password(user, domain)))
+            .into();
         let name = if build == "1" { domain.to_owned() } else { format!("{domain}{build}") };
         let pbx = Pbx::start(pbx::Setup {
             domain: domain.to_owned(),
@@ -409,6 +422,7 @@ struct Phones<'a> {
     feed: &'a Arc<Feed>,
     seed: u64,
     proxy: &'a (dyn Fn(Transport, bool) -> Peer + Sync),
+    trust: &'a wire::Trust,
 }
 
 impl Phones<'_> {
@@ -420,6 +434,8 @@ impl Phones<'_> {
             bob: self.phone("bob", HARBOR, (self.proxy)(tcp, false), ALL, 2).await?,
             carol: self.phone("carol", HARBOR, (self.proxy)(udp, false), ALL, 3).await?,
             dora: if v6 { Some(self.phone("dora", HARBOR, (self.proxy)(udp, true), ALL, 4).await?) } else { None },
+            erin: self.phone("erin", HARBOR, (self.proxy)(Transport::Tls, false), ALL, 9).await?,
+            frank: self.phone("frank", HARBOR, (self.proxy)(Transport::Wss, false), ALL, 10).await?,
             alice_lighthouse: self.phone("alice", LIGHTHOUSE, (self.proxy)(tcp, false), ALL, 5).await?,
             bob_lighthouse: self.phone("bob", LIGHTHOUSE, (self.proxy)(udp, false), ALL, 6).await?,
             carol_lighthouse: self.phone("carol", LIGHTHOUSE, (self.proxy)(udp, false), ALL, 8).await?,
@@ -448,6 +464,6 @@ impl Phones<'_> {
             seed: self.seed.wrapping_mul(31).wrapping_add(number),
             tap: self.feed.tap(false),
         };
-        Phone::start(setup).await.context("a phone")
+        Phone::start_trusting(setup, Some(self.trust.clone())).await.context("a phone")
     }
 }

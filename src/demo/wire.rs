@@ -1,19 +1,25 @@
 //! The sockets of one end point: datagrams and streams in, one bounded queue of arrivals out.
 //!
-//! It frames streams and knows nothing of transactions. Called by `endpoint`.
+//! It frames streams and knows nothing of transactions; streams under TLS, and WebSockets on them, are opened here and
+//! never accepted. Called by `endpoint`.
 
 use super::lock;
 use crate::ids::Transport;
 use crate::stats::Counter;
+use futures_util::{SinkExt as _, StreamExt as _};
+use rustls_pki_types::ServerName;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Messages that may wait on one stream.
@@ -28,7 +34,7 @@ const PORT_TRIES: usize = 16;
 /// The other side of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Peer {
-    /// UDP or TCP.
+    /// How it is reached.
     pub transport: Transport,
     /// Its address.
     pub address: SocketAddr,
@@ -59,6 +65,15 @@ pub struct Bind {
     pub tcp: bool,
 }
 
+/// Whom a stream under TLS is opened to.
+#[derive(Clone)]
+pub struct Trust {
+    /// The certificates that are trusted.
+    pub connector: TlsConnector,
+    /// The server's name.
+    pub name: ServerName<'static>,
+}
+
 type Streams = Arc<Mutex<HashMap<SocketAddr, mpsc::Sender<Vec<u8>>>>>;
 
 /// The open sockets. They close when it is dropped.
@@ -66,6 +81,7 @@ pub struct Wire {
     local: SocketAddr,
     udp: Option<Arc<UdpSocket>>,
     streams: Streams,
+    trust: Option<Trust>,
     hub: Hub,
     _stop: DropGuard,
 }
@@ -80,8 +96,8 @@ struct Hub {
 }
 
 impl Wire {
-    /// Binds, and starts to read into `arrivals`.
-    pub async fn open(bind: Bind, arrivals: mpsc::Sender<Arrival>) -> io::Result<Self> {
+    /// Binds, and starts to read into `arrivals`. Without `trust` nothing is sent over TLS.
+    pub async fn open(bind: Bind, trust: Option<Trust>, arrivals: mpsc::Sender<Arrival>) -> io::Result<Self> {
         let (udp, tcp) = bind_both(bind).await?;
         let local = match (&udp, &tcp) {
             (Some(udp), _) => udp.local_addr()?,
@@ -98,7 +114,7 @@ impl Wire {
         if let Some(listener) = tcp {
             tokio::spawn(stop.clone().run_until_cancelled_owned(accept(listener, Arc::clone(&streams), hub.clone())));
         }
-        Ok(Self { local, udp, streams, hub, _stop: stop.drop_guard() })
+        Ok(Self { local, udp, streams, trust, hub, _stop: stop.drop_guard() })
     }
 
     /// The bound address.
@@ -124,7 +140,7 @@ impl Wire {
         }
         let stream = match self.stream(to.address) {
             Some(stream) => stream,
-            None => self.connect(to.address).await?,
+            None => self.connect(to).await?,
         };
         stream.try_send(bytes.to_vec()).map_err(|_| io::ErrorKind::WouldBlock.into())
     }
@@ -138,13 +154,30 @@ impl Wire {
         lock(&self.streams).get(&peer).filter(|stream| !stream.is_closed()).cloned()
     }
 
-    async fn connect(&self, peer: SocketAddr) -> io::Result<mpsc::Sender<Vec<u8>>> {
-        let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if peer.is_ipv4() == self.local.is_ipv4() {
+    async fn connect(&self, peer: Peer) -> io::Result<mpsc::Sender<Vec<u8>>> {
+        let address = peer.address;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if address.is_ipv4() == self.local.is_ipv4() {
             socket.bind(SocketAddr::new(self.local.ip(), 0))?;
         }
-        let stream = socket.connect(peer).await?;
-        serve(stream, peer, &self.streams, &self.hub)
+        let stream = socket.connect(address).await?;
+        if !matches!(peer.transport, Transport::Tls | Transport::Wss) {
+            return serve(stream, peer, &self.streams, &self.hub);
+        }
+        let Some(trust) = &self.trust else { return Err(io::ErrorKind::Unsupported.into()) };
+        stream.set_nodelay(true)?;
+        let stream = trust.connector.connect(trust.name.clone(), stream).await?;
+        if peer.transport == Transport::Tls {
+            let (queue, life) = begin(peer, &self.streams, &self.hub)?;
+            spawn_stream(stream, peer, queue.1, life, self.hub.clone());
+            return Ok(queue.0);
+        }
+        let mut request = format!("wss://{}/", trust.name.to_str()).into_client_request().map_err(io::Error::other)?;
+        request.headers_mut().insert("sec-websocket-protocol", http::HeaderValue::from_static("sip"));
+        let (socket, _) = tokio_tungstenite::client_async(request, stream).await.map_err(io::Error::other)?;
+        let (queue, life) = begin(peer, &self.streams, &self.hub)?;
+        tokio::spawn(life.run_until_cancelled_owned(serve_socket(socket, peer, queue.1, self.hub.clone())));
+        Ok(queue.0)
     }
 }
 
@@ -182,36 +215,55 @@ async fn read_datagrams(socket: Arc<UdpSocket>, hub: Hub) {
 
 async fn accept(listener: TcpListener, streams: Streams, hub: Hub) {
     loop {
-        let Ok((stream, peer)) = listener.accept().await else { continue };
+        let Ok((stream, address)) = listener.accept().await else { continue };
         hub.accepted.inc();
+        let peer = Peer { transport: Transport::Tcp, address };
         if serve(stream, peer, &streams, &hub).is_err() {
             hub.dropped.inc();
         }
     }
 }
 
-/// Starts the two tasks of a stream.
-fn serve(stream: TcpStream, peer: SocketAddr, streams: &Streams, hub: &Hub) -> io::Result<mpsc::Sender<Vec<u8>>> {
-    stream.set_nodelay(true)?;
-    let (sender, mut queue) = mpsc::channel::<Vec<u8>>(STREAM_QUEUE);
-    {
-        let mut streams = lock(streams);
-        streams.retain(|_, stream| !stream.is_closed());
-        if streams.len() >= MAX_STREAMS {
-            return Err(io::ErrorKind::QuotaExceeded.into());
-        }
-        streams.insert(peer, sender.clone());
+/// Both ends of what waits for a stream.
+type Queue = (mpsc::Sender<Vec<u8>>, mpsc::Receiver<Vec<u8>>);
+
+/// Makes a stream known, with what waits for it, and how long it lives.
+fn begin(peer: Peer, streams: &Streams, hub: &Hub) -> io::Result<(Queue, CancellationToken)> {
+    let (sender, queue) = mpsc::channel::<Vec<u8>>(STREAM_QUEUE);
+    let mut streams = lock(streams);
+    streams.retain(|_, stream| !stream.is_closed());
+    if streams.len() >= MAX_STREAMS {
+        return Err(io::ErrorKind::QuotaExceeded.into());
     }
-    let (reader, mut writer) = stream.into_split();
-    let closed = hub.stop.child_token();
+    streams.insert(peer.address, sender.clone());
+    Ok(((sender, queue), hub.stop.child_token()))
+}
+
+fn serve(stream: TcpStream, peer: Peer, streams: &Streams, hub: &Hub) -> io::Result<mpsc::Sender<Vec<u8>>> {
+    stream.set_nodelay(true)?;
+    let ((sender, queue), life) = begin(peer, streams, hub)?;
+    spawn_stream(stream, peer, queue, life, hub.clone());
+    Ok(sender)
+}
+
+/// Starts the two tasks of a stream.
+fn spawn_stream(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    peer: Peer,
+    mut queue: mpsc::Receiver<Vec<u8>>,
+    closed: CancellationToken,
+    hub: Hub,
+) {
+    let (reader, mut writer) = tokio::io::split(stream);
     let write = async move {
         while let Some(bytes) = queue.recv().await {
-            if writer.write_all(&bytes).await.is_err() {
+            if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
                 return;
             }
         }
+        let _ = writer.shutdown().await;
     };
-    let read = read_stream(reader, peer, hub.clone());
+    let read = read_stream(reader, peer, hub);
     let gone = closed.clone();
     tokio::spawn(async move {
         closed.run_until_cancelled(write).await;
@@ -221,11 +273,39 @@ fn serve(stream: TcpStream, peer: SocketAddr, streams: &Streams, hub: &Hub) -> i
         gone.run_until_cancelled(read).await;
         gone.cancel();
     });
-    Ok(sender)
 }
 
-async fn read_stream(mut reader: OwnedReadHalf, address: SocketAddr, hub: Hub) {
-    let from = Peer { transport: Transport::Tcp, address };
+/// A WebSocket: each message is a SIP message (RFC 7118 §5).
+async fn serve_socket(
+    mut socket: WebSocketStream<impl AsyncRead + AsyncWrite + Unpin>,
+    from: Peer,
+    mut queue: mpsc::Receiver<Vec<u8>>,
+    hub: Hub,
+) {
+    loop {
+        tokio::select! {
+            sent = queue.recv() => {
+                let Some(bytes) = sent else { return drop(socket.close(None).await) };
+                let Ok(text) = String::from_utf8(bytes) else { return };
+                if socket.send(tungstenite::Message::text(text)).await.is_err() {
+                    return;
+                }
+            }
+            came = socket.next() => {
+                let Some(Ok(message)) = came else { return };
+                if !(message.is_text() || message.is_binary()) || message.len() <= 2 {
+                    continue;
+                }
+                let bytes = message.into_data().to_vec();
+                if hub.arrivals.send(Arrival { from, bytes }).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn read_stream(mut reader: impl AsyncRead + Unpin, from: Peer, hub: Hub) {
     let mut buffer = Vec::new();
     while let Ok(1..) = reader.read_buf(&mut buffer).await {
         loop {
@@ -276,7 +356,7 @@ mod tests {
     async fn wire(udp: bool, tcp: bool) -> (Wire, mpsc::Receiver<Arrival>) {
         let (sender, receiver) = mpsc::channel(8);
         let bind = Bind { address: "127.0.0.1:0".parse().unwrap(), udp, tcp };
-        (Wire::open(bind, sender).await.unwrap(), receiver)
+        (Wire::open(bind, None, sender).await.unwrap(), receiver)
     }
 
     #[test]

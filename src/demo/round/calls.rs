@@ -82,6 +82,25 @@ pub(super) async fn play(stage: &Stage) -> Result<(), Stop> {
         })
         .await?;
     }
+    step(feed, "R78", "erin → frank ‖ TLS→WSS BYE", async {
+        let (call, at_frank) = connect(&cast.erin, &cast.frank).await?;
+        call.hold().await?;
+        at_frank.until(Direction::Send).await?;
+        at_frank.resume().await?;
+        at_frank.hang_up().await?;
+        call.ended().await?;
+        Ok(())
+    })
+    .await?;
+    step(feed, "R78", "frank → alice ‖ WSS→UDP BYE", async {
+        let (call, at_alice) = connect(&cast.frank, alice).await?;
+        at_alice.hold().await?;
+        call.until(Direction::Send).await?;
+        call.hang_up().await?;
+        at_alice.ended().await?;
+        Ok(())
+    })
+    .await?;
     step(feed, "R10", "alice → bob @harbor @lighthouse", twins(stage)).await?;
     step(feed, "R10", "alice@harbor → bob@lighthouse 403", async {
         refused(alice.call(&format!("sip:bob@{LIGHTHOUSE}")).await, 403)

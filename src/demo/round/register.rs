@@ -15,6 +15,8 @@ pub(super) async fn play(stage: &Stage) -> Result<(), Stop> {
     if let Some(dora) = &cast.dora {
         step(feed, "X13", "REGISTER dora@harbor UDP [::1]", register(dora, Algorithm::Sha256)).await?;
     }
+    step(feed, "R78", "REGISTER erin@harbor TLS", register(&cast.erin, Algorithm::Sha256)).await?;
+    step(feed, "W05", "REGISTER frank@harbor WSS :https", register(&cast.frank, Algorithm::Sha256)).await?;
     let lighthouse = [&cast.alice_lighthouse, &cast.bob_lighthouse];
     step(feed, "R10", "REGISTER alice bob @lighthouse", async {
         for phone in lighthouse {

@@ -415,6 +415,17 @@ fn corpus_over_tls() {
     run(Some(Over::Tls), "udp");
 }
 
+// W02 W03 W05
+#[test]
+fn corpus_over_ws() {
+    run(Some(Over::Ws), "udp");
+}
+
+#[test]
+fn corpus_over_wss() {
+    run(Some(Over::Wss), "tcp");
+}
+
 // The two of the corpus whose Route or Content-Length hides what they are about.
 #[test]
 fn bodies_are_passed_on_byte_by_byte() {
