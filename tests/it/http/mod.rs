@@ -1,5 +1,6 @@
 //! The HTTP front on real sockets, against small instances that behave, and some that do not.
 
+mod conformance;
 mod flow;
 mod h1;
 mod h2;
