@@ -553,6 +553,8 @@ pub struct HttpStats {
     pub handshakes_failed: Counter,
     /// Handshakes that took too long.
     pub handshakes_slow: Counter,
+    /// Connections of a load balancer that did not begin with the PROXY protocol header they should have.
+    pub proxy_headers: Counter,
     /// Requests read.
     pub requests: Counter,
     /// Requests answered by ourselves because we would not or could not pass them on.

@@ -16,6 +16,7 @@ use crate::net::codec::Codec;
 use crate::net::counters::Loss;
 use crate::net::guests::Place;
 use crate::net::layer::Layer;
+use crate::net::proxy_protocol::{self, Ends};
 use crate::net::socket::Socket;
 use crate::net::stream::{Connection, Early, End, Start, Unsent};
 use crate::net::tcp;
@@ -27,6 +28,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+
+/// Connections of load balancers that have not yet said whose they are, of one worker.
+const INTRODUCTIONS: u32 = 4_096;
 
 /// What a connection we opened is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -105,7 +109,7 @@ pub(super) async fn accept<M: Machine + 'static>(
             () = stopped.as_mut() => return,
         };
         match accepted {
-            Ok((stream, peer)) => worker.welcome(listener, &spoken, stream, peer),
+            Ok((stream, peer)) => worker.receive(listener, &spoken, stream, peer),
             // Out of descriptors or memory: what is open goes on, new ones wait a moment.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
@@ -113,8 +117,33 @@ pub(super) async fn accept<M: Machine + 'static>(
 }
 
 impl<M: Machine + 'static> Worker<M> {
-    fn welcome(self: &Rc<Self>, listener: ListenerId, spoken: &Spoken, stream: TcpStream, peer: SocketAddr) {
+    /// Takes a connection that was accepted, and asks a load balancer first whose it is.
+    fn receive(self: &Rc<Self>, listener: ListenerId, spoken: &Spoken, stream: TcpStream, peer: SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
+        let own = Ends { peer, local };
+        let routes = self.routes();
+        let proxy = routes.proxy_by_id(listener.proxy);
+        if !proxy.is_some_and(|proxy| proxy_protocol::is_expected(peer.ip(), &proxy.proxy_protocol)) {
+            return self.welcome(listener, spoken, stream, own);
+        }
+        if self.introductions.get() >= INTRODUCTIONS {
+            return self.lose(Loss::Connections, peer);
+        }
+        self.introductions.set(self.introductions.get() + 1);
+        let patience = Duration::from_millis(self.common.limits.load().stream.first_byte);
+        let (worker, spoken) = (Rc::clone(self), spoken.clone());
+        tokio::task::spawn_local(async move {
+            let told = proxy_protocol::read(&stream, own, patience).await;
+            worker.introductions.set(worker.introductions.get() - 1);
+            match told {
+                Ok(ends) => worker.welcome(listener, &spoken, stream, ends),
+                Err(why) => worker.lose(why, peer),
+            }
+        });
+    }
+
+    fn welcome(self: &Rc<Self>, listener: ListenerId, spoken: &Spoken, stream: TcpStream, ends: Ends) {
+        let Ends { peer, local } = ends;
         let place = match self.place(listener, peer) {
             Ok(place) => place,
             Err(why) => {

@@ -76,6 +76,8 @@ pub(super) struct Worker<M> {
     /// Connections that are to be opened by a task of their own.
     pub(super) opening: RefCell<Vec<(PoolKey, Rc<Connection>)>>,
     pub(super) rouse: Notify,
+    /// Connections of load balancers that have not yet said whose they are.
+    pub(super) introductions: Cell<u32>,
     armed: Cell<Option<Tick>>,
     rearm: Notify,
 }
@@ -103,6 +105,7 @@ impl<M: Machine + 'static> Worker<M> {
             datagram: RefCell::new(vec![0; crate::net::udp::LARGEST + 1].into_boxed_slice()),
             chunk: RefCell::new(vec![0; 64 * 1024].into_boxed_slice()),
             ears: RefCell::default(),
+            introductions: Cell::new(0),
             armed: Cell::new(None),
             rearm: Notify::new(),
             common,

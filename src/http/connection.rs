@@ -15,6 +15,7 @@ use super::wire::Wire;
 use crate::clock::Tick;
 use crate::ids::{ConnId, ListenerId};
 use crate::net::layer;
+use crate::net::proxy_protocol::Ends;
 use crate::stats::HttpRefusal;
 use crate::tls::failures::{self, Attempt};
 use crate::tls::hello;
@@ -45,8 +46,8 @@ const H2_PING: Duration = Duration::from_secs(45);
 const LATE: usize = 256 * 1024;
 
 /// Serves a connection to its end.
-pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, peer: SocketAddr, place: Place) {
-    let Ok(local) = tcp.local_addr() else { return };
+pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, ends: Ends, place: Place) {
+    let Ends { peer, local } = ends;
     let what = door.what();
     let mut exit = Exit::new(&shared, what.services, (peer, local));
     let mut wire = match &what.tls {

@@ -9,6 +9,7 @@ use super::pulse::millis;
 use super::wire::tune;
 use crate::clock::Clock;
 use crate::net::adopted::Workers;
+use crate::net::proxy_protocol::{self, Ends};
 use crate::observe::limit::Limit;
 use crate::route::cell::Cell;
 use crate::route::snapshot::Snapshot;
@@ -21,8 +22,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +32,8 @@ use tokio_util::task::TaskTracker;
 
 /// After an error of `accept` that does not go away by itself, such as no file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections of load balancers that may be about to say whose they are.
+const INTRODUCTIONS: usize = 4_096;
 
 /// The HTTP front of the node. Cheap to clone; the clones are one server.
 #[derive(Clone)]
@@ -59,6 +63,8 @@ pub(super) struct Shared {
     pub workers: Option<Arc<dyn Workers>>,
     /// Ends WebSockets for SIP that are streams of HTTP/2 connections.
     pub bridges: CancellationToken,
+    /// Connections of load balancers that have not yet said whose they are.
+    pub introductions: Semaphore,
     /// Lines about names that do not agree.
     pub mismatches: Limit,
 }
@@ -124,6 +130,7 @@ impl Server {
             workers,
             bridges,
             mismatches,
+            introductions: Semaphore::new(INTRODUCTIONS),
         });
         let server = Self {
             shared,
@@ -204,7 +211,7 @@ impl Server {
     }
 
     /// Keeps a banned source's connection waiting, unread, before it is closed.
-    fn hold(&self, tcp: tokio::net::TcpStream) {
+    fn hold(&self, tcp: TcpStream) {
         let guard = Arc::clone(&self.shared.config.guard);
         if guard.hold() {
             let held = Duration::from_millis(guard.policy().tarpit);
@@ -260,18 +267,47 @@ async fn accept(server: Server, listener: TcpListener, door: Arc<Door>) {
             }
         };
         stats.accepted.inc();
-        let Shared { config, clock, admission, .. } = &*server.shared;
-        if !config.guard.admits(peer.ip(), true, clock.now().tick) {
-            server.hold(tcp);
-            continue;
+        let Ok(local) = tcp.local_addr() else { continue };
+        let own = Ends { peer, local };
+        if server.shared.is_introduced(&door, own) {
+            let introduced = introduce(server.clone(), Arc::clone(&door), tcp, own);
+            server.connections.spawn(server.kill.clone().run_until_cancelled_owned(introduced));
+        } else {
+            begin(&server, &door, tcp, own);
         }
-        let Some(place) = admission.enter(peer.ip()) else { continue };
-        if tune(&tcp).is_err() {
-            // It is gone already.
-            continue;
-        }
-        let run = connection::run(Arc::clone(&server.shared), Arc::clone(&door), tcp, peer, place);
-        let kill = server.kill.clone();
-        server.connections.spawn(async move { kill.run_until_cancelled(run).await });
+    }
+}
+
+/// Asks a load balancer whose connection it is, and serves it.
+async fn introduce(server: Server, door: Arc<Door>, tcp: TcpStream, own: Ends) {
+    let Ok(_place) = server.shared.introductions.try_acquire() else { return };
+    match proxy_protocol::read(&tcp, own, server.shared.config.handshake).await {
+        Ok(ends) => begin(&server, &door, tcp, ends),
+        Err(_) => server.shared.stats.proxy_headers.inc(),
+    }
+}
+
+/// Serves a connection if there is room for it.
+fn begin(server: &Server, door: &Arc<Door>, tcp: TcpStream, ends: Ends) {
+    let Shared { config, clock, admission, .. } = &*server.shared;
+    if !config.guard.admits(ends.peer.ip(), true, clock.now().tick) {
+        return server.hold(tcp);
+    }
+    let Some(place) = admission.enter(ends.peer.ip()) else { return };
+    if tune(&tcp).is_err() {
+        // It is gone already.
+        return;
+    }
+    let run = connection::run(Arc::clone(&server.shared), Arc::clone(door), tcp, ends, place);
+    let kill = server.kill.clone();
+    server.connections.spawn(async move { kill.run_until_cancelled(run).await });
+}
+
+impl Shared {
+    /// Whether a peer is a load balancer that begins its connections with whose they are.
+    fn is_introduced(&self, door: &Door, own: Ends) -> bool {
+        let snapshot = self.cell.load();
+        let proxy = snapshot.proxy_by_id(door.what().services.proxy);
+        proxy.is_some_and(|proxy| proxy_protocol::is_expected(own.peer.ip(), &proxy.proxy_protocol))
     }
 }

@@ -11,6 +11,7 @@ pub mod demux;
 pub mod guests;
 pub mod layer;
 pub mod outbox;
+pub mod proxy_protocol;
 pub mod socket;
 mod stray;
 pub mod stream;

@@ -11,6 +11,8 @@ use super::snapshot::{Backend, Instance, Listener, Proxy, Snapshot, Web};
 use crate::ids::{ListenerId, ProxyId, Transport};
 use crate::licence::{Allowance, Roster};
 use crate::model::{self, SCHEMA, Service};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -170,6 +172,7 @@ impl Build<'_> {
                 continue;
             }
             let endpoint = endpoint::target(&backend.address, port);
+            self.tls_terms(n, backend);
             let host: Box<str> = match &endpoint {
                 Ok(Endpoint { host: HostPart::Ip(ip), .. }) => ip.to_string().into(),
                 Ok(Endpoint { host: HostPart::Name(name), .. }) => name.clone(),
@@ -202,6 +205,19 @@ impl Build<'_> {
         }
         backends.sort_by_key(|backend| backend.priority);
         backends
+    }
+
+    /// What is wrong with the terms of a backend over TLS: it is kept, and cannot be reached (never less well).
+    fn tls_terms(&mut self, n: usize, backend: &model::Backend) {
+        let tls = &backend.tls;
+        if let Err(reason) = authorities(&tls.authorities) {
+            self.problem(format!("backends[{n}].tls.authorities"), Code::CertificateInvalid, reason);
+        }
+        if !tls.name.is_empty()
+            && let Err(reason) = endpoint::endpoint(&tls.name, 5061)
+        {
+            self.problem(format!("backends[{n}].tls.name"), Code::NameInvalid, reason);
+        }
     }
 
     fn web(&mut self, web: &model::Web) -> Option<Web> {
@@ -351,6 +367,19 @@ pub(super) fn proxy(
         tls_routes: row.tls_routes,
         keep_alive: row.keep_alive,
     })
+}
+
+/// Whether a PEM text holds certificates of authorities; an empty one names none.
+fn authorities(pem: &str) -> Result<(), String> {
+    if pem.is_empty() {
+        return Ok(());
+    }
+    let mut count = 0;
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        certificate.map_err(|error| error.to_string())?;
+        count += 1;
+    }
+    if count == 0 { Err("there is no certificate in it".into()) } else { Ok(()) }
 }
 
 /// Origins as they are compared: lower case.

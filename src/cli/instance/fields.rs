@@ -2,7 +2,8 @@
 
 use crate::ids::{BackendId, Transport};
 use crate::model::{
-    Backend, Instance, Language, Licensing, Mode, Prefix, Profile, Seats, SecondDevice, SignIn, Web, WebService,
+    Backend, BackendTls, Instance, Language, Licensing, Mode, Prefix, Profile, Seats, SecondDevice, SignIn, Web,
+    WebService,
 };
 use ipnet::IpNet;
 use serde::de::DeserializeOwned;
@@ -16,8 +17,8 @@ pub struct Fields {
     /// Name that people see
     #[arg(long, value_name = "TEXT")]
     pub display_name: Option<String>,
-    /// A SIP address of the PBX, as in udp:10.0.0.5:5060 or tcp:pbx:5060,weight=2,priority=1,profile=contact;
-    /// give it again for more
+    /// A SIP address of the PBX, as in udp:10.0.0.5:5060, tcp:pbx:5060,weight=2,priority=1,profile=contact or
+    /// tls:pbx:5061,verify,name=pbx.example,authorities=FILE,certificate=NAME,wildcard; give it again for more
     #[arg(long = "backend", value_name = "BACKEND", value_parser = backend)]
     pub backends: Vec<BackendArg>,
     /// How the PBX is told the way back to a phone, where --backend does not say it
@@ -153,6 +154,45 @@ impl Licence {
 pub struct BackendArg {
     row: Backend,
     profile: Option<Profile>,
+    tls: TlsArg,
+}
+
+/// What was said of a backend's TLS.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct TlsArg {
+    verify: Option<bool>,
+    wildcard: Option<bool>,
+    authorities: Option<String>,
+    name: Option<String>,
+    certificate: Option<String>,
+}
+
+impl TlsArg {
+    /// Takes one option; false if it is another's.
+    fn take(&mut self, option: &str) -> Result<bool, String> {
+        let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
+        match (name, value) {
+            ("verify", value) => self.verify = Some(value.map_or(Ok(true), number)?),
+            ("wildcard", value) => self.wildcard = Some(value.map_or(Ok(true), number)?),
+            ("name", Some(value)) => self.name = Some(value.to_owned()),
+            ("certificate", Some(value)) => self.certificate = Some(value.to_owned()),
+            ("authorities", Some("")) => self.authorities = Some(String::new()),
+            ("authorities", Some(path)) => {
+                let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+                self.authorities = Some(text);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn apply(self, row: &mut BackendTls) {
+        set(&mut row.verify, self.verify);
+        set(&mut row.wildcard, self.wildcard);
+        set(&mut row.authorities, self.authorities);
+        set(&mut row.name, self.name);
+        set(&mut row.certificate, self.certificate);
+    }
 }
 
 impl BackendArg {
@@ -160,7 +200,8 @@ impl BackendArg {
     fn resolve(self, known: &[Backend], profile: Option<Profile>) -> Backend {
         let same = known.iter().find(|it| it.address == self.row.address && it.transport == self.row.transport);
         let profile = self.profile.or(profile).or(same.map(|it| it.profile)).unwrap_or_default();
-        let tls = same.map(|it| it.tls.clone()).unwrap_or_default();
+        let mut tls = same.map(|it| it.tls.clone()).unwrap_or_default();
+        self.tls.apply(&mut tls);
         Backend { id: same.map_or(BackendId(0), |it| it.id), profile, tls, ..self.row }
     }
 }
@@ -300,7 +341,8 @@ pub fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(Value::String(text.to_ascii_lowercase())).map_err(|error| error.to_string())
 }
 
-/// `[transport:]host[:port][,weight=N][,priority=N][,profile=P]`
+/// `[transport:]host[:port][,weight=N][,priority=N][,profile=P]`, and for TLS
+/// `[,verify][,wildcard][,name=N][,authorities=FILE][,certificate=N]`
 fn backend(text: &str) -> Result<BackendArg, String> {
     let mut parts = text.split(',');
     let place = parts.next().unwrap_or_default();
@@ -320,15 +362,22 @@ fn backend(text: &str) -> Result<BackendArg, String> {
     }
     let mut row = Backend { transport, ..Backend::at(address) };
     let mut profile = None;
+    let mut tls = TlsArg::default();
     for part in parts {
         match part.split_once('=') {
+            _ if transport == Transport::Tls && tls.take(part)? => {}
             Some(("weight", value)) => row.weight = number(value)?,
             Some(("priority", value)) => row.priority = number(value)?,
             Some(("profile", value)) => profile = Some(word(value)?),
-            _ => return Err(format!("'{part}' is none of weight=N, priority=N, profile=NAME")),
+            _ => {
+                return Err(format!(
+                    "'{part}' is none of weight=N, priority=N, profile=NAME, or with tls verify, wildcard, name=NAME, \
+                     authorities=FILE, certificate=NAME"
+                ));
+            }
         }
     }
-    Ok(BackendArg { row, profile })
+    Ok(BackendArg { row, profile, tls })
 }
 
 /// A network, or an address as a network of its own.
@@ -352,7 +401,7 @@ mod tests {
     fn a_backend_is_read_with_and_without_its_options() {
         let plain = backend("10.0.0.5:5060").unwrap().row;
         assert_eq!((plain.transport, plain.address.as_str(), plain.weight), (Transport::Udp, "10.0.0.5:5060", 1));
-        let BackendArg { row, profile } =
+        let BackendArg { row, profile, .. } =
             backend("TCP:[2001:db8::1]:5080,weight=0,priority=7,profile=asterisk-pjsip").unwrap();
         assert_eq!((row.transport, row.address.as_str()), (Transport::Tcp, "[2001:db8::1]:5080"));
         assert_eq!((row.weight, row.priority, profile), (0, 7, Some(Profile::AsteriskPjsip)));
@@ -362,6 +411,29 @@ mod tests {
         assert_eq!(backend("[::1]:5080").unwrap().row.address, "[::1]:5080");
         for bad in ["", ",weight=1", "a,weight=x", "a,weight=70000", "a,color=red", "a,profile=nobody", "foo:pbx:5060"]
         {
+            assert!(backend(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_holds_over_tls_is_said_with_the_backend_and_stays() {
+        // S01
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "PEM").unwrap();
+        let text = format!("tls:pbx,verify,name=pbx.example,certificate=own,authorities={}", file.path().display());
+        let made = backend(&text).unwrap().resolve(&[], None);
+        let expected = BackendTls {
+            verify: true,
+            authorities: "PEM".into(),
+            name: "pbx.example".into(),
+            wildcard: false,
+            certificate: "own".into(),
+        };
+        assert_eq!((made.transport, &made.tls), (Transport::Tls, &expected));
+        let changed = backend("tls:pbx,verify=false,wildcard,authorities=").unwrap().resolve(&[made], None).tls;
+        let expected = BackendTls { verify: false, wildcard: true, authorities: String::new(), ..expected };
+        assert_eq!(changed, expected);
+        for bad in ["tcp:pbx,verify", "tls:pbx,verify=perhaps", "tls:pbx,authorities=/nowhere/at/all", "tls:pbx,name"] {
             assert!(backend(bad).is_err(), "{bad}");
         }
     }

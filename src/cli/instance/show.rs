@@ -5,7 +5,8 @@ use crate::admin::view::{InstanceHealth, Target};
 use crate::cli::exit::Failure;
 use crate::cli::reach::Reach;
 use crate::cli::show::{self, Shown};
-use crate::model::{Instance, Licensing, Mode, SecondDevice};
+use crate::ids::Transport;
+use crate::model::{Backend, BackendTls, Instance, Licensing, Mode, SecondDevice};
 
 /// Which one.
 #[derive(Debug, clap::Args)]
@@ -72,13 +73,14 @@ fn facts(row: &Instance) -> String {
         facts.push((
             "backend",
             format!(
-                "{}: {}:{}, priority {}, weight {}, profile {}",
+                "{}: {}:{}, priority {}, weight {}, profile {}{}",
                 backend.id.0,
                 backend.transport,
                 backend.address,
                 backend.priority,
                 backend.weight,
-                show::word(&backend.profile)
+                show::word(&backend.profile),
+                tls(backend)
             ),
         ));
     }
@@ -95,6 +97,28 @@ fn facts(row: &Instance) -> String {
     facts.push(("max HTTP requests", limit(row.limits.http_requests.into())));
     facts.push(("max HTTP body", limit(row.limits.http_body_bytes)));
     show::facts(facts)
+}
+
+/// What holds for a backend over TLS.
+fn tls(backend: &Backend) -> String {
+    let BackendTls { verify, name, wildcard, certificate, authorities } = &backend.tls;
+    if backend.transport != Transport::Tls {
+        return String::new();
+    }
+    let mut said = String::from(if *verify { ", verified" } else { ", not verified" });
+    if *verify && !name.is_empty() {
+        said += &format!(" as {name}");
+    }
+    if *verify && *wildcard {
+        said += " or by a wildcard";
+    }
+    if *verify {
+        said += if authorities.is_empty() { " by the system's authorities" } else { " by its own authorities" };
+    }
+    if !certificate.is_empty() {
+        said += &format!(", shown certificate {certificate}");
+    }
+    said
 }
 
 /// Mode and booking in words.

@@ -1,7 +1,7 @@
 //! The options that describe a proxy, shared by `add` and `set`, and how they become a row.
 
 use crate::cli::instance::fields::word;
-use crate::model::{DeviceCertificates, KeepAlive, Listener, NamePolicy, Proxy, Service, Unknown};
+use crate::model::{DeviceCertificates, KeepAlive, Listener, NamePolicy, Proxy, Service, TlsRoutes, Unknown};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -48,6 +48,13 @@ pub struct Fields {
     /// A peer (address or CIDR) whose Forwarded fields are believed; give it again for more
     #[arg(long = "trusted-peer", value_name = "CIDR", value_parser = network)]
     pub trusted_peers: Vec<IpNet>,
+    /// A load balancer (address or CIDR) that begins its connections with a PROXY protocol header, and must; give it
+    /// again for more
+    #[arg(long = "proxy-protocol", value_name = "CIDR", value_parser = network)]
+    pub proxy_protocol: Vec<IpNet>,
+    /// How the proxy's entry in routes is written for clients over TLS: sips, or transport for phones that need it
+    #[arg(long, value_name = "FORM", value_parser = word::<TlsRoutes>)]
+    pub tls_routes: Option<TlsRoutes>,
     /// A page whose scripts may open a WebSocket for SIP, as in https://app.example; give it again for more
     #[arg(long = "origin", value_name = "ORIGIN")]
     pub origins: Vec<String>,
@@ -74,6 +81,9 @@ pub struct Removals {
     /// Believe nobody's Forwarded fields
     #[arg(long, conflicts_with = "trusted_peers")]
     pub no_trusted_peer: bool,
+    /// Take no PROXY protocol header from anybody
+    #[arg(long, conflicts_with = "proxy_protocol")]
+    pub no_proxy_protocol: bool,
     /// Let every page's scripts open a WebSocket for SIP
     #[arg(long, conflicts_with = "origins")]
     pub all_origins: bool,
@@ -94,6 +104,10 @@ impl Fields {
         if !self.origins.is_empty() {
             row.origins = self.origins;
         }
+        if !self.proxy_protocol.is_empty() {
+            row.proxy_protocol = self.proxy_protocol;
+        }
+        row.tls_routes = self.tls_routes.unwrap_or(row.tls_routes);
         row.default_instance = self.default_instance.or(row.default_instance.take());
         row.redirection_url = self.redirection_url.or(row.redirection_url.take());
         row.certificate = self.certificate.or(row.certificate.take());
@@ -128,6 +142,9 @@ impl Removals {
         }
         if self.no_trusted_peer {
             row.trusted_peers.clear();
+        }
+        if self.no_proxy_protocol {
+            row.proxy_protocol.clear();
         }
         if self.all_origins {
             row.origins.clear();

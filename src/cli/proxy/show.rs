@@ -45,6 +45,8 @@ fn facts(row: &Proxy) -> String {
         ("unknown names", show::word(&row.unknown)),
         ("HTTP to HTTPS", if row.https_redirect { "redirect" } else { "no redirect" }.into()),
         ("trusted peers", show::list(&row.trusted_peers)),
+        ("PROXY protocol", show::list(&row.proxy_protocol)),
+        ("TLS routes", show::word(&row.tls_routes)),
         ("origins", if row.origins.is_empty() { "all".into() } else { show::list(&row.origins) }),
     ];
     for listener in &row.listeners {

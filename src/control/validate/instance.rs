@@ -35,6 +35,11 @@ pub(super) fn check(draft: &Draft<'_>, row: &Instance, problems: &mut Vec<Proble
         let reason = format!("{} is more than {MOST_WEIGHT}", backend.weight);
         problem(format!("backends[{n}].weight"), Code::OutOfRange, reason);
     }
+    for (backend, n) in row.backends.iter().zip(0..) {
+        if let Some(reason) = unknown_certificate(draft, &backend.tls.certificate) {
+            problem(format!("backends[{n}].tls.certificate"), Code::ReferenceUnknown, reason);
+        }
+    }
     for (alias, n) in row.aliases.iter().zip(0..) {
         let (field, host) = (format!("aliases[{n}]"), fold(alias));
         if let Err(fault) = domain::check_host(alias) {
@@ -78,6 +83,12 @@ pub(super) fn check(draft: &Draft<'_>, row: &Instance, problems: &mut Vec<Proble
     count(&place, "aliases", row.aliases.len(), MOST_ALIASES, problems);
     count(&place, "former_names", row.former_names.len(), MOST_FORMER, problems);
     problems.extend(crate::route::check_instance(row));
+}
+
+/// Why a certificate cannot be named, if it cannot.
+fn unknown_certificate(draft: &Draft<'_>, name: &str) -> Option<String> {
+    let known = name.is_empty() || draft.certificates.get(&fold(name)).is_some();
+    (!known).then(|| format!("there is no certificate \"{}\"", name.escape_debug()))
 }
 
 /// Numbers as they are dialled, each once (R71).

@@ -24,6 +24,7 @@ pub(super) fn check(draft: &Draft<'_>, row: &Proxy, problems: &mut Vec<Problem>)
         |field: String, code, reason: String| problems.push(Problem::new(place.as_str(), field, code, reason));
     hosts(draft, row, &mut add);
     listeners(draft, row, &mut add);
+    balancers(row, &mut add);
     references(draft, row, &mut add);
     if let Some(url) = &row.redirection_url
         && let Err(reason) = redirection(url)
@@ -126,6 +127,21 @@ fn references(draft: &Draft<'_>, row: &Proxy, add: &mut impl FnMut(String, Code,
     {
         let reason = format!("there is no certificate \"{}\"", name.escape_debug());
         add("certificate".into(), Code::ReferenceUnknown, reason);
+    }
+}
+
+/// The most load balancers of a proxy.
+const MOST_BALANCERS: usize = 64;
+
+/// Balancers are few, and everybody is none: whoever writes the header says where a client comes from.
+fn balancers(row: &Proxy, add: &mut impl FnMut(String, Code, String)) {
+    for (network, n) in row.proxy_protocol.iter().zip(0..).filter(|(network, _)| network.prefix_len() == 0) {
+        let reason = format!("{network} is everybody: any client could say it comes from anywhere");
+        add(format!("proxy_protocol[{n}]"), Code::OutOfRange, reason);
+    }
+    if row.proxy_protocol.len() > MOST_BALANCERS {
+        let reason = format!("has {} entries, at most {MOST_BALANCERS} are allowed", row.proxy_protocol.len());
+        add("proxy_protocol".into(), Code::TooMany, reason);
     }
 }
 

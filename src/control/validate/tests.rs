@@ -381,3 +381,37 @@ fn certificates_are_checked_with_their_keys() {
     let late = problems_at(u64::MAX / 2, Change::PutCertificate { row: good });
     assert_eq!(late[0].1, Code::CertificateExpired);
 }
+
+#[test]
+fn what_holds_over_tls_towards_an_instance_is_sound() {
+    // S01
+    let with = |change: &dyn Fn(&mut model::BackendTls)| {
+        instance_problems(|row| {
+            row.backends[0].transport = Transport::Tls;
+            change(&mut row.backends[0].tls);
+        })
+    };
+    let field = |name: &str, code| one(&format!("backends[0].tls.{name}"), code);
+    let pem = testing::certificate("ca", &["ca.example"]).chain;
+    assert_eq!(with(&|_| ()), []);
+    assert_eq!(with(&|tls| tls.authorities.clone_from(&pem)), []);
+    for bad in ["nothing", "-----BEGIN CERTIFICATE-----\n%\n-----END CERTIFICATE-----\n"] {
+        assert_eq!(with(&|tls| tls.authorities = bad.into()), field("authorities", Code::CertificateInvalid), "{bad}");
+    }
+    assert_eq!(with(&|tls| tls.name = "pbx.example".into()), []);
+    assert_eq!(with(&|tls| tls.name = "pbx_1".into()), field("name", Code::NameInvalid));
+    assert_eq!(with(&|tls| tls.certificate = "none".into()), field("certificate", Code::ReferenceUnknown));
+    assert_eq!(instance_problems(|row| row.backends[0].address = "192.0.2.7".into()), [], "5060, or 5061 over TLS");
+}
+
+#[test]
+fn load_balancers_are_somebody() {
+    let with = |networks: &[&str]| {
+        proxy_problems(|row| row.proxy_protocol = networks.iter().map(|it| it.parse().unwrap()).collect())
+    };
+    assert_eq!(with(&["10.0.0.1/32", "2001:db8::/64", "0.0.0.0/1"]), []);
+    assert_eq!(with(&["10.0.0.1/32", "0.0.0.0/0"]), one("proxy_protocol[1]", Code::OutOfRange));
+    assert_eq!(with(&["::/0"]), one("proxy_protocol[0]", Code::OutOfRange));
+    assert_eq!(with(&["10.0.0.1/32"; 64]), []);
+    assert_eq!(with(&["10.0.0.1/32"; 65]), one("proxy_protocol", Code::TooMany));
+}

@@ -431,3 +431,50 @@ async fn instances_speak_tcp_and_tls_to_one_port_of_ours() {
     let seen = |seen| if let Seen::Message(_, flow, _) = seen { Some(flow.transport()) } else { None };
     assert_eq!((stage.until(seen).await, stage.until(seen).await), (Transport::Tcp, Transport::Tls));
 }
+
+#[tokio::test]
+async fn a_load_balancer_says_whose_connection_it_passes_on() {
+    // S06: the header comes before everything, and only from whom it is believed
+    let mut front = crate::route::testing::proxy(1, "front");
+    front.proxy_protocol = vec!["127.0.0.0/8".parse().unwrap()];
+    let limits = Limits { source_connections: 1, ..Limits::default() };
+    let mut stage = Stage::open_at(1, limits, compiled(&table([], [front]))).await;
+    let papers = Papers::new();
+    let server = Arc::clone(&papers.server);
+    let wanted = [any(TCP, Transport::Tcp), any(TLS, Transport::Tls)];
+    assert!(stage.front.listen(&wanted, |_| Ok(Arc::clone(&server))).await.is_empty());
+    let header = |n: u8| format!("PROXY TCP4 203.0.113.{n} 192.0.2.1 40000 5061\r\n");
+
+    // Each client is a source of its own, and one client's second connection is too many.
+    let mut first = stage.plain().await;
+    first.write_all(header(1).as_bytes()).await.unwrap();
+    let mut first = papers.client(&version::TLS13).connect("pbx.example".try_into().unwrap(), first).await.unwrap();
+    assert_eq!(ask_securely(&mut first, "hello").await, framed("hello"));
+    let (flow, _) = stage.opened().await;
+    assert_eq!((flow.peer(), flow.local()), ("203.0.113.1:40000".parse().unwrap(), "192.0.2.1:5061".parse().unwrap()));
+    let mut second = stage.tcp().await;
+    second.write_all(header(1).as_bytes()).await.unwrap();
+    assert_eq!(read(&mut second).await, "");
+    let mut other = stage.tcp().await;
+    other.write_all((header(2) + &framed("hello")).as_bytes()).await.unwrap();
+    assert_eq!(read(&mut other).await, framed("hello"));
+    assert_eq!(stage.stats.lost(Loss::SourceConnections), 1);
+
+    // Without the header there is no connection.
+    let mut silent = stage.tcp().await;
+    silent.write_all(framed("hello").as_bytes()).await.unwrap();
+    assert_eq!(read(&mut silent).await, "");
+    assert_eq!(stage.stats.lost(Loss::ProxyHeader), 1);
+}
+
+#[tokio::test]
+async fn nobody_else_is_believed() {
+    let mut stage = Stage::open(1, Limits::default()).await;
+    let mut phone = stage.tcp().await;
+    let header = "PROXY TCP4 203.0.113.1 192.0.2.1 40000 5061\r\n";
+    phone.write_all((header.to_owned() + &framed("hello")).as_bytes()).await.unwrap();
+    let (flow, text) =
+        stage.until(|seen| if let Seen::Message(_, flow, text) = seen { Some((flow, text)) } else { None }).await;
+    assert_eq!(flow.peer(), phone.local_addr().unwrap());
+    assert!(text.starts_with("PROXY"), "it is no header but the begin of a message: {text}");
+}

@@ -21,6 +21,7 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &HttpStats) -> fmt::Result {
         ([("reason", "source-full")], stats.refused_source.read()),
         ([("reason", "accept-error")], stats.accept_errors.read()),
         ([("reason", "stalled")], stats.stalled.read()),
+        ([("reason", "proxy-header")], stats.proxy_headers.read()),
     ];
     sheet.counts("http_connections_lost", "HTTP connections closed by us", turned_away)?;
     sheet.gauge("http_handshakes", "TLS handshakes going on", stats.handshakes.read())?;

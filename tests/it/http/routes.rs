@@ -5,6 +5,7 @@ use super::world::{SECURE, World, instance};
 use nantucket::http::Config;
 use nantucket::model::{FormerName, Language, Prefix, State, WebService};
 use nantucket::stats::HttpRefusal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn get(world: &World, host: &str, path: &str, more: &str) -> Message {
     Peer::connect(world.plain).await.ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n")).await
@@ -306,4 +307,26 @@ async fn an_instance_has_its_share_and_no_more() {
         assert_eq!(client.answer().await.text(), "ok");
     }
     assert_eq!(get(&world, "acme", "/", "").await.status(), 200, "places come back");
+}
+
+#[tokio::test]
+async fn a_load_balancer_says_whose_connection_it_passes_on() {
+    // HT15: the PROXY protocol comes before anything else, and only from whom it is believed
+    let upstream = Upstream::echo().await;
+    let world = World::with(Config::default(), [instance(1, "acme", upstream.address)], |proxy| {
+        proxy.proxy_protocol = vec!["127.0.0.0/8".parse().unwrap()];
+    });
+    let request = "GET / HTTP/1.1\r\nHost: acme.pbx.example\r\n\r\n";
+    let ask = async |text: String| {
+        let stream = tokio::net::TcpStream::connect(world.plain).await.unwrap();
+        Peer::new(stream).ask(text).await
+    };
+    let seen = ask(format!("PROXY TCP4 203.0.113.7 192.0.2.1 40000 80\r\n{request}")).await.seen();
+    assert_eq!(seen.get("x-forwarded-for"), Some("203.0.113.7"));
+    let mut stranger = tokio::net::TcpStream::connect(world.plain).await.unwrap();
+    stranger.write_all(request.as_bytes()).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = stranger.read_to_end(&mut rest).await;
+    assert!(rest.is_empty());
+    assert_eq!(world.stats.proxy_headers.read(), 1);
 }
