@@ -11,10 +11,12 @@ use common::{Hop, NOW, in_dialog, invite, register, to_phone};
 use nantucket::clock::{Now, Tick};
 use nantucket::engine::token::{Keyring, Token};
 use nantucket::guard::{Guard, NewBan};
-use nantucket::ids::{Flow, InstanceId, ProxyId, Transport};
+use nantucket::ids::{ConnId, Flow, InstanceId, ProxyId, Transport};
 use nantucket::licence::light::{self, Device};
 use nantucket::licence::{Roster, Softphones};
 use nantucket::model::{DeviceClass, Kind, User};
+use nantucket::net::layer::{Got, Layer};
+use nantucket::net::socket::Socket;
 use nantucket::route::cell::Cell;
 use nantucket::route::select::{self, Targets};
 use nantucket::route::snapshot::Host;
@@ -22,6 +24,7 @@ use nantucket::sip::check;
 use nantucket::sip::limits::Limits;
 use nantucket::sip::method::Method;
 use nantucket::sip::view::{Index, View};
+use std::io::{Read as _, Write as _};
 
 /// Rounds that warm up, and rounds that are counted.
 const WARM: usize = 40;
@@ -241,4 +244,84 @@ fn a_websockets_messages_allocate_nothing() {
     });
     assert_eq!(allocations, 0);
     assert_eq!(heard, (WARM + COUNTED) * 6);
+}
+
+/// What rustls itself allocates for one message in and one out over TLS: a record of plaintext, one of ciphertext,
+/// and what it hands them over in. Nothing of ours is in it; a layer that adds to it fails here.
+const TLS_RECORDS: u64 = 4;
+
+#[test]
+fn a_message_over_tls_costs_what_rustls_allocates_and_no_more() {
+    // R78
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _context = runtime.enter();
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let socket = Socket::Unix(tokio::net::UnixStream::from_std(ours).unwrap());
+    let (server, client) = tls();
+    let mut layer = Layer::server(server, ConnId(7), 256 * 1024);
+    let mut phone = rustls::StreamOwned::new(client, theirs);
+    let mut buffer = vec![0; 64 * 1024];
+    let message = register(1);
+    let answer = message.clone();
+    std::thread::scope(|scope| {
+        // The phone has a thread of its own: only this one's allocations are counted.
+        let (rounds, asked) = std::sync::mpsc::channel::<()>();
+        let peer = scope.spawn(move || {
+            let mut heard = vec![0; answer.len()];
+            while asked.recv().is_ok() {
+                phone.write_all(&answer).unwrap();
+                phone.read_exact(&mut heard).unwrap();
+            }
+        });
+        let mut turn = || {
+            let mut came = 0;
+            while came < message.len() {
+                runtime.block_on(socket.ready(tokio::io::Interest::READABLE)).unwrap();
+                loop {
+                    match layer.read(&socket, &mut buffer).unwrap_or(Got::Closed) {
+                        Got::Bytes(n) => came += n,
+                        Got::Nothing => break,
+                        other => panic!("{other:?}"),
+                    }
+                }
+                layer.flush(&socket).unwrap();
+            }
+            assert!(!layer.put(Some(&socket), b"", &message).unwrap_or(true));
+        };
+        for _ in 0..WARM {
+            rounds.send(()).unwrap();
+            turn();
+        }
+        let mut total = 0;
+        for _ in 0..COUNTED {
+            rounds.send(()).unwrap();
+            total += allocation_counter::measure(&mut turn).count_total;
+        }
+        drop(rounds);
+        peer.join().unwrap();
+        assert!(total <= TLS_RECORDS * COUNTED as u64, "{total} in {COUNTED} rounds");
+    });
+}
+
+/// Both ends of a session.
+fn tls() -> (rustls::ServerConnection, rustls::ClientConnection) {
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let made = rcgen::generate_simple_self_signed(["pbx.example".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let server = rustls::ServerConfig::builder_with_provider(std::sync::Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "pbx.example".try_into().unwrap();
+    (rustls::ServerConnection::new(server.into()).unwrap(), rustls::ClientConnection::new(client.into(), name).unwrap())
 }

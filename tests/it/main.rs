@@ -16,6 +16,7 @@ mod one_port;
 mod operator;
 mod process;
 mod sip_tcp;
+mod sip_tls;
 mod sip_udp;
 #[path = "../support/mod.rs"]
 mod support;
