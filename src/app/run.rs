@@ -39,14 +39,33 @@ pub fn run(config: Option<PathBuf>, data_dir: Option<PathBuf>) -> ExitCode {
     }
 }
 
-/// Takes as many file descriptors as the process may have, and says if they are too few for the limits.
+/// What the node opens beside connections: listeners, the store, logs, probes.
+const OTHER_DESCRIPTORS: u64 = 1_024;
+
+/// Takes as many file descriptors as the process may have, and says if they are too few for the limits: then new
+/// connections fail before their limits are reached.
 fn check_descriptors(config: &Config) {
-    let has = process::raise_descriptors();
-    let sockets = u64::from(config.limits.connections) + config.http.connections as u64;
-    let wants = sockets + config.limits.pool_connections as u64 * u64::from(settings::workers(config));
-    if has < wants {
-        tracing::warn!(has, wants, "fewer file descriptors than the limits on connections would allow");
+    let open_files = process::raise_descriptors();
+    let wants = descriptors(config);
+    if open_files < wants {
+        let (sip, http) = (config.limits.connections, config.http.connections);
+        let (pool, workers) = (config.limits.pool_connections, settings::workers(config));
+        tracing::warn!(
+            open_files,
+            wants,
+            limits.connections = sip,
+            limits.pool_connections = pool,
+            workers,
+            http.connections = http,
+            "the limit on open files is too low for the limits on connections: raise it (LimitNOFILE=, ulimit -n) or lower them"
+        );
     }
+}
+
+/// File descriptors that all limits together may take. A tunnel of HTTP has a second one towards the instance.
+fn descriptors(config: &Config) -> u64 {
+    let pooled = config.limits.pool_connections as u64 * u64::from(settings::workers(config));
+    u64::from(config.limits.connections) + 2 * config.http.connections as u64 + pooled + OTHER_DESCRIPTORS
 }
 
 /// Where the configuration comes from, at the start and on SIGHUP.

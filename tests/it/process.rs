@@ -43,6 +43,33 @@ fn what_a_node_needs_and_cannot_have_ends_it() {
 }
 
 #[test]
+fn limits_beyond_the_open_files_are_told_with_their_numbers() {
+    // DESIGN 10; PROTOCOLS 5
+    let net = Net::new();
+    let (ip, dir) = (net.ip(1), tempfile::tempdir().unwrap());
+    let _taken = std::net::UdpSocket::bind((ip, 5070)).unwrap();
+    let told = |connections: u64| {
+        let path = dir.path().join("n.toml");
+        let config = format!(
+            "data_dir = \"{}\"\nworkers = 1\n[inside]\nbind = [\"{ip}:5070\"]\n[limits]\nconnections = {connections}\n\
+             pool_connections = 10\n[http]\nconnections = 10\n",
+            dir.path().join("d").display()
+        );
+        std::fs::write(&path, config).unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_nantucket")).args(["run", "--config"]).arg(&path).output().unwrap();
+        let log = [output.stdout, output.stderr].concat();
+        let log = String::from_utf8(log).unwrap();
+        log.lines().find(|line| line.contains("the limit on open files is too low")).map(str::to_owned)
+    };
+    assert_eq!(told(100), None);
+    let line = told(4_000_000_000).unwrap();
+    for part in ["wants=4000001054", "limits.connections=4000000000", "open_files="] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+}
+
+#[test]
 fn a_second_signal_does_not_wait_for_calls() {
     let net = Net::new();
     let mut node = Node::start_with(net, "[drain]\ndeadline = \"10m\"\n");
