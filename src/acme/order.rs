@@ -69,7 +69,8 @@ fn advice(kind: &str) -> &'static str {
              or 443 (tls-alpn-01), and have a listener there."
         }
         "unauthorized" | "incorrectResponse" => {
-            "Another server answers under the name: let its DNS record point here and to nothing else."
+            "The authority did not get our answer under the name: let its DNS record point here and to nothing else, \
+             and have a listener that it reaches on port 80 (http-01) or 443 (tls-alpn-01)."
         }
         "rateLimited" => "The authority wants fewer orders: it is tried again later by itself.",
         "rejectedIdentifier" | "caa" => "The authority may not issue for this name: check its CAA record and policy.",

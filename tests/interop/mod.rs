@@ -4,10 +4,12 @@
 mod baresip;
 mod linphone;
 mod pbx;
+mod scan;
 mod sipp;
 mod stunnel;
 mod web;
 
+mod acme;
 mod browser;
 mod calls;
 mod crowd;
