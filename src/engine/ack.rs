@@ -50,6 +50,7 @@ impl Engine {
         let id = decision.instance.id;
         let (mut way, mut end) = (decision.way, decision.client_end);
         if let Way::Client(flow) = way {
+            let flow = self.with_device(id, flow);
             match self.locate(moment, id, &flow, true) {
                 Place::Here => {}
                 Place::There(to) => (way, end) = (Way::Client(to), to),

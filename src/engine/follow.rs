@@ -69,6 +69,17 @@ impl Engine {
         Place::Wait(end)
     }
 
+    /// A flow from a token, with its device. A dialog that began before its connection's REGISTER was granted has none
+    /// in its tokens; when the connection is gone the registry knows it.
+    pub(super) fn with_device(&self, instance: InstanceId, flow: FlowRef) -> FlowRef {
+        let Some(conn) = flow.conn().filter(|_| flow.device().is_none()) else { return flow };
+        if !self.shared.registry.streams.is_closed(conn) {
+            return flow;
+        }
+        let room = self.shared.registry.find(instance);
+        flow.of(room.and_then(|room| room.devices(|devices| devices.only_at(&flow))))
+    }
+
     /// Lets a request, or the answer to one, wait for its device. False if too many wait.
     pub(super) fn begin_wait(&mut self, moment: Moment<'_>, id: ServerId, until: Tick) -> bool {
         let Some(server) = self.tables.server_mut(id) else { return false };
@@ -192,6 +203,15 @@ impl Engine {
     pub(super) fn follow_branch(&mut self, moment: Moment<'_>, branch: ClientId) -> bool {
         let Some(client) = self.tables.client(branch) else { return false };
         let id = client.server;
+        if let Some((Way::Client(flow), instance)) = self.tables.server(id).map(|server| (server.way, server.instance))
+            && let Some(device) = self.with_device(instance, flow).device().filter(|_| flow.device().is_none())
+        {
+            self.tables.name_device(id, device);
+            if let Some(server) = self.tables.server_mut(id) {
+                server.way = Way::Client(flow.of(Some(device)));
+            }
+        }
+        let Some(client) = self.tables.client(branch) else { return false };
         let is_owed = client.machine.is_waiting() || client.machine.state == client::State::Accepted;
         let Some(server) = self.tables.server(id) else { return false };
         let Way::Client(flow) = server.way else { return false };
@@ -282,6 +302,7 @@ impl Engine {
 
     /// The way for an answer to a device's own request whose connection is gone; true if the answer has to wait.
     pub(super) fn redirect_answer(&mut self, moment: Moment<'_>, id: ServerId) -> bool {
+        self.name_late(id);
         let Some(server) = self.tables.server(id) else { return false };
         let (end, instance) = (server.client_end, server.instance);
         let Some(conn) = end.conn().filter(|_| end.device().is_some()) else { return false };
@@ -303,6 +324,29 @@ impl Engine {
             }
             Place::Wait(until) => self.begin_wait(moment, id, until),
             Place::Here | Place::Gone => false,
+        }
+    }
+
+    /// A request that came before its connection's REGISTER was granted named no device. When that connection is
+    /// gone it does.
+    fn name_late(&mut self, id: ServerId) {
+        let Some(server) = self.tables.server(id) else { return };
+        let end = server.client_end;
+        let Some(conn) = end.conn().filter(|_| end.device().is_none()) else { return };
+        if server.flow.listener().is_inside() || !self.shared.registry.streams.is_closed(conn) {
+            return;
+        }
+        let Some(room) = self.shared.registry.find(server.instance) else { return };
+        let mut index = std::mem::take(&mut self.room.own_index);
+        let mut found = None;
+        if let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits)
+            && let Ok(Some(account)) = request.from().and_then(|from| from.uri()).map(|uri| uri.user)
+        {
+            found = room.devices(|devices| devices.was_at(&end, account));
+        }
+        self.room.own_index = index;
+        if let Some(device) = found {
+            self.tables.name_device(id, device);
         }
     }
 

@@ -226,6 +226,10 @@ impl Engine {
     ) {
         let instance = decision.instance;
         let (mut way, mut end, mut wait, mut roams) = (decision.way, decision.client_end, None, false);
+        if let Way::Client(flow) = way {
+            end = self.with_device(instance.id, flow);
+            way = Way::Client(end);
+        }
         let place = match way {
             Way::Client(flow) if instance.state == State::On => self.locate(moment, instance.id, &flow, true),
             _ => Place::Here,

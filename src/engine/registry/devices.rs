@@ -318,6 +318,23 @@ impl Devices {
         known.ways.iter().rev().find(|way| way.state == State::Live).or(known.ways.last()).map(|way| way.flow)
     }
 
+    /// The device of an account that was reached over a flow, also where that is gone.
+    pub fn was_at(&self, flow: &FlowRef, account: &[u8]) -> Option<DeviceId> {
+        let is_it = |device: &DeviceId| self.known.get(device).is_some_and(|known| *known.account == *account);
+        match self.by_flow.get(&key_of(flow))? {
+            Owners::One(device) => is_it(device).then_some(*device),
+            Owners::Many(devices) => devices.iter().copied().find(is_it),
+        }
+    }
+
+    /// The one device that was reached over a flow; none if there were several.
+    pub fn only_at(&self, flow: &FlowRef) -> Option<DeviceId> {
+        match self.by_flow.get(&key_of(flow))? {
+            Owners::One(device) => Some(*device),
+            Owners::Many(_) => None,
+        }
+    }
+
     /// Whether a flow is one of a device's ways now.
     pub fn is_at(&self, device: DeviceId, flow: &FlowRef) -> bool {
         let known = self.known.get(&device);

@@ -70,6 +70,11 @@ impl Streams {
         self.known.get(&conn).is_some_and(|stream| stream.closed.is_none())
     }
 
+    /// Whether a connection over which something was bound has closed.
+    pub fn is_closed(&self, conn: ConnId) -> bool {
+        self.known.get(&conn).is_some_and(|stream| stream.closed.is_some())
+    }
+
     /// A connection closed. The instances that are bound over it.
     pub fn close(&self, conn: ConnId, now: u64) -> Vec<InstanceId> {
         let Some(mut stream) = self.known.get_mut(&conn) else { return Vec::new() };

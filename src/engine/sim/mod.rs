@@ -10,10 +10,26 @@ mod world;
 
 use world::{Weather, World};
 
-const FAIR: Weather =
-    Weather { loss: 0, doubled: 0, delay: 40, reloads: false, restarts: false, breaks: false, kind: true };
-const ROUGH: Weather =
-    Weather { loss: 80, doubled: 50, delay: 400, reloads: true, restarts: true, breaks: true, kind: false };
+const FAIR: Weather = Weather {
+    loss: 0,
+    doubled: 0,
+    delay: 40,
+    reloads: false,
+    restarts: false,
+    breaks: false,
+    drops: false,
+    kind: true,
+};
+const ROUGH: Weather = Weather {
+    loss: 80,
+    doubled: 50,
+    delay: 400,
+    reloads: true,
+    restarts: true,
+    breaks: true,
+    drops: false,
+    kind: false,
+};
 
 /// Runs a world for each seed; prints the seed of one that fails.
 fn each_seed(name: &str, weather: Weather, minutes: u64, check: impl Fn(&mut World)) {
@@ -92,6 +108,22 @@ fn reloads_leave_the_calls_of_others_alone() {
         for agent in world.agents().filter(|agent| agent.instance == "acme") {
             assert!(agent.unanswered.is_empty(), "{}: {:?}", agent.name, agent.unanswered);
         }
+    });
+}
+
+#[test]
+fn no_call_is_lost_with_a_connection_whose_phone_comes_back() {
+    // P04 P05 R75: nor is one delivered to another device
+    let weather = Weather { drops: true, ..FAIR };
+    each_seed("drops", weather, 10, |world| {
+        assert_eq!(world.judge.strangers, 0);
+        assert!(world.shared.stats.followed.read() > 0, "nothing had to follow");
+        for agent in world.agents() {
+            assert!(agent.unanswered.is_empty(), "{}: {:?}", agent.name, agent.unanswered);
+            let odd: Vec<_> = agent.finals.keys().filter(|(_, status)| !matches!(status, 200 | 481 | 487)).collect();
+            assert!(odd.is_empty(), "{}: {odd:?}", agent.name);
+        }
+        assert_eq!(world.shared.stats.waiting.read(), 0);
     });
 }
 

@@ -41,6 +41,8 @@ pub struct Weather {
     pub restarts: bool,
     /// Whether connections break and ports move now and then.
     pub breaks: bool,
+    /// Whether connections break often, and their phones come back a moment later, at any shard.
+    pub drops: bool,
     /// Whether PBXs always answer, and well.
     pub kind: bool,
 }
@@ -87,6 +89,8 @@ struct Phone {
     agent: Agent,
     peer: SocketAddr,
     conn: Option<ConnId>,
+    /// When it was opened.
+    since: u64,
 }
 
 impl World {
@@ -106,7 +110,7 @@ impl World {
             let host = format!("10.0.0.{n}:5060");
             let mut agent = Agent::new(Role::Phone, name, &format!("p{n}"), &host, transport, rng.u64(..));
             agent.kind = weather.kind;
-            phones.push(Phone { agent, peer: format!("203.0.113.{n}:5060").parse().unwrap(), conn: None });
+            phones.push(Phone { agent, peer: format!("203.0.113.{n}:5060").parse().unwrap(), conn: None, since: 0 });
         }
         let mut world = Self {
             weather,
@@ -150,6 +154,12 @@ impl World {
 
     /// Lets everybody finish what is going on and begin nothing new.
     pub fn calm(&mut self) {
+        if self.weather.drops {
+            // Whoever is on the way back comes back.
+            self.operate_at = u64::MAX;
+            let until = self.tick + 30_000;
+            self.run(until);
+        }
         for agent in self.agents() {
             agent.quiet = true;
         }
@@ -229,6 +239,13 @@ impl World {
             5..=6 if self.weather.breaks => {
                 let n = self.rng.usize(0..self.phones.len());
                 self.break_flow(n);
+            }
+            0..=7 if self.weather.drops => {
+                // One that has never registered is nobody's.
+                let n = self.rng.usize(3..self.phones.len());
+                if self.tick >= self.phones[n].since + 1_000 {
+                    self.break_flow(n);
+                }
             }
             _ => {}
         }
@@ -350,9 +367,13 @@ impl World {
     fn phone_sends(&mut self, n: usize, posts: Vec<Post>) {
         for post in posts {
             if self.phones[n].agent.transport == "TCP" {
+                let shard = if self.weather.drops { self.rng.usize(0..2) } else { n };
+                if self.phones[n].conn.is_none() {
+                    self.phones[n].since = self.tick;
+                }
                 let conn = *self.phones[n].conn.get_or_insert_with(|| {
                     self.conns += 1;
-                    ConnId::new(self.boot, Shard((n % usize::from(SHARDS)) as u8), self.conns)
+                    ConnId::new(self.boot, Shard((shard % usize::from(SHARDS)) as u8), self.conns)
                 });
                 let flow = self.stream(n, conn);
                 let at = self.in_order(n);

@@ -79,11 +79,23 @@ impl Tables {
         let index = self.servers.insert(Server::new(self.generation, request, new));
         let id = ServerId { index: index as u32, generation: self.generation };
         self.by_key.insert(key, id);
-        if let Some(device) = device {
-            let spare = &mut self.spare_servers;
-            self.by_device.entry(device).or_insert_with(|| spare.pop().unwrap_or_default()).push(id);
-        }
+        self.note_device(device, id);
         id
+    }
+
+    fn note_device(&mut self, device: Option<DeviceId>, id: ServerId) {
+        let Some(device) = device else { return };
+        let spare = &mut self.spare_servers;
+        self.by_device.entry(device).or_insert_with(|| spare.pop().unwrap_or_default()).push(id);
+    }
+
+    /// The device of a request is known only now.
+    pub fn name_device(&mut self, id: ServerId, device: DeviceId) {
+        let Some(server) = self.server_mut(id) else { return };
+        let before = server.client_end.device();
+        server.client_end = server.client_end.of(Some(device));
+        self.forget_of_device(before, id);
+        self.note_device(Some(device), id);
     }
 
     /// The name the next server transaction will have.
