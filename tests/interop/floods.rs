@@ -59,6 +59,9 @@ impl World {
         });
         let listeners: Vec<_> = listeners.collect();
         node.must("PATCH", "/proxies/main", Some(json!({"listeners": listeners})));
+        for (_, port) in PORTS {
+            node.wait_listening(&format!("{}:{port}", node.ip()));
+        }
         node.add_instance("harbor", &harbor.address(), "tcp");
         node.add_instance("lighthouse", &lighthouse.address(), "udp");
         Run::new("register", net.ip(40), 5080, Sip::Udp)
@@ -264,6 +267,7 @@ fn a_reader_that_stalls_harms_nobody_and_is_closed() {
         ]});
         node.must("PATCH", "/proxies/main", Some(listeners));
         node.wait_live();
+        node.wait_listening(&tls);
 
         // One whose kernel takes little for it.
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

@@ -16,6 +16,7 @@ fn listen_on(node: &Node, bind: &str, advertise: Option<&str>) {
     let listener = json!({"number": 1, "service": "sip-tls", "bind": bind, "advertise": advertise});
     node.must("PATCH", "/proxies/main", Some(json!({"listeners": [listener]})));
     node.wait_live();
+    node.wait_listening(bind);
 }
 
 // R4 R78 R79 P05 F11 F12

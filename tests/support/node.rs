@@ -229,6 +229,12 @@ listeners = [
         });
     }
 
+    /// Waits until somebody listens there: a listener is bound a moment after its table is live.
+    #[track_caller]
+    pub fn wait_listening(&self, address: &str) {
+        super::until(address, PATIENCE, || std::net::TcpStream::connect(address).is_ok());
+    }
+
     /// The command line client, pointed at this node.
     pub fn cli(&self, args: &[&str]) -> Output {
         Command::new(binary())

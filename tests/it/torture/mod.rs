@@ -178,6 +178,9 @@ impl World {
         }
         node.must("PUT", "/proxies/main", Some(proxy));
         node.wait_live();
+        for port in [TLS, WS, WSS] {
+            node.wait_listening(&format!("{}:{port}", net.ip(1)));
+        }
         let tls = node.tls_client();
         Self { net, node, pbx, tls }
     }
