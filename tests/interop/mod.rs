@@ -12,6 +12,7 @@ mod web;
 mod acme;
 mod browser;
 mod calls;
+mod certificates;
 mod crowd;
 mod floods;
 mod guard;
