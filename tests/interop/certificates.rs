@@ -9,7 +9,7 @@ use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
@@ -77,7 +77,7 @@ fn certificates_are_exchanged_under_open_connections_and_memory_stays_flat() {
         node.must("PUT", "/certificates/front", Some(row));
         trusted = fresh;
         if n % 50 == 0 {
-            let asked = Instant::now();
+            let asked = crate::support::now();
             until("the new one is served", PATIENCE, || connect(&node, &trusted).is_some());
             assert!(asked.elapsed() < Duration::from_secs(1), "S03: {:?}", asked.elapsed());
             let some = n % open.len();

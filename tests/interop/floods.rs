@@ -6,6 +6,7 @@
 use super::pbx::Pbx;
 use super::sipp::{Over as Sip, Run};
 use crate::support::node::Node;
+use crate::support::now;
 use crate::support::sip::{Peer, request, response, status, value};
 use crate::support::wire::{Came, Over, Wire};
 use crate::support::{Net, PATIENCE, until};
@@ -16,7 +17,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Ports of the node.
 const PORTS: &[(&str, u16)] = &[
@@ -416,9 +417,4 @@ fn floods_leave_the_calls_of_others_alone() {
 /// So that the flood leaves the machine, though not the node, some time for others.
 fn pause() {
     std::thread::park_timeout(Duration::from_millis(5));
-}
-
-#[allow(clippy::disallowed_methods, reason = "a flood is in real time")]
-fn now() -> Instant {
-    Instant::now()
 }

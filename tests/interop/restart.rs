@@ -5,10 +5,11 @@
 use super::pbx::Pbx;
 use crate::support::lines::{Lines, Plan};
 use crate::support::node::Node;
+use crate::support::now;
 use crate::support::{Net, PATIENCE, until};
 use serde_json::json;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 struct Scale {
     phones: usize,
@@ -105,9 +106,4 @@ fn restart(registers_again: bool) {
     // S05: tickets are good for the next process too.
     assert!(count(&lines.tally.resumed) >= phones, "{} sessions were resumed", count(&lines.tally.resumed));
     assert!(took <= bound, "{took:?} is more than the computed {bound:?}");
-}
-
-#[allow(clippy::disallowed_methods, reason = "phones live in real time")]
-fn now() -> Instant {
-    Instant::now()
 }

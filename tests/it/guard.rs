@@ -4,6 +4,7 @@
 //! are promised.
 
 use crate::support::node::Node;
+use crate::support::now;
 use crate::support::sip::{Peer, request, response, status};
 use crate::support::{Net, PATIENCE, until};
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A PBX that answers everything at once.
 struct Echo {
@@ -41,11 +42,6 @@ impl Drop for Echo {
     fn drop(&mut self) {
         self.stop.store(true, Relaxed);
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "latency is real time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 fn long() -> bool {

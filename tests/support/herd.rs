@@ -2,6 +2,7 @@
 //! were told to, and remember how they fared. Not SIPp, which cannot say when a phone was told to come back.
 
 use super::sip::{status, value};
+use crate::support::now;
 use nantucket::demo::digest::{Challenge, Claim, Credentials};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -323,9 +324,4 @@ fn listen(socket: UdpSocket, tell: Sender<String>, stop: Arc<AtomicBool>) {
             }
         }
     });
-}
-
-#[allow(clippy::disallowed_methods, reason = "phones live in real time")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -294,7 +294,7 @@ impl Caller {
     async fn call(&mut self) {
         self.calls += 1;
         self.tally.placed.fetch_add(1, Ordering::Relaxed);
-        let began = tokio::time::Instant::now();
+        let began = crate::support::now();
         match self.through().await {
             Ok(answered) => {
                 let took = (answered - began).as_millis() as usize;
@@ -305,7 +305,7 @@ impl Caller {
         }
     }
 
-    async fn through(&self) -> Result<tokio::time::Instant, String> {
+    async fn through(&self) -> Result<std::time::Instant, String> {
         let domain = self.plan.domain.clone();
         let callee = fastrand::usize(..self.plan.phones);
         let uri = format!("sip:u{callee}@{domain}");
@@ -323,7 +323,7 @@ impl Caller {
         if status(&ok) != 200 {
             return Err(format!("{} {}", status(&ok), value(&ok, "Warning")));
         }
-        let answered = tokio::time::Instant::now();
+        let answered = crate::support::now();
         let target = value(&ok, "Contact").split(['<', '>']).nth(1).expect("a Contact").to_owned();
         let mut routes: Vec<&str> = ok.split("\r\n").filter_map(|row| row.strip_prefix("Record-Route: ")).collect();
         routes.reverse();
@@ -357,7 +357,7 @@ impl Caller {
         let mut room = vec![0; 65_536];
         self.send(request).await;
         loop {
-            let began = tokio::time::Instant::now();
+            let began = crate::support::now();
             match timeout(gap, self.socket.recv_from(&mut room)).await {
                 Ok(Ok((length, _))) => {
                     waited += began.elapsed();

@@ -39,13 +39,18 @@ impl Net {
     }
 }
 
+/// The moment it is.
+#[allow(clippy::disallowed_methods, reason = "phones and measurements are in real time")]
+pub fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// Waits until something is so that has no event to wait for (a foreign program's state).
 #[track_caller]
-#[allow(clippy::disallowed_methods, reason = "a test's patience is real time")]
 pub fn until(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + patience;
+    let end = now() + patience;
     while !holds() {
-        assert!(std::time::Instant::now() < end, "waited {patience:?} in vain until {what}");
+        assert!(now() < end, "waited {patience:?} in vain until {what}");
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }

@@ -1,10 +1,11 @@
 //! A program that a test started: what it prints is kept, an end is guaranteed.
 
+use crate::support::now;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A running program. Dropping it ends it.
 pub struct Program {
@@ -130,9 +131,4 @@ fn collect(from: impl Read + Send + 'static, output: Arc<Output>) {
         }
         output.more.notify_all();
     });
-}
-
-#[allow(clippy::disallowed_methods, reason = "a test's patience is real time")]
-fn now() -> Instant {
-    Instant::now()
 }
