@@ -101,6 +101,8 @@ reasons! {
         SourceRefused = "source-refused",
         /// More new requests for the instance than its share of a worker.
         InstanceRate = "instance-rate",
+        /// More client connections than one instance may have.
+        InstanceConnections = "instance-connections",
         /// A CANCEL for no request we know.
         NoTransaction = "no-transaction",
         /// The PBX or phone did not answer.

@@ -299,6 +299,8 @@ pub struct InstanceStats {
     pub calls: Gauge,
     /// Registered contacts.
     pub bindings: Gauge,
+    /// Clients' connections over which something is registered.
+    pub connections: Gauge,
     /// Users with a seat, by kind.
     pub seats: [SeatStats; 2],
     /// REGISTERs on their way to it.

@@ -76,6 +76,7 @@ pub(super) fn engine(config: &Config, site: Site) -> engine::config::Config {
     let (limits, timers) = (&config.limits, &config.timers);
     engine::config::Config {
         shard: site.shard,
+        shards: site.shards,
         boot: site.boot,
         seed: fastrand::u64(..),
         timing: Timing {
@@ -100,6 +101,7 @@ pub(super) fn engine(config: &Config, site: Site) -> engine::config::Config {
         retry_after: u32::try_from(timers.retry_after.ms() / 1_000).unwrap_or(u32::MAX),
         bindings: limits.instance_bindings,
         calls: limits.instance_calls,
+        connections: limits.instance_connections,
         reconnect: timers.reconnect.ms(),
         reconnect_start: timers.reconnect_start.ms(),
         keep_alive: timers.keep_alive.ms(),
@@ -206,7 +208,7 @@ mod tests {
 
     /// Everything that is made of a configuration.
     fn made(config: &Config) -> String {
-        let site = Site { shard: Shard(0), boot: 0, inside: Inside::default() };
+        let site = Site { shard: Shard(0), shards: 1, boot: 0, inside: Inside::default() };
         let engine = engine::config::Config { seed: 0, ..engine(config, site) };
         let mut http = http(config);
         http.pseudonym.clear();

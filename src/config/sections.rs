@@ -142,6 +142,8 @@ pub struct Limits {
     pub instance_bindings: usize,
     /// Calls of one instance that are shown.
     pub instance_calls: usize,
+    /// Client connections of one instance over which something is registered; a REGISTER over a further one gets 503.
+    pub instance_connections: u32,
     /// Targets of an instance tried for one request.
     pub attempts: usize,
     /// SIP connections accepted by the node.
@@ -434,6 +436,7 @@ impl Default for Limits {
             transaction_bytes: 536_870_912,
             instance_bindings: 20_000,
             instance_calls: 20_000,
+            instance_connections: 20_000,
             attempts: 4,
             connections: 50_000,
             source_connections: 2_000,

@@ -109,7 +109,7 @@ impl Front {
             signal: Signal::default(),
             guard: Arc::clone(&options.guard),
         };
-        let mut sites: Vec<_> = (0..workers).map(|shard| Seat::new(Shard(shard), common.boot)).collect();
+        let mut sites: Vec<_> = (0..workers).map(|shard| Seat::new(Shard(shard), workers, common.boot)).collect();
         let (mut inside, mut told) = (Vec::new(), Vec::new());
         for family in &options.inside {
             let spoken = Spoken { transport: Transport::Tcp, secure: options.inside_tls.clone() };
@@ -342,8 +342,8 @@ struct Seat {
 }
 
 impl Seat {
-    fn new(shard: Shard, boot: u32) -> Self {
-        let site = Site { shard, boot, inside: Inside::default() };
+    fn new(shard: Shard, shards: u8, boot: u32) -> Self {
+        let site = Site { shard, shards, boot, inside: Inside::default() };
         Self { site, own: [None, None], inside: Vec::new() }
     }
 }

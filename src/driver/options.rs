@@ -102,6 +102,8 @@ impl Default for Limits {
 pub struct Site {
     /// Which worker.
     pub shard: Shard,
+    /// Of how many.
+    pub shards: u8,
     /// The boot generation.
     pub boot: u32,
     /// Addresses towards the instances, as they are told.

@@ -44,6 +44,9 @@ impl Engine {
             return Err(Refusal::InstanceOff.into());
         }
         light::check(flow, instance, view)?;
+        if view.method() == Method::Register && self.has_connections_enough(instance, flow) {
+            return Err(Refusal::InstanceConnections.into());
+        }
         let emergency = view.method() == Method::Invite && is_emergency(view.uri(), &instance.emergency_numbers);
         let favoured = in_dialog || emergency;
         if !self.tables.has_room(favoured) || self.tables.buffers.held() >= self.config.kept_bytes {
@@ -69,6 +72,15 @@ impl Engine {
             instance.stats.transactions.dec();
         }
         admitted.map(Some).map_err(|Busy(seconds)| Unfit::Later(seconds))
+    }
+
+    /// Whether a client's connection would be one too many for the instance. What is registered over one that it has
+    /// already is no further one.
+    fn has_connections_enough(&self, instance: &Instance, flow: Flow) -> bool {
+        let Flow::Stream { conn, listener, .. } = flow else { return false };
+        !listener.is_inside()
+            && instance.stats.connections.read() >= u64::from(self.config.connections)
+            && !self.shared.registry.streams.carries(conn, instance.id)
     }
 
     fn admit_registration(&mut self, moment: Moment<'_>, instance: &Instance, view: &View<'_>) -> Result<Permit, Busy> {

@@ -7,20 +7,20 @@ use super::reply::{Tag, reply_to};
 use super::tables::{NewServer, ServerId, Topic};
 use super::transaction::key::Key;
 use super::transaction::{Kind, server};
-use crate::ids::Flow;
+use crate::ids::{Flow, Shard};
 use crate::reason::Refusal;
 use crate::sip::reply::{self, Reply};
 use crate::sip::view::View;
 use std::sync::Arc;
 
 impl Engine {
-    /// C01, C06. One that matches nothing gets 481 (C02): our branches are drawn at random, so passed on it would
-    /// match nothing either, and the PBX would say the same.
+    /// C01, C06. One that matches nothing at any shard gets 481 (C02): our branches are drawn at random, so passed on
+    /// it would match nothing either, and the PBX would say the same.
     pub(super) fn on_cancel(&mut self, moment: Moment<'_>, flow: Flow, view: &View<'_>, key: Key) {
         let found = self.keyer.cancelled_by(view).and_then(|invite| self.tables.find(invite));
         let invite = found.and_then(|id| Some((id, self.tables.server_mut(id)?)));
         let Some((id, server)) = invite.filter(|(_, server)| server.machine.kind == Kind::Invite) else {
-            return self.refuse(flow, view, key, Refusal::NoTransaction);
+            return self.seek_invite(flow, view, key);
         };
         let open = server.machine.is_open();
         server.cancelled |= open;
@@ -31,6 +31,18 @@ impl Engine {
         }
         if open {
             self.cancel_branch(moment, id);
+        }
+    }
+
+    /// A client's connection may have moved to another shard since its INVITE, so each is asked in turn; the last one
+    /// says that nobody knows it.
+    fn seek_invite(&mut self, flow: Flow, view: &View<'_>, key: Key) {
+        let next = Shard((self.config.shard.0 + 1) % self.config.shards.max(1));
+        match flow {
+            Flow::Stream { listener, conn, .. } if !listener.is_inside() && next != conn.shard() => {
+                self.out.hand_over(next, flow, view.message());
+            }
+            _ => self.refuse(flow, view, key, Refusal::NoTransaction),
         }
     }
 

@@ -11,6 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Config {
     /// Which shard it is.
     pub shard: Shard,
+    /// How many shards the node has.
+    pub shards: u8,
     /// The process's boot generation, as in [`crate::ids::ConnId`].
     pub boot: u32,
     /// For the branches' nonces and the tables' hashes; random in a process, chosen in a simulation.
@@ -41,6 +43,8 @@ pub struct Config {
     pub bindings: usize,
     /// Calls kept for one instance.
     pub calls: usize,
+    /// Client connections of one instance over which something is registered.
+    pub connections: u32,
     /// Milliseconds for which a device that lost its connection is waited for, and keeps its seat.
     pub reconnect: u64,
     /// As long after the start of the process a device is waited for that was connected to the one before.
@@ -53,6 +57,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             shard: Shard(0),
+            shards: 1,
             boot: 0,
             seed: 0,
             timing: Timing::default(),
@@ -68,6 +73,7 @@ impl Default for Config {
             retry_after: 10,
             bindings: 20_000,
             calls: 20_000,
+            connections: 20_000,
             reconnect: 10_000,
             reconnect_start: 30_000,
             keep_alive: 25_000,

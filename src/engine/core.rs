@@ -20,6 +20,7 @@ use crate::reason::{Drop, Refusal};
 use crate::route::snapshot::Snapshot;
 use crate::sip::check::Channel;
 use crate::sip::edit::Splices;
+use crate::sip::method::Method;
 use crate::sip::view::{Index, View};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -167,12 +168,20 @@ impl Engine {
     fn on_message(&mut self, moment: Moment<'_>, flow: Flow, bytes: &[u8], handed_over: bool) {
         let mut index = std::mem::take(&mut self.room.index);
         match View::read(bytes, &mut index, &self.config.limits) {
-            Ok(view) if view.is_request() && handed_over => self.discard(Drop::WrongShard),
+            Ok(view) if view.is_request() && handed_over => self.on_request_handed_over(moment, flow, &view),
             Ok(view) if view.is_request() => self.on_request(moment, flow, &view),
             Ok(view) => self.on_response(moment, flow, &view, handed_over),
             Err(_) => self.discard_unreadable(flow),
         }
         self.room.index = index;
+    }
+
+    /// Only a CANCEL may look for its INVITE at every shard.
+    fn on_request_handed_over(&mut self, moment: Moment<'_>, flow: Flow, view: &View<'_>) {
+        match self.keyer.of(view).filter(|_| view.method() == Method::Cancel) {
+            Some(key) => self.on_cancel(moment, flow, view, key),
+            None => self.discard(Drop::WrongShard),
+        }
     }
 
     /// What is no message at all. On a stream it also tells that the peer's idea of where messages end is
@@ -194,7 +203,7 @@ impl Engine {
     /// Remembers that a connection carries bindings of an instance; false if it has ended meanwhile.
     pub(super) fn note_flow(&self, flow: Flow, instance: InstanceId) -> bool {
         let Flow::Stream { conn, .. } = flow else { return true };
-        self.shared.registry.streams.note(conn, instance)
+        self.shared.registry.bind_stream(conn, instance)
     }
 
     /// One shard looks after what all share.

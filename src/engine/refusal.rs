@@ -75,6 +75,7 @@ impl Answer {
             Refusal::FlowGone => answer(430, "Flow Failed", "the flow to the client is gone"),
             Refusal::Banned => answer(403, "Forbidden", "too many failures: banned for a while"),
             Refusal::SourceRefused => answer(403, "Forbidden", "no devices from this network"),
+            Refusal::InstanceConnections => answer(503, "Service Unavailable", "too many connections to the instance"),
             Refusal::InstanceRate => answer(503, "Service Unavailable", "too many new requests for the instance"),
             Refusal::NoTransaction => {
                 answer(481, "Call/Transaction Does Not Exist", "nothing that could be cancelled is known here")

@@ -265,6 +265,9 @@ impl Devices {
     }
 
     /// A connection takes the place of another, of the same client. Each device with the shards that are to be told.
+    ///
+    /// One whose old connection is open at the same address stays there: phones with several accounts, and all pages
+    /// of a browser, share their TLS sessions, so the new connection may well be another account's.
     pub fn succeed(&mut self, old: ConnId, flow: FlowRef, ip: IpAddr, mut moved: impl FnMut(DeviceId, &[u8], u64)) {
         let devices = match self.by_flow.get(&Key::Conn(old)) {
             Some(Owners::One(device)) => vec![*device],
@@ -274,6 +277,9 @@ impl Devices {
         for device in devices {
             let Some(known) = self.known.get(&device) else { continue };
             let Some(way) = known.ways.iter().find(|way| way.flow.conn() == Some(old)) else { continue };
+            if way.state == State::Live && way.ip == ip {
+                continue;
+            }
             // One that has gone elsewhere since is not brought back.
             let newer = known.ways.iter().any(|other| other.state == State::Live && other.reg == way.reg);
             if newer && way.state != State::Live {

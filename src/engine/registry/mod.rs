@@ -38,7 +38,7 @@ use foldhash::fast::RandomState;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use streams::Streams;
+use streams::{Noted, Streams};
 use watched::Watched;
 
 /// A registry has reached its bound; what was to be noted is not.
@@ -166,9 +166,23 @@ impl Registry {
         }
     }
 
+    /// Notes that a client's connection carries bindings of an instance; false if it has ended meanwhile.
+    pub fn bind_stream(&self, conn: ConnId, instance: InstanceId) -> bool {
+        let noted = self.streams.note(conn, instance);
+        if noted == Noted::New
+            && let Some(room) = self.find(instance)
+        {
+            room.stats().connections.inc();
+        }
+        noted != Noted::Gone
+    }
+
     /// A client's connection ended: its devices have so many milliseconds to come back.
     pub fn lose_stream(&self, closed: ConnId, now: Now, grace: u64) {
-        let instances = self.streams.close(closed, now.unix);
+        let (instances, first) = self.streams.close(closed, now.unix);
+        for room in instances.iter().filter(|_| first).filter_map(|id| self.find(*id)) {
+            room.stats().connections.dec();
+        }
         if instances.len() >= INSTANCES {
             for room in &self.rooms {
                 room.value().with(|live| live.lose_stream(closed, now, grace));

@@ -104,6 +104,11 @@ impl Room {
         }
     }
 
+    /// Its counters.
+    pub fn stats(&self) -> &InstanceStats {
+        &self.stats
+    }
+
     /// Looks at or changes what is known, notes what has to be written down, and sets the instance's gauges to the
     /// outcome.
     pub fn with<T>(&self, work: impl FnOnce(&mut Live) -> T) -> T {

@@ -31,6 +31,17 @@ struct Stream {
     closed: Option<u64>,
 }
 
+/// What became of noting an instance at a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Noted {
+    /// It is the first time.
+    New,
+    /// It was there, or there is no room to remember it.
+    Known,
+    /// The connection has ended.
+    Gone,
+}
+
 /// The devices that are waited for by one connection, and since when (Unix seconds).
 type Awaited = (Vec<(InstanceId, DeviceId)>, u64);
 
@@ -52,17 +63,23 @@ impl Streams {
         }
     }
 
-    /// Remembers that a connection carries bindings of an instance; false if it has ended meanwhile.
-    pub fn note(&self, conn: ConnId, instance: InstanceId) -> bool {
-        let Some(mut stream) = self.known.get_mut(&conn) else { return false };
+    /// Remembers that a connection carries bindings of an instance.
+    pub fn note(&self, conn: ConnId, instance: InstanceId) -> Noted {
+        let Some(mut stream) = self.known.get_mut(&conn) else { return Noted::Gone };
         if stream.closed.is_some() {
-            return false;
+            return Noted::Gone;
         }
-        if stream.instances.len() < INSTANCES && !stream.instances.contains(&instance) {
-            stream.instances.reserve_exact(1);
-            stream.instances.push(instance);
+        if stream.instances.len() >= INSTANCES || stream.instances.contains(&instance) {
+            return Noted::Known;
         }
-        true
+        stream.instances.reserve_exact(1);
+        stream.instances.push(instance);
+        Noted::New
+    }
+
+    /// Whether a connection carries bindings of an instance.
+    pub fn carries(&self, conn: ConnId, instance: InstanceId) -> bool {
+        self.known.get(&conn).is_some_and(|stream| stream.instances.contains(&instance))
     }
 
     /// Whether a connection that was watched is still open.
@@ -75,9 +92,10 @@ impl Streams {
         self.known.get(&conn).is_some_and(|stream| stream.closed.is_some())
     }
 
-    /// A connection closed. The instances that are bound over it.
-    pub fn close(&self, conn: ConnId, now: u64) -> Vec<InstanceId> {
-        let Some(mut stream) = self.known.get_mut(&conn) else { return Vec::new() };
+    /// A connection closed. The instances that are bound over it, and whether that was not known before.
+    pub fn close(&self, conn: ConnId, now: u64) -> (Vec<InstanceId>, bool) {
+        let Some(mut stream) = self.known.get_mut(&conn) else { return (Vec::new(), false) };
+        let first = stream.closed.is_none();
         let instances = stream.instances.clone();
         if instances.is_empty() || self.closed.load(Relaxed) >= BOUND as u64 {
             drop(stream);
@@ -85,7 +103,7 @@ impl Streams {
         } else if stream.closed.replace(now).is_none() {
             self.closed.fetch_add(1, Relaxed);
         }
-        instances
+        (instances, first)
     }
 
     /// The instances that are or were bound over a connection.

@@ -1,6 +1,8 @@
 //! C01 to C07: CANCEL and ACK.
 
+use crate::engine::contract::Input;
 use crate::engine::testing::*;
+use crate::ids::{ConnId, Flow, Shard};
 use crate::reason::Drop;
 
 fn cancel(branch: &str) -> String {
@@ -33,6 +35,31 @@ fn a_cancel_is_answered_at_once_and_goes_on_with_the_invites_identity() {
     assert_eq!(b.one(udp(PHONE), &cancel("i")), *ok, "also when the INVITE is over");
     b.pass(32_000);
     assert_eq!((b.engine.counts(), b.stats(1).transactions.read()), ((0, 0, 0), 0));
+}
+
+#[test]
+fn a_cancel_finds_its_invite_at_another_shard() {
+    // C01 C02
+    let mut b = Bench::new();
+    b.engine.config.shards = 3;
+    let invite = b.invite(tcp(PHONE, 1), &request("INVITE", "i", ""));
+    b.one(inside(PBX), &invite.answered(180, ""));
+    // The phone came back at shard 1; what is known here is cancelled, what is not goes on to the next.
+    let Flow::Stream { listener, transport, local, peer, .. } = tcp(PHONE, 2) else { panic!("no stream") };
+    let elsewhere = Flow::Stream { listener, conn: ConnId::new(0, Shard(1), 2), transport, local, peer };
+    let handed = cancel("i");
+    let sent = b.input(Input::HandedOver { flow: elsewhere, bytes: handed.as_bytes() });
+    assert_eq!((sent[0].status(), sent[1].method()), (200, "CANCEL"));
+    // Shard 0 is the one after the last: it says so.
+    let unknown = cancel("x");
+    let sent = b.input(Input::HandedOver { flow: elsewhere, bytes: unknown.as_bytes() });
+    assert_eq!(sent[0].status(), 481);
+    // At the shard of its own connection it begins its round, and nobody is answered yet.
+    b.none(tcp(PHONE, 2), &unknown);
+    assert_eq!(b.handed.last().map(|(shard, _)| *shard), Some(Shard(1)));
+    // Nothing else is taken from another shard.
+    let invite = request("INVITE", "j", "");
+    assert!(b.input(Input::HandedOver { flow: elsewhere, bytes: invite.as_bytes() }).is_empty());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! T19: bounds, tried at the number itself, one below and one above.
 
 use crate::engine::config::Config;
+use crate::engine::contract::Input;
 use crate::engine::testing::*;
 use crate::route::testing::{instance, proxy, table};
 
@@ -31,6 +32,31 @@ fn a_flood_meets_the_shards_bound_and_calls_go_on() {
     b.pass(40_000);
     assert_eq!(b.engine.counts(), (0, 0, 0));
     assert_eq!(b.one(udp(PHONE), &options(1)).method(), "OPTIONS");
+}
+
+#[test]
+fn an_instance_has_so_many_connections_and_no_more() {
+    // T19 X09
+    let mut b = Bench::with(&rows(), Config { connections: 2, ..config() });
+    let register = |b: &mut Bench, serial: u32, branch: &str| {
+        let out = b.one(tcp(PHONE, serial), &request("REGISTER", branch, ""));
+        if out.method() == "REGISTER" {
+            let contact = format!("{};expires=600\r\n", out.rows("Contact")[0]);
+            assert_eq!(b.one(inside(PBX), &out.answered(200, &format!("Contact: {contact}"))).status(), 200);
+        }
+        out
+    };
+    for serial in [1, 2] {
+        assert_eq!(register(&mut b, serial, &format!("r{serial}")).method(), "REGISTER");
+    }
+    let refused = register(&mut b, 3, "r3");
+    assert_eq!((refused.status(), refused.row("Retry-After")), (503, "10"));
+    assert!(refused.row("Warning").contains("instance-connections: "), "{refused:?}");
+    assert_eq!(register(&mut b, 2, "again").method(), "REGISTER", "what has one keeps it");
+    assert_eq!(b.stats(1).connections.read(), 2);
+    b.input(Input::FlowClosed { flow: tcp(PHONE, 1) });
+    b.input(Input::FlowClosed { flow: tcp(PHONE, 1) });
+    assert_eq!((b.stats(1).connections.read(), register(&mut b, 3, "r4").method()), (1, "REGISTER"));
 }
 
 #[test]

@@ -26,10 +26,11 @@ const COUNTERS: [(&str, &str, Read); 9] = [
     ("instance_http_bytes_out", "Bytes of HTTP bodies and tunnels from it", |s| Counter::read(&s.http_bytes_out)),
 ];
 
-const GAUGES: [(&str, &str, Read); 8] = [
+const GAUGES: [(&str, &str, Read); 9] = [
     ("instance_sip_transactions", "Live SIP transactions", |s| Gauge::read(&s.transactions)),
     ("instance_calls", "Calls in progress", |s| Gauge::read(&s.calls)),
     ("instance_bindings", "Registered contacts", |s| Gauge::read(&s.bindings)),
+    ("instance_connections", "Client connections over which something is registered", |s| Gauge::read(&s.connections)),
     ("instance_registers_in_flight", "REGISTERs its PBX has not answered yet", |s| Gauge::read(&s.registers.in_flight)),
     ("instance_registers_limit", "How many of them there may be", |s| Gauge::read(&s.registers.limit)),
     ("instance_registers_waiting", "Phones sent away whose turn has not come", |s| Gauge::read(&s.registers.waiting)),
