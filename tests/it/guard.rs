@@ -128,7 +128,9 @@ fn a_flood_on_one_instance_leaves_the_others_p99() {
         sent.load(Relaxed)
     );
     assert!(refused > f64::from(rate) / 20.0, "{refused}: this flood proves nothing");
-    assert!(ratio < if long() { 1.1 } else { 3.0 }, "p99 without {calm:?}, with {loud:?}");
+    // A debug build among other tests says nothing about a tenth; that nobody waits for the flood it does say.
+    let within = if long() { ratio < 1.1 } else { loud < Duration::from_millis(50) };
+    assert!(within, "p99 without {calm:?}, with {loud:?}");
 }
 
 /// A web side that knows one password and says 401 to all others.
