@@ -68,7 +68,8 @@ pub(super) async fn play(stage: &Stage) -> Result<(), Stop> {
     .await?;
     step(feed, "R73", "REGISTER @harbor ⇒ 127.0.0.12", async {
         register(&cast.alice, Algorithm::Md5).await?;
-        for phone in [Some(&cast.bob), Some(&cast.carol), cast.dora.as_ref()].into_iter().flatten() {
+        let others = [&cast.bob, &cast.carol, &cast.erin, &cast.frank].into_iter();
+        for phone in others.chain(cast.dora.as_ref()) {
             register(phone, Algorithm::Sha256).await?;
         }
         ensure!(new.bindings() >= 3, "{} bindings", new.bindings());
