@@ -34,12 +34,12 @@ impl Engine {
         }
     }
 
-    /// A client's connection may have moved to another shard since its INVITE, so each is asked in turn; the last one
-    /// says that nobody knows it.
+    /// A device may have come back at another shard since its INVITE, so each is asked in turn; the last one says that
+    /// nobody knows it. A connection that nobody is registered over came in the place of none.
     fn seek_invite(&mut self, flow: Flow, view: &View<'_>, key: Key) {
         let next = Shard((self.config.shard.0 + 1) % self.config.shards.max(1));
         match flow {
-            Flow::Stream { listener, conn, .. } if !listener.is_inside() && next != conn.shard() => {
+            Flow::Stream { conn, .. } if next != conn.shard() && self.shared.registry.streams.is_bound(conn) => {
                 self.out.hand_over(next, flow, view.message());
             }
             _ => self.refuse(flow, view, key, Refusal::NoTransaction),

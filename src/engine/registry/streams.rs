@@ -77,6 +77,11 @@ impl Streams {
         Noted::New
     }
 
+    /// Whether a connection carries bindings of any instance.
+    pub fn is_bound(&self, conn: ConnId) -> bool {
+        self.known.get(&conn).is_some_and(|stream| !stream.instances.is_empty())
+    }
+
     /// Whether a connection carries bindings of an instance.
     pub fn carries(&self, conn: ConnId, instance: InstanceId) -> bool {
         self.known.get(&conn).is_some_and(|stream| stream.instances.contains(&instance))

@@ -2,7 +2,7 @@
 
 use crate::engine::contract::Input;
 use crate::engine::testing::*;
-use crate::ids::{ConnId, Flow, Shard};
+use crate::ids::{ConnId, Flow, InstanceId, Shard};
 use crate::reason::Drop;
 
 fn cancel(branch: &str) -> String {
@@ -50,12 +50,18 @@ fn a_cancel_finds_its_invite_at_another_shard() {
     let handed = cancel("i");
     let sent = b.input(Input::HandedOver { flow: elsewhere, bytes: handed.as_bytes() });
     assert_eq!((sent[0].status(), sent[1].method()), (200, "CANCEL"));
+    b.shared.registry.streams.watch(ConnId::new(0, Shard(1), 2));
+    assert!(b.shared.registry.bind_stream(ConnId::new(0, Shard(1), 2), InstanceId(1)));
     // Shard 0 is the one after the last: it says so.
     let unknown = cancel("x");
     let sent = b.input(Input::HandedOver { flow: elsewhere, bytes: unknown.as_bytes() });
     assert_eq!(sent[0].status(), 481);
-    // At the shard of its own connection it begins its round, and nobody is answered yet.
-    b.none(tcp(PHONE, 2), &unknown);
+    // At the shard of its own connection it begins its round, and nobody is answered yet; but not where nobody is
+    // registered over it.
+    assert_eq!(b.one(tcp(PHONE, 2), &unknown).status(), 481);
+    b.shared.registry.streams.watch(ConnId::new(0, Shard(0), 3));
+    assert!(b.shared.registry.bind_stream(ConnId::new(0, Shard(0), 3), InstanceId(1)));
+    b.none(tcp(PHONE, 3), &cancel("y"));
     assert_eq!(b.handed.last().map(|(shard, _)| *shard), Some(Shard(1)));
     // Nothing else is taken from another shard.
     let invite = request("INVITE", "j", "");
