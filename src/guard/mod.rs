@@ -36,7 +36,7 @@ use arc_swap::ArcSwap;
 use book::Book;
 use credit::Credit;
 use evidence::{Ledger, Record};
-use foldhash::fast::RandomState;
+use foldhash::quality::RandomState;
 use nonces::Nonces;
 use slots::Slots;
 use std::collections::VecDeque;

@@ -4,6 +4,20 @@ import JsSIP from "jssip";
 import { Inviter, Registerer, SessionState, UserAgent } from "sip.js";
 import { holdModifier } from "sip.js/lib/platform/web/index.js";
 
+const BUSY = new Error("ongoing");
+
+/** Does what a library refuses while the ACK of the other side's re-INVITE is still on its way. */
+async function settled(action) {
+  for (let tries = 100; ; tries -= 1) {
+    try {
+      return await action();
+    } catch (error) {
+      if (tries === 0 || !/ongoing|pending/i.test(error.message)) throw error;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  }
+}
+
 /** What happened to a phone, in order, and whoever waits for it. */
 class Diary {
   seen = [];
@@ -63,13 +77,11 @@ class JsSipPhone {
   }
 
   hold() {
-    return new Promise((done, refused) => this.session.hold({}, () => done(true)) || refused(new Error("cannot hold")));
+    return settled(() => new Promise((done, refused) => this.session.hold({}, () => done(true)) || refused(BUSY)));
   }
 
   resume() {
-    return new Promise(
-      (done, refused) => this.session.unhold({}, () => done(true)) || refused(new Error("cannot resume")),
-    );
+    return settled(() => new Promise((done, refused) => this.session.unhold({}, () => done(true)) || refused(BUSY)));
   }
 
   hangUp() {
@@ -166,11 +178,11 @@ class SipJsPhone {
   }
 
   hold() {
-    return this.change([holdModifier]);
+    return settled(() => this.change([holdModifier]));
   }
 
   resume() {
-    return this.change([]);
+    return settled(() => this.change([]));
   }
 
   async hangUp() {
