@@ -3,7 +3,7 @@
 //! A PBX on a private network mostly has a certificate of its own making, so verification is what
 //! an operator switches on (`web.verify`).
 
-use crate::tls::client::{Anybody, roots};
+use crate::tls::client::{Verifier, roots};
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use std::sync::{Arc, OnceLock};
@@ -30,7 +30,7 @@ fn unverified() -> Result<Arc<ClientConfig>, rustls::Error> {
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_custom_certificate_verifier(Arc::new(Verifier::of_anybody(provider)))
         .with_no_client_auth();
     Ok(Arc::new(config))
 }

@@ -111,12 +111,13 @@ impl Client {
         let wanted = if terms.name.is_empty() { &*backend.host } else { terms.name.as_str() };
         let name = ServerName::try_from(wanted.trim_matches(['[', ']']).to_owned()).map_err(|_| Unfit::Name)?;
         let provider = Arc::new(default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = if terms.verify {
+        let expected = if terms.verify {
             let roots = roots(&terms.authorities).map_err(Unfit::Authorities)?;
-            Arc::new(Known { roots, domain: wanted.into(), wildcard: terms.wildcard, provider: Arc::clone(&provider) })
+            Some(Expected { roots, domain: wanted.into(), wildcard: terms.wildcard })
         } else {
-            Arc::new(Anybody(Arc::clone(&provider)))
+            None
         };
+        let verifier = Arc::new(Verifier { expected, provider: Arc::clone(&provider) });
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
@@ -173,16 +174,30 @@ fn of_the_system() -> &'static Arc<RootCertStore> {
     })
 }
 
-/// Takes the certificate that authorities signed for a SIP domain (S01).
+/// Judges what a server shows, which has to hold the certificate's key in any case.
 #[derive(Debug)]
-struct Known {
-    roots: Arc<RootCertStore>,
-    domain: Box<str>,
-    wildcard: bool,
+pub struct Verifier {
+    /// Whom the certificate has to name; any will do without.
+    expected: Option<Expected>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Known {
+/// A certificate that authorities signed for a SIP domain (S01).
+#[derive(Debug)]
+struct Expected {
+    roots: Arc<RootCertStore>,
+    domain: Box<str>,
+    wildcard: bool,
+}
+
+impl Verifier {
+    /// Takes any certificate.
+    pub const fn of_anybody(provider: Arc<CryptoProvider>) -> Self {
+        Self { expected: None, provider }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -191,14 +206,15 @@ impl ServerCertVerifier for Known {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let parsed = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)?;
-        if identity::of(end_entity).is(&self.domain, self.wildcard) {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(CertificateError::NotValidForName.into())
+        if let Some(Expected { roots, domain, wildcard }) = &self.expected {
+            let parsed = ParsedCertificate::try_from(end_entity)?;
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, algorithms)?;
+            if !identity::of(end_entity).is(domain, *wildcard) {
+                return Err(CertificateError::NotValidForName.into());
+            }
         }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -221,45 +237,6 @@ impl ServerCertVerifier for Known {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Takes any certificate, but only from who holds its key.
-#[derive(Debug)]
-pub struct Anybody(pub Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

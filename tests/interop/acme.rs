@@ -4,9 +4,7 @@
 use crate::support::node::Node;
 use crate::support::program::Program;
 use crate::support::{Net, PATIENCE, until};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use nantucket::tls::client::Verifier;
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
@@ -97,54 +95,16 @@ fn wait_state(node: &Node, name: &str, state: &str) -> Value {
     last
 }
 
-/// Takes whatever certificate is served.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// The certificate that a client gets for a host.
 fn served(node: &Node, host: &str) -> Vec<u8> {
     use std::io::Read as _;
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let anybody = std::sync::Arc::new(Verifier::of_anybody(std::sync::Arc::clone(&provider)));
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(std::sync::Arc::new(Anybody))
+        .with_custom_certificate_verifier(anybody)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let name = host.to_owned().try_into().unwrap();
