@@ -4,24 +4,22 @@ import JsSIP from "jssip";
 import { Inviter, Registerer, SessionState, UserAgent } from "sip.js";
 import { holdModifier } from "sip.js/lib/platform/web/index.js";
 
-const BUSY = new Error("ongoing");
-
-/** Does what a library refuses while the ACK of the other side's re-INVITE is still on its way. */
-async function settled(action) {
-  for (let tries = 100; ; tries -= 1) {
-    try {
-      return await action();
-    } catch (error) {
-      if (tries === 0 || !/ongoing|pending/i.test(error.message)) throw error;
-      await new Promise((done) => setTimeout(done, 50));
-    }
-  }
-}
-
 /** What happened to a phone, in order, and whoever waits for it. */
 class Diary {
   seen = [];
   waiting = [];
+  offered;
+
+  /** What the other side's re-INVITE means. It is done with its ACK: both libraries refuse one of ours before that,
+   * SIP.js after it has made an offer it never takes back. */
+  offer(what) {
+    this.offered = what;
+  }
+
+  acknowledge() {
+    if (this.offered) this.note(this.offered);
+    this.offered = undefined;
+  }
 
   note(what) {
     this.seen.push(what);
@@ -60,9 +58,13 @@ class JsSipPhone {
     this.ua.on("newRTCSession", ({ originator, session }) => {
       this.session = session;
       session.on("accepted", () => this.diary.note("answered"));
-      session.on("confirmed", () => this.diary.note("confirmed"));
-      session.on("hold", ({ originator }) => originator === "remote" && this.diary.note("held"));
-      session.on("unhold", ({ originator }) => originator === "remote" && this.diary.note("resumed"));
+      session.on("hold", ({ originator }) => originator === "remote" && this.diary.offer("held"));
+      session.on("unhold", ({ originator }) => originator === "remote" && this.diary.offer("resumed"));
+      const receive = session.receiveRequest.bind(session);
+      session.receiveRequest = (request) => {
+        receive(request);
+        if (request.method === "ACK") this.diary.acknowledge();
+      };
       session.on("ended", () => this.diary.note("ended"));
       session.on("failed", ({ cause }) => this.diary.note(`failed: ${cause}`));
       if (originator === "remote") session.answer({ mediaConstraints: media, pcConfig: { iceServers: [] } });
@@ -76,12 +78,16 @@ class JsSipPhone {
     return this.diary.until("answered");
   }
 
+  change(how) {
+    return new Promise((done, refused) => this.session[how]({}, done) || refused(new Error(`not ready to ${how}`)));
+  }
+
   hold() {
-    return settled(() => new Promise((done, refused) => this.session.hold({}, () => done(true)) || refused(BUSY)));
+    return this.change("hold");
   }
 
   resume() {
-    return settled(() => new Promise((done, refused) => this.session.unhold({}, () => done(true)) || refused(BUSY)));
+    return this.change("unhold");
   }
 
   hangUp() {
@@ -153,8 +159,9 @@ class SipJsPhone {
     session.delegate = {
       onInvite: ({ body }) => {
         const [, direction] = /a=(sendonly|inactive|sendrecv)/.exec(body) ?? [];
-        if (direction) this.diary.note(direction === "sendrecv" ? "resumed" : "held");
+        if (direction) this.diary.offer(direction === "sendrecv" ? "resumed" : "held");
       },
+      onAck: () => this.diary.acknowledge(),
     };
   }
 
@@ -178,11 +185,11 @@ class SipJsPhone {
   }
 
   hold() {
-    return settled(() => this.change([holdModifier]));
+    return this.change([holdModifier]);
   }
 
   resume() {
-    return settled(() => this.change([]));
+    return this.change([]);
   }
 
   async hangUp() {
