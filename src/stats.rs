@@ -113,6 +113,10 @@ pub struct NodeStats {
     pub waiting_overflow: Counter,
     /// Devices and connections not kept because the registry was full.
     pub devices_overflow: Counter,
+    /// Connections that ended or were succeeded and were not remembered because too many were.
+    pub streams_overflow: Arc<Counter>,
+    /// Instances whose share began anew because too many had asked.
+    pub budgets_overflow: Counter,
     /// Keep-alives of ours to devices.
     pub keep_alives_sent: Counter,
     /// Those that were not sent because too many were due at once.
@@ -170,6 +174,8 @@ impl Default for NodeStats {
             waited_in_vain: Counter::default(),
             waiting_overflow: Counter::default(),
             devices_overflow: Counter::default(),
+            streams_overflow: Arc::default(),
+            budgets_overflow: Counter::default(),
             name_mismatches: Counter::default(),
             greetings_overflow: Counter::default(),
             seats: Arc::default(),

@@ -11,6 +11,7 @@ use super::learn::Contacts;
 use super::outbox::Outbox;
 use super::request::channel;
 use super::shared::Shared;
+use super::shed::Floods;
 use super::steer;
 use super::tables::Tables;
 use super::transaction::key::Keyer;
@@ -43,6 +44,8 @@ pub struct Engine {
     pub(super) greetings: Greetings,
     /// What each instance may ask for anew.
     pub(super) budgets: Budgets,
+    /// Names of those that ask for far too much.
+    pub(super) floods: Floods,
     /// Up to when keep-alives were sent (Unix seconds).
     pub(super) kept_alive: u64,
     sweep_at: Tick,
@@ -97,6 +100,7 @@ impl Engine {
             moved: Vec::new(),
             greetings: Greetings::default(),
             budgets: Budgets::new(config.new_requests),
+            floods: Floods::default(),
             kept_alive: 0,
             sweep_at: Tick(0),
             followed: None,
@@ -166,6 +170,9 @@ impl Engine {
     }
 
     fn on_message(&mut self, moment: Moment<'_>, flow: Flow, bytes: &[u8], handed_over: bool) {
+        if !handed_over && self.sheds(moment, flow, bytes) {
+            return;
+        }
         let mut index = std::mem::take(&mut self.room.index);
         match View::read(bytes, &mut index, &self.config.limits) {
             Ok(view) if view.is_request() && handed_over => self.on_request_handed_over(moment, flow, &view),

@@ -59,10 +59,15 @@ impl Engine {
         if view.method() == Method::Invite && is_emergency(view.uri(), &instance.emergency_numbers) {
             return Ok(());
         }
-        match self.budgets.take(instance.id, now.tick) {
+        let share = self.budgets.take(instance.id, now.tick);
+        self.shared.stats.budgets_overflow.add(self.budgets.take_forgotten());
+        match share {
             Share::Within => {}
             Share::Over => return Err(Refusal::InstanceRate.into()),
-            Share::FarOver => return Err(Stop::Discard(Drop::InstanceRate)),
+            Share::FarOver => {
+                self.note_flood(moment, flow, view, instance.id);
+                return Err(Stop::Discard(Drop::InstanceRate));
+            }
         }
         let (guard, source) = (&self.shared.guard, flow.peer().ip());
         if !instance.only_from.is_empty() && !guard::holds(&instance.only_from, source) {

@@ -41,6 +41,7 @@ mod response;
 mod roam;
 mod seats;
 pub mod shared;
+mod shed;
 pub mod steer;
 mod tables;
 mod target;

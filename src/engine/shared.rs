@@ -36,7 +36,7 @@ impl Shared {
     /// A shared part with these keys, the built-in list of soft clients and nothing else yet.
     pub fn new(keys: Keyring) -> Self {
         let stats = Arc::new(NodeStats::default());
-        let registry = Registry::new(Arc::clone(&stats.seats));
+        let registry = Registry::new(Arc::clone(&stats.seats), Arc::clone(&stats.streams_overflow));
         let softphones = ArcSwap::from_pointee(Softphones::built_in());
         Self {
             keys: ArcSwap::from_pointee(keys),

@@ -31,7 +31,7 @@ use crate::ids::{ConnId, InstanceId};
 use crate::licence::ledger::{Change, Name, Record};
 use crate::model::{KeepAlive, State};
 use crate::route::snapshot::{Instance, Snapshot};
-use crate::stats::JournalStats;
+use crate::stats::{Counter, JournalStats};
 use dashmap::DashMap;
 use devices::Devices;
 use foldhash::fast::RandomState;
@@ -71,9 +71,9 @@ pub struct Kept {
 }
 
 impl Registry {
-    /// No rooms yet, and a journal with these counters.
-    pub fn new(stats: Arc<JournalStats>) -> Self {
-        Self { journal: Arc::new(Journal::new(stats)), ..Self::default() }
+    /// No rooms yet; a journal with these counters, and one of the connections that are not remembered.
+    pub fn new(stats: Arc<JournalStats>, streams: Arc<Counter>) -> Self {
+        Self { journal: Arc::new(Journal::new(stats)), streams: Streams::new(streams), ..Self::default() }
     }
 
     /// The room of an instance, made if there is none.

@@ -7,8 +7,10 @@
 use super::Overflow;
 use crate::engine::token::FlowRef;
 use crate::ids::{ConnId, DeviceId, InstanceId};
+use crate::stats::Counter;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Instances remembered for one connection; one that registers at more is looked for in all of them.
@@ -52,10 +54,16 @@ pub struct Streams {
     successors: DashMap<ConnId, (FlowRef, u64), RandomState>,
     awaited: DashMap<ConnId, Awaited, RandomState>,
     closed: AtomicU64,
+    overflow: Arc<Counter>,
     tidied: AtomicU64,
 }
 
 impl Streams {
+    /// None yet, and a counter of those that are not remembered.
+    pub fn new(overflow: Arc<Counter>) -> Self {
+        Self { overflow, ..Self::default() }
+    }
+
     /// Notes a connection that devices may be found at; its end forgets it.
     pub fn watch(&self, conn: ConnId) {
         if !self.known.contains_key(&conn) {
@@ -102,8 +110,12 @@ impl Streams {
         let Some(mut stream) = self.known.get_mut(&conn) else { return (Vec::new(), false) };
         let first = stream.closed.is_none();
         let instances = stream.instances.clone();
-        if instances.is_empty() || self.closed.load(Relaxed) >= BOUND as u64 {
+        let full = self.closed.load(Relaxed) >= BOUND as u64;
+        if instances.is_empty() || full {
             drop(stream);
+            if !instances.is_empty() {
+                self.overflow.inc();
+            }
             self.known.remove(&conn);
         } else if stream.closed.replace(now).is_none() {
             self.closed.fetch_add(1, Relaxed);
@@ -120,6 +132,8 @@ impl Streams {
     pub fn succeed(&self, old: ConnId, flow: FlowRef, now: u64) -> Vec<(InstanceId, DeviceId)> {
         if self.successors.len() < BOUND || self.successors.contains_key(&old) {
             self.successors.insert(old, (flow, now));
+        } else {
+            self.overflow.inc();
         }
         self.awaited.remove(&old).map(|(_, (devices, _))| devices).unwrap_or_default()
     }

@@ -7,7 +7,7 @@ use crate::guard::{Ban, Kind, Scope};
 use crate::ids::Flow;
 use crate::model::Table;
 use crate::reason::{Drop, Refusal};
-use crate::route::testing::{instance, proxy, table};
+use crate::route::testing::{compiled, instance, proxy, table};
 
 const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"acme\", nonce=\"n7f3a-01\", algorithm=MD5\r\n";
 
@@ -184,10 +184,34 @@ fn a_flood_on_one_instance_is_refused_then_dropped_and_the_others_go_on() {
     }
     assert_eq!(b.stats(1).transactions.read(), 20);
     assert_eq!((b.shared.stats.refused(Refusal::InstanceRate), b.dropped(Drop::InstanceRate)), (100, 380));
+    assert_eq!((b.shared.stats.requests.read(), b.stats(1).refused.read()), (500, 480));
     let other = request("OPTIONS", "g", "").replace("acme", "globex");
     assert_eq!(b.one(udp(PHONE), &other).method(), "OPTIONS");
     let help = request("INVITE", "e", "").replace("sip:eve@acme", "sip:112@acme");
     assert_eq!(b.invite(udp(PHONE), &help).method(), "INVITE");
+    b.pass(2_000);
+    assert_eq!(b.one(udp(PHONE), &request("OPTIONS", "h", "")).method(), "OPTIONS", "it ends with the flood");
+}
+
+#[test]
+fn a_call_of_a_flooded_instance_goes_on() {
+    // T19
+    let settings = Config { new_requests: Rate { per_second: 10, burst: 20 }, ..config() };
+    let mut b = Bench::with(&rows(), settings);
+    let invite = b.invite(udp(PHONE), &request("INVITE", "i", ""));
+    let ok = b.one(inside(PBX), &invite.answered(200, "Contact: <sip:eve@10.0.0.9>\r\n"));
+    let ringing = b.invite(udp(PHONE), &request("INVITE", "r", ""));
+    for n in 0..500 {
+        b.send(udp(PHONE), &request("OPTIONS", &format!("f{n}"), ""));
+    }
+    assert!(b.dropped(Drop::InstanceRate) > 300);
+    assert_eq!(b.one(udp(PHONE), &in_dialog("INFO", "d", "i", &ok)).method(), "INFO");
+    b.one(inside(PBX), &ringing.answered(180, ""));
+    let cancel = request("CANCEL", "r", "");
+    assert!(b.send(udp(PHONE), &cancel).iter().any(|sent| sent.method() == "CANCEL"));
+    // The table changed: the name may be another's now.
+    b.snapshot = compiled(&Table { revision: 2, ..with(|acme| acme.name = "other".into()) });
+    assert_eq!(b.one(udp(PHONE), &request("OPTIONS", "n", "")).status(), 404);
 }
 
 #[test]

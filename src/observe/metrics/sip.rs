@@ -38,6 +38,8 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NodeStats, probes: &ProbeStat
         ([("registry", "bindings")], stats.bindings_overflow.read()),
         ([("registry", "calls")], stats.calls_overflow.read()),
         ([("registry", "devices")], stats.devices_overflow.read()),
+        ([("registry", "streams")], stats.streams_overflow.read()),
+        ([("registry", "shares")], stats.budgets_overflow.read()),
         ([("registry", "waiting")], stats.waiting_overflow.read()),
     ];
     sheet.counts("sip_registry_overflows", "What was not kept for want of room", overflows)?;
