@@ -5,13 +5,13 @@
 
 use crate::support::node::Node;
 use crate::support::now;
-use crate::support::sip::{Peer, request, response, status};
+use crate::support::sip::{Peer, request, response, status, value};
 use crate::support::{Net, PATIENCE, until};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// A PBX that answers everything at once.
@@ -48,16 +48,34 @@ fn long() -> bool {
     std::env::var_os("NANTUCKET_LONG").is_some()
 }
 
+/// Sends a request as a phone does, again and again while nothing comes (RFC 3261, Timer E); its final status.
+fn answer(phone: &Peer, to: &str, text: &str) -> u16 {
+    let (end, mut gap) = (now() + PATIENCE, Duration::from_millis(500));
+    let mut buffer = vec![0; 65_536];
+    while now() < end {
+        phone.send(to, text);
+        phone.0.set_read_timeout(Some(gap)).unwrap();
+        while let Ok((n, _)) = phone.0.recv_from(&mut buffer) {
+            let came = String::from_utf8_lossy(&buffer[..n]);
+            if value(&came, "Call-ID") == value(text, "Call-ID") && status(&came) >= 200 {
+                return status(&came);
+            }
+        }
+        gap = (gap * 2).min(Duration::from_secs(4));
+    }
+    panic!("no answer in {PATIENCE:?}");
+}
+
 /// So many requests one after the other; how long each took, in order of length.
 fn ask(phone: &Peer, to: &str, name: &str, first: u32, times: u32) -> Vec<Duration> {
     let mut took: Vec<Duration> = (first..first + times)
         .map(|n| {
+            let text = request("OPTIONS", &format!("sip:1@{name}"), &phone.via(), n, "", "");
             let began = now();
-            phone.send(to, request("OPTIONS", &format!("sip:1@{name}"), &phone.via(), n, "", ""));
-            assert_eq!(status(&phone.last()), 200);
+            assert_eq!(answer(phone, to, &text), 200);
             let took = began.elapsed();
-            // Not itself a flood.
-            std::thread::park_timeout(Duration::from_millis(2));
+            // Not itself a flood, nor above its instance's share.
+            std::thread::park_timeout(Duration::from_millis(4));
             took
         })
         .collect();
@@ -70,68 +88,152 @@ fn p99(took: &[Duration]) -> Duration {
     took[(took.len() - 1) * 99 / 100]
 }
 
+/// Processor time a process has used.
+fn used(node: &Node) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", node.pid())).unwrap();
+    let nanos = tasks.map(|task| {
+        let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap_or_default();
+        text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+/// What a flood does at the moment.
+#[derive(Clone, Copy, PartialEq)]
+enum Aim {
+    /// It pauses.
+    Nowhere,
+    /// It goes to a socket that nobody reads: what it costs this machine to send it, and its kernel to drop it.
+    Kernel,
+    /// It goes to the node.
+    Node,
+}
+
+/// Requests from eight sources, so many a second.
+struct Flood {
+    aim: Arc<AtomicU8>,
+    sent: Arc<AtomicU64>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Flood {
+    const END: u8 = u8::MAX;
+
+    fn start(net: Net, node: &str, name: &str, rate: u32) -> Self {
+        let (aim, sent) = (Arc::new(AtomicU8::new(Aim::Nowhere as u8)), Arc::new(AtomicU64::new(0)));
+        let (aimed, count, node) = (Arc::clone(&aim), Arc::clone(&sent), node.to_owned());
+        let deaf = UdpSocket::bind((net.ip(29), 5060)).unwrap();
+        let mut sources: Vec<_> = (30..38)
+            .map(|n| {
+                let peer = Peer::open((net.ip(n), 0));
+                let text = request("OPTIONS", &format!("sip:1@{name}"), &peer.via(), 0, "", "");
+                let text = text.replacen("z9hG4bKt0", "z9hG4bKt0000000000", 1);
+                let at = text.find("z9hG4bKt").unwrap() + 8;
+                (peer, text.into_bytes(), at)
+            })
+            .collect();
+        let nowhere = deaf.local_addr().unwrap().to_string();
+        let thread = std::thread::spawn(move || {
+            let _deaf = deaf;
+            let mut number = 0usize;
+            loop {
+                let began = now();
+                let to = match aimed.load(Relaxed) {
+                    Self::END => return,
+                    aim if aim == Aim::Node as u8 => Some(&node),
+                    aim if aim == Aim::Kernel as u8 => Some(&nowhere),
+                    _ => None,
+                };
+                // A millisecond's share, then the rest of it is waited for: what comes at once waits for itself in the
+                // kernel's queue, whatever the node does.
+                for to in to.iter().cycle().take(if to.is_some() { rate as usize / 1_000 } else { 0 }) {
+                    let many = sources.len();
+                    let (peer, text, at) = &mut sources[number % many];
+                    text[*at..*at + 10].copy_from_slice(format!("{number:010}").as_bytes());
+                    peer.send(to, &*text);
+                    number += 1;
+                    count.fetch_add(1, Relaxed);
+                }
+                std::thread::park_timeout(Duration::from_millis(1).saturating_sub(began.elapsed()));
+            }
+        });
+        Self { aim, sent, thread: Some(thread) }
+    }
+
+    fn turn(&self, aim: Aim) {
+        self.aim.store(aim as u8, Relaxed);
+        let before = self.sent();
+        if aim != Aim::Nowhere {
+            until("the flood is on", PATIENCE, || self.sent() > before + 20);
+        }
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+}
+
+impl std::ops::Drop for Flood {
+    fn drop(&mut self) {
+        self.aim.store(Self::END, Relaxed);
+        self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
 #[test]
 fn a_flood_on_one_instance_leaves_the_others_p99() {
     let net = Net::new();
     let (noisy, quiet) = (Echo::start(net.ip(10)), Echo::start(net.ip(11)));
     let node = Node::start_with(
         net,
-        "[limits]\ninstance_new_requests = 1000\ninstance_new_requests_burst = 1000\n[health]\ninterval = \"2h\"\n",
+        "[limits]\ninstance_new_requests = 250\ninstance_new_requests_burst = 250\n[health]\ninterval = \"2h\"\n",
     );
     node.add_instance("noisy", &noisy.address.to_string(), "udp");
     node.add_instance("quiet", &quiet.address.to_string(), "udp");
     let (phone, to) = (Peer::open((net.ip(20), 0)), node.sip());
-    let (rounds, times, rate) = if long() { (20, 2_000, 20_000) } else { (5, 300, 8_000) };
-
-    let (on, end, sent) =
-        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let flood = {
-        let (on, end, sent, to) = (Arc::clone(&on), Arc::clone(&end), Arc::clone(&sent), to.clone());
-        let sockets: Vec<Peer> = (0..8).map(|n| Peer::open((net.ip(30 + n), 0))).collect();
-        std::thread::spawn(move || {
-            let mut number = 0u32;
-            while !end.load(Relaxed) {
-                let began = now();
-                // A millisecond's share, then the rest of it is waited for: what comes at once waits for itself in the
-                // kernel's queue, whatever the node does.
-                for _ in 0..if on.load(Relaxed) { rate / 1_000 } else { 0 } {
-                    let peer = &sockets[number as usize % sockets.len()];
-                    peer.send(&to, request("OPTIONS", "sip:1@noisy", &peer.via(), number, "", ""));
-                    number += 1;
-                    sent.fetch_add(1, Relaxed);
-                }
-                std::thread::park_timeout(Duration::from_millis(1).saturating_sub(began.elapsed()));
-            }
-        })
-    };
+    let (rounds, times, rate) = if long() { (12, 400, 20_000) } else { (3, 150, 8_000) };
+    let flood = Flood::start(net, &to, "noisy", rate);
     let mut first = 1_000_000;
-    let mut round = |with: bool| {
-        on.store(with, Relaxed);
-        let before = sent.load(Relaxed);
-        if with {
-            until("the flood is on", PATIENCE, || sent.load(Relaxed) > before + 20);
-        }
+    let mut round = |aim| {
+        flood.turn(aim);
+        let (sent, at) = (flood.sent(), used(&node));
         first += times;
-        p99(&ask(&phone, &to, "quiet", first, times))
+        let took = p99(&ask(&phone, &to, "quiet", first, times));
+        (took, used(&node) - at, flood.sent() - sent)
     };
-    round(true);
-    let (mut calm, mut loud): (Vec<_>, Vec<_>) = (0..rounds).map(|_| (round(false), round(true))).unzip();
-    end.store(true, Relaxed);
-    flood.join().unwrap();
-    calm.sort_unstable();
-    loud.sort_unstable();
-    let (calm, loud) = (calm[calm.len() / 2], loud[loud.len() / 2]);
+    round(Aim::Node);
+    let mut all = [Aim::Nowhere, Aim::Kernel, Aim::Node].map(|aim| (aim, Vec::new()));
+    for _ in 0..rounds {
+        all.iter_mut().for_each(|(aim, rounds)| rounds.push(round(*aim)));
+    }
+    let time = |n: usize| all[n].1.iter().map(|(_, used, _)| *used).sum::<Duration>();
+    let dropped = all[2].1.iter().map(|(.., sent)| *sent).sum::<u64>();
+    let each = time(2).saturating_sub(time(1)) / u32::try_from(dropped).unwrap();
+    flood.turn(Aim::Nowhere);
+    // Each round beside the one before it: whatever else the machine does, it does to both.
+    let compared = |n: usize| {
+        let both = all[2].1.iter().zip(&all[n].1);
+        let mut ratios: Vec<f64> = both.map(|(loud, other)| loud.0.as_secs_f64() / other.0.as_secs_f64()).collect();
+        ratios.sort_unstable_by(f64::total_cmp);
+        ratios[ratios.len() / 2]
+    };
+    let (ratio, to_silence) = (compared(1), compared(0));
+    let [silence, kernel, loud] = all.map(|(_, mut rounds)| {
+        rounds.sort_unstable();
+        rounds[rounds.len() / 2].0
+    });
     let refused = node.sum("nantucket_sip_refused_total", &["reason=\"instance-rate\""])
         + node.sum("nantucket_sip_dropped_total", &["reason=\"instance-rate\""]);
-    let ratio = loud.as_secs_f64() / calm.as_secs_f64();
     println!(
-        "p99 without {calm:?}, with {loud:?}: {ratio:.3}; {} sent, {refused} refused or dropped",
-        sent.load(Relaxed)
+        "p99 in silence {silence:?}, beside a flood that the kernel drops {kernel:?}, beside one that the node drops \
+         {loud:?}: {ratio:.3} (to silence {to_silence:.3}); {} sent, {refused} refused or dropped, each for {each:?} of the node's time",
+        flood.sent(),
     );
     assert!(refused > f64::from(rate) / 20.0, "{refused}: this flood proves nothing");
-    // A debug build among other tests says nothing about a tenth; that nobody waits for the flood it does say.
-    let within = if long() { ratio < 1.1 } else { loud < Duration::from_millis(50) };
-    assert!(within, "p99 without {calm:?}, with {loud:?}");
+    // A debug build among other tests says nothing about a tenth; that nobody waits for the flood it does say: a
+    // datagram that is lost is sent again after 500 ms.
+    let within = if long() { ratio < 1.1 } else { loud < Duration::from_millis(450) };
+    assert!(within, "p99 beside a flood the kernel drops {kernel:?}, beside one the node drops {loud:?}");
 }
 
 /// A web side that knows one password and says 401 to all others.
@@ -211,13 +313,17 @@ fn resident(node: &Node) -> u64 {
 fn a_hundred_thousand_sources_keep_memory_in_its_bound_and_calls_going() {
     // T19
     let net = Net::new();
-    let pbx = Echo::start(net.ip(10));
+    let (pbx, other) = (Echo::start(net.ip(10)), Echo::start(net.ip(11)));
     let node = Node::start_with(net, "[health]\ninterval = \"2h\"\n");
     node.add_instance("acme", &pbx.address.to_string(), "udp");
+    node.add_instance("globex", &other.address.to_string(), "udp");
     let (phone, to) = (Peer::open((net.ip(20), 0)), node.sip());
-    ask(&phone, &to, "acme", 1, 50);
-    let flood = |from: u32, sources: u32| {
-        for n in from..from + sources {
+    let (all, rate) = if long() { (100_000, 10_000) } else { (6_000, 6_000) };
+    // As many a second as the machine can send and take in: what its kernel drops for want of room proves nothing.
+    let flood = |sources: std::ops::Range<u32>| {
+        let (began, first) = (now(), sources.start);
+        for n in sources {
+            std::thread::park_timeout((began + Duration::from_secs(1) * (n - first) * 3 / rate) - now());
             let source = Ipv4Addr::from(0x7fc0_0000 + n);
             let socket = UdpSocket::bind((source, 0)).unwrap();
             let via = format!("UDP {}", socket.local_addr().unwrap());
@@ -234,31 +340,37 @@ fn a_hundred_thousand_sources_keep_memory_in_its_bound_and_calls_going() {
             }
         }
     };
-    let all = if long() { 100_000 } else { 6_000 };
     // The tables are there, and the allocator has what the first ones needed.
-    flood(0, 3_000);
+    flood(0..3_000);
     let before = resident(&node);
     let end = Arc::new(AtomicBool::new(false));
     let calls = {
         let (end, to) = (Arc::clone(&end), to.clone());
         std::thread::spawn(move || {
-            let mut first = 1_000;
+            let mut took = Vec::new();
             while !end.load(Relaxed) {
-                ask(&phone, &to, "acme", first, 20);
-                first += 20;
+                took.extend(ask(&phone, &to, "globex", 1_000 + took.len() as u32, 20));
             }
-            first - 1_000
+            took.sort_unstable();
+            took
         })
     };
-    flood(3_000, all);
+    let began = now();
+    flood(3_000..3_000 + all);
+    let lasted = began.elapsed();
     end.store(true, Relaxed);
-    let made = calls.join().unwrap();
+    let took = calls.join().unwrap();
     let grown = resident(&node).saturating_sub(before);
-    println!("{all} sources: {grown} bytes more, {made} requests of a phone went on");
+    println!(
+        "{all} sources, 3 requests each, in {lasted:?}: {grown} bytes more; {} requests of another instance's phone were \
+         answered, 99 of 100 in {:?}",
+        took.len(),
+        p99(&took)
+    );
     // Transactions live for 32 s and their bytes are bounded on their own; the tables of sources are there from the
     // start.
     assert!(grown < 192 << 20, "{grown} bytes");
-    assert!(made >= 20, "{made}");
+    assert!(took.len() >= 20, "{}", took.len());
     let bans = node.must("GET", "/bans?limit=1", None);
     assert!(bans["total"].as_u64().unwrap() <= 2_500, "{bans}");
     assert!(node.sum("nantucket_guard_failures_total", &["kind=\"scanner\""]) > 0.0);
