@@ -1,10 +1,16 @@
 //! The socket of a stream: TCP, or for a stream inside another connection one end of a pair.
 //!
-//! Nothing here waits but [`Socket::ready`]; called by the layers above it.
+//! Nothing here waits but [`Socket::ready`]; called by the layers above it. What was read until the socket was empty is
+//! not read again before the kernel says that there is more: on the way of a message, a call that finds nothing costs
+//! as much as one that finds something.
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
@@ -27,11 +33,32 @@ impl Socket {
         }
     }
 
+    /// Whether there is something to read; else wakes the task when there is.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_read_ready(cx),
+            Self::Unix(socket) => socket.poll_read_ready(cx),
+        }
+    }
+
+    /// Whether there is room to write; else wakes the task when there is.
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_write_ready(cx),
+            Self::Unix(socket) => socket.poll_write_ready(cx),
+        }
+    }
+
     /// Reads what is there.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.try_read(buffer),
-            Self::Unix(socket) => socket.try_read(buffer),
+        let mut got = 0;
+        let read = match self {
+            Self::Tcp(socket) => socket.try_io(Interest::READABLE, || receive(socket.as_raw_fd(), buffer, &mut got)),
+            Self::Unix(socket) => socket.try_io(Interest::READABLE, || receive(socket.as_raw_fd(), buffer, &mut got)),
+        };
+        match read {
+            Err(error) if got == 0 || error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            Ok(()) | Err(_) => Ok(got),
         }
     }
 
@@ -89,6 +116,18 @@ impl Socket {
     }
 }
 
+/// Reads, and says that the socket would block if it is empty now, also when something was read: less than asked for is
+/// all there is, and what comes later, the end included, is an event of its own.
+fn receive(socket: RawFd, buffer: &mut [u8], got: &mut usize) -> io::Result<()> {
+    *got = loop {
+        match recv(socket, buffer, MsgFlags::empty()) {
+            Err(Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
+    if *got > 0 && *got < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+}
+
 /// As the standard library has it, for what reads and writes by itself.
 impl io::Read for &Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -102,7 +141,11 @@ impl io::Write for &Socket {
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        Socket::write_vectored(self, parts)
+        match parts {
+            // The common case, which the kernel does faster as this.
+            [part] => Socket::write(self, part),
+            _ => Socket::write_vectored(self, parts),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -7,6 +7,8 @@
 //! bounded by one deadline. Opening, accepting and finding connections is the driver's; what a
 //! message means is the engine's.
 
+mod life;
+
 use super::codec::{Codec, Framing, Said};
 use super::counters::{Loss, NetStats};
 use super::guests::Place;
@@ -21,20 +23,17 @@ use crate::sip::limits::Limits;
 use crate::tls::failures;
 use bytes::{Buf, BytesMut};
 use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::sync::Notify;
+use tokio::time::Sleep;
 
 /// Bytes read from a connection before others get their turn.
 const TURN: usize = 64 * 1024;
-/// For a peer that was told why to take leave, so that nothing overtakes the reason.
-const LINGER: Duration = Duration::from_secs(1);
-/// Bytes of such a peer that are read and thrown away.
-const LATE: usize = 256 * 1024;
 /// Capacity that an idle connection may keep.
 const KEPT: usize = 16 * 1024;
 
@@ -65,7 +64,7 @@ pub trait Receiver {
     fn lets(&self, flow: Flow, asked: &Asked) -> bool;
     /// One framed message.
     fn message(&self, flow: Flow, bytes: &[u8]);
-    /// All that was there has been delivered: a good moment to look at timers.
+    /// All that was there has been delivered: what it led to is to be done now.
     fn settled(&self);
     /// A client's TLS handshake failed, which had begun with these bytes.
     fn refused_handshake(&self, flow: Flow, first: &[u8], end: failures::End<'_>);
@@ -134,7 +133,10 @@ pub struct Connection {
     /// Tickets of what waits for the connection to be opened.
     tickets: RefCell<Vec<u64>>,
     end: Cell<Option<End>>,
-    wake: Notify,
+    /// Nothing more can be written.
+    cut: Cell<bool>,
+    /// The task that serves it.
+    task: RefCell<Option<Waker>>,
     /// When it began; the handshakes are to be done soon after.
     since: Cell<Tick>,
     /// Whether the handshakes are done.
@@ -156,6 +158,8 @@ struct Reading<'a, R> {
     receiver: &'a R,
     codec: Codec,
     begun: BytesMut,
+    /// Since when a message has begun that is not whole.
+    partial: Option<Tick>,
 }
 
 impl Connection {
@@ -179,7 +183,8 @@ impl Connection {
             either: start.either,
             tickets: RefCell::default(),
             end: Cell::new(None),
-            wake: Notify::new(),
+            cut: Cell::new(false),
+            task: RefCell::default(),
             since: Cell::new(now),
             opened: Cell::new(false),
             handshake: RefCell::new(start.handshake),
@@ -238,7 +243,7 @@ impl Connection {
         if self.stalled.get().is_none() {
             self.stalled.set(Some(now));
         }
-        self.wake.notify_one();
+        self.wake();
         Ok(())
     }
 
@@ -304,63 +309,80 @@ impl Connection {
         buffer: &RefCell<Box<[u8]>>,
     ) -> End {
         let Some(socket) = self.socket.get() else { return End::Peer };
-        let mut reading = Reading { socket, receiver, codec, begun: BytesMut::new() };
-        let mut partial = None;
-        let mut deadline = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut reading = Reading { socket, receiver, codec, begun: BytesMut::new(), partial: None };
+        let mut deadline = pin!(tokio::time::sleep_until(self.clock.instant(self.deadline(None).0).into()));
         let mut parted = false;
         self.begin(early, &mut buffer.borrow_mut(), &mut reading);
+        let end = poll_fn(|cx| self.turn(cx, &mut reading, buffer, deadline.as_mut(), &mut parted)).await;
+        if end.is_polite() && (end != End::Ours || self.framing.get() == Framing::Frames) {
+            life::linger(socket, buffer).await;
+        }
+        end
+    }
+
+    /// Does all there is to do now: writes, reads, looks at the clock.
+    fn turn(
+        &self,
+        cx: &mut Context<'_>,
+        reading: &mut Reading<'_, impl Receiver>,
+        buffer: &RefCell<Box<[u8]>>,
+        mut deadline: Pin<&mut Sleep>,
+        parted: &mut bool,
+    ) -> Poll<End> {
+        let socket = reading.socket;
+        self.note_task(cx);
         loop {
             if let Some(end) = self.end.get()
-                && !parted
+                && !*parted
                 && end != End::Lost(Loss::Stalled)
             {
-                parted = true;
+                *parted = true;
                 self.layer.borrow_mut().say_goodbye();
             }
             self.write(socket);
             if let Some(end) = self.ended(socket) {
                 match end {
-                    End::Peer => self.note_handshake(failures::End::Closed, receiver),
+                    End::Peer => self.note_handshake(failures::End::Closed, reading.receiver),
                     End::Lost(Loss::HandshakeSlow | Loss::FirstByte) => {
-                        self.note_handshake(failures::End::Slow, receiver);
+                        self.note_handshake(failures::End::Slow, reading.receiver);
                     }
                     End::Ours | End::Lost(_) => {}
                 }
-                if end.is_polite() && (end != End::Ours || self.framing.get() == Framing::Frames) {
-                    linger(socket, buffer).await;
-                }
-                return end;
+                return Poll::Ready(end);
             }
-            let interest = match (self.end.get(), self.layer.borrow().is_empty()) {
-                (Some(_), _) => Interest::WRITABLE,
-                (None, true) => Interest::READABLE,
-                (None, false) => Interest::READABLE | Interest::WRITABLE,
-            };
-            tokio::select! {
-                ready = socket.ready(interest) => match ready {
-                    Ok(ready) if self.end.get().is_none() && (ready.is_readable() || ready.is_read_closed()) => {
-                        self.read(&mut buffer.borrow_mut(), &mut reading);
+            if self.end.get().is_none() {
+                match socket.poll_readable(cx) {
+                    Poll::Ready(Ok(())) => {
+                        let more = self.read(&mut buffer.borrow_mut(), reading);
                         let half = reading.codec.is_midway(&reading.begun);
-                        partial = half.then(|| partial.unwrap_or(self.clock.now().tick));
-                        tokio::task::yield_now().await;
+                        reading.partial = half.then(|| reading.partial.unwrap_or(self.active.get()));
+                        if more {
+                            // Others get their turn.
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
+                        continue;
                     }
-                    Ok(_) => {}
-                    Err(_) => self.finish(End::Peer),
-                },
-                () = self.wake.notified() => {}
-                () = &mut deadline => {
-                    let (due, why) = self.deadline(partial);
-                    if due <= self.clock.now().tick {
-                        self.finish(End::Lost(why));
-                    } else {
-                        deadline.as_mut().reset(self.clock.instant(due).into());
+                    Poll::Ready(Err(_)) => {
+                        self.finish(End::Peer);
+                        continue;
                     }
-                    continue;
+                    Poll::Pending => {}
                 }
             }
-            let due = self.clock.instant(self.deadline(partial).0).into();
-            if due < deadline.deadline() {
-                deadline.as_mut().reset(due);
+            if !self.layer.borrow().is_empty() {
+                match socket.poll_writable(cx) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(_)) => {
+                        self.finish(End::Peer);
+                        self.cut.set(true);
+                        continue;
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            if !self.is_due(cx, reading.partial, deadline.as_mut()) {
+                return Poll::Pending;
             }
         }
     }
@@ -378,6 +400,8 @@ impl Connection {
         }
         if self.layer.borrow().is_tls() {
             self.read(buffer, reading);
+        } else {
+            reading.receiver.settled();
         }
     }
 
@@ -414,8 +438,10 @@ impl Connection {
         self.tickets.take();
     }
 
-    fn read(&self, buffer: &mut [u8], reading: &mut Reading<'_, impl Receiver>) {
+    /// Takes in what is there; true if it was too much for one turn.
+    fn read(&self, buffer: &mut [u8], reading: &mut Reading<'_, impl Receiver>) -> bool {
         let mut taken = 0;
+        let mut more = true;
         while taken < TURN && self.end.get().is_none() {
             let got = self.layer.borrow_mut().read(reading.socket, buffer);
             self.look_open(reading);
@@ -436,7 +462,10 @@ impl Connection {
                     reading.codec = Codec::Stray(Framer::new(Limits::DEFAULT));
                     self.take_in(buffer.get_mut(..n).unwrap_or_default(), reading);
                 }
-                Ok(Got::Nothing) => break,
+                Ok(Got::Nothing) => {
+                    more = false;
+                    break;
+                }
                 Ok(Got::Closed) | Err(Broken::Socket | Broken::Full) => self.finish(End::Peer),
                 Err(Broken::Tls(why)) => {
                     self.note_handshake(failures::End::Error(&why), reading.receiver);
@@ -445,7 +474,11 @@ impl Connection {
             }
         }
         self.active.set(self.clock.now().tick);
-        reading.receiver.settled();
+        if taken == 0 {
+            // The handshake may be done.
+            reading.receiver.settled();
+        }
+        more && self.end.get().is_none()
     }
 
     /// Decodes what is there; what is not yet whole is kept in `begun`.
@@ -464,7 +497,7 @@ impl Connection {
     }
 
     fn decode(&self, bytes: &mut [u8], codec: &mut Codec, receiver: &impl Receiver) -> usize {
-        codec.read(bytes, |said| {
+        let used = codec.read(bytes, |said| {
             match said {
                 Said::Message(bytes) => {
                     self.stats.stream_messages_in.inc();
@@ -481,7 +514,9 @@ impl Connection {
                 Said::End(why) => self.finish(why.map_or(End::Ours, End::Lost)),
             }
             self.end.get().is_none()
-        })
+        });
+        receiver.settled();
+        used
     }
 
     /// Tells of a client that began TLS and did not get through.
@@ -511,54 +546,10 @@ impl Connection {
             Ok(_) if layer.is_empty() => self.stalled.set(None),
             Ok(true) => self.stalled.set(Some(self.clock.now().tick)),
             Ok(false) => {}
-            Err(_) => self.finish(End::Peer),
-        }
-    }
-
-    /// The reason to end now, if there is one: our own close waits for what is to be written.
-    fn ended(&self, socket: &Socket) -> Option<End> {
-        let end = self.end.get()?;
-        if end == End::Lost(Loss::Stalled) {
-            // Nobody reads: do not let the kernel keep what is left.
-            socket.forget_unread();
-        }
-        if end.is_polite() && !self.layer.borrow().is_empty() { None } else { Some(end) }
-    }
-
-    fn deadline(&self, partial: Option<Tick>) -> (Tick, Loss) {
-        let limits = &self.limits;
-        let quiet = if self.greeted.get() { (limits.idle, Loss::Idle) } else { (limits.first_byte, Loss::FirstByte) };
-        let quiet = (self.active.get().after(quiet.0), quiet.1);
-        let handshake = (!self.opened.get()).then(|| (self.since.get().after(limits.handshake), Loss::HandshakeSlow));
-        let partial = partial.map(|since| (since.after(limits.partial), Loss::Partial));
-        let stalled = self.stalled.get().map(|since| (since.after(limits.stall), Loss::Stalled));
-        let all = [Some(quiet), handshake, partial, stalled];
-        all.into_iter().flatten().min_by_key(|(due, _)| *due).unwrap_or(quiet)
-    }
-
-    /// The first reason stands, but a peer that is gone or stalled beats a polite close.
-    fn finish(&self, end: End) {
-        if matches!(self.end.get(), None | Some(End::Ours)) {
-            self.end.set(Some(end));
-        }
-        self.wake.notify_one();
-    }
-}
-
-/// Reads what is still under way, so that closing does not reset what was said last.
-async fn linger(socket: &Socket, buffer: &RefCell<Box<[u8]>>) {
-    socket.end_sending();
-    let gone = async {
-        let mut left = LATE;
-        while left > 0 && socket.ready(Interest::READABLE).await.is_ok() {
-            match socket.read(&mut buffer.borrow_mut()) {
-                Ok(0) => return,
-                Ok(read) => left = left.saturating_sub(read),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
+            Err(_) => {
+                self.finish(End::Peer);
+                self.cut.set(true);
             }
         }
-    };
-    // It has been told; whether it listens is its own affair.
-    let _ = tokio::time::timeout(LINGER, gone).await;
+    }
 }
