@@ -19,6 +19,15 @@ pub(super) struct Failure {
     pub(super) why: SendError,
 }
 
+/// When a message must be with a connection's socket.
+#[derive(Clone, Copy)]
+enum Rush {
+    /// At once: what to do if it is gone depends on it.
+    Now,
+    /// By the end of the worker's turn.
+    Soon,
+}
+
 /// What a connection says, as the engine knows it.
 pub(super) fn unsent(why: Unsent) -> SendError {
     match why {
@@ -76,15 +85,17 @@ impl<M: Machine + 'static> Worker<M> {
 
     fn send(&self, to: Dest, bytes: &[u8], ticket: u64) -> Result<(), SendError> {
         match to {
-            Dest::Flow(flow) => self.send_over(&flow, bytes, ticket),
-            Dest::Reply { flow, fallback } => match (self.send_over(&flow, bytes, ticket), fallback) {
-                // RFC 3261 §18.2.2: the connection is gone, so a new one is tried.
-                (Err(SendError::FlowGone), Some(address)) if flow.transport() == Transport::Tcp => {
-                    let (listener, local) = (flow.listener(), flow.local().ip());
-                    self.send_pooled(PoolKey::Reply { listener, local, address }, bytes, ticket)
+            Dest::Reply { flow, fallback: Some(address) } if flow.transport() == Transport::Tcp => {
+                match self.send_over(&flow, bytes, ticket, Rush::Now) {
+                    // RFC 3261 §18.2.2: the connection is gone, so a new one is tried.
+                    Err(SendError::FlowGone) => {
+                        let (listener, local) = (flow.listener(), flow.local().ip());
+                        self.send_pooled(PoolKey::Reply { listener, local, address }, bytes, ticket)
+                    }
+                    result => result,
                 }
-                (result, _) => result,
-            },
+            }
+            Dest::Flow(flow) | Dest::Reply { flow, .. } => self.send_over(&flow, bytes, ticket, Rush::Soon),
             Dest::Backend { address, transport: Transport::Udp, .. } => {
                 let own = self.own(address).ok_or(SendError::Refused)?;
                 self.send_datagram(own, bytes, own.local(), address)
@@ -96,7 +107,7 @@ impl<M: Machine + 'static> Worker<M> {
         }
     }
 
-    fn send_over(&self, flow: &Flow, bytes: &[u8], ticket: u64) -> Result<(), SendError> {
+    fn send_over(&self, flow: &Flow, bytes: &[u8], ticket: u64, rush: Rush) -> Result<(), SendError> {
         match *flow {
             Flow::Udp { listener, local, peer } => {
                 let socket = self.socket(listener, local).ok_or(SendError::FlowGone)?;
@@ -104,8 +115,11 @@ impl<M: Machine + 'static> Worker<M> {
             }
             Flow::Stream { conn, .. } if conn.boot() != self.common.boot => Err(SendError::FlowGone),
             Flow::Stream { conn, .. } if conn.shard() == self.shard => {
-                let connection = self.connections.borrow().find(conn);
-                connection.ok_or(SendError::FlowGone)?.send(bytes, ticket).map_err(unsent)
+                let connection = self.connections.borrow().find(conn).ok_or(SendError::FlowGone)?;
+                match rush {
+                    Rush::Now => connection.send(bytes, ticket).map_err(unsent),
+                    Rush::Soon => self.send_soon(connection, bytes, ticket),
+                }
             }
             Flow::Stream { conn, .. } => {
                 let letter = Mail::Send { conn, bytes: bytes.into(), ticket, from: self.shard };
@@ -148,6 +162,7 @@ impl<M: Machine + 'static> Worker<M> {
         if conn.shard() != self.shard {
             self.common.post.put(conn.shard(), Mail::Close { conn });
         } else if let Some(connection) = self.connections.borrow().find(conn) {
+            self.pull_cork();
             connection.close();
         }
     }

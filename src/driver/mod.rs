@@ -7,6 +7,7 @@
 pub mod adopt;
 pub mod claims;
 mod command;
+mod cork;
 mod datagrams;
 mod effects;
 pub mod front;

@@ -5,6 +5,7 @@
 //! thing is read: no channel and no other thread is on the way of a message.
 
 use super::claims::Signal;
+use super::cork::Cork;
 use super::effects::Failure;
 use super::machine::Machine;
 use super::mail::{Mail, Post};
@@ -66,6 +67,7 @@ pub(super) struct Worker<M> {
     /// The worker's own inside sockets, IPv4 and IPv6.
     pub(super) own: [Option<Rc<UdpSocket>>; 2],
     pub(super) connections: RefCell<Connections>,
+    pub(super) cork: RefCell<Cork>,
     pub(super) recent: RefCell<Recent>,
     /// One datagram.
     pub(super) datagram: RefCell<Box<[u8]>>,
@@ -101,6 +103,7 @@ impl<M: Machine + 'static> Worker<M> {
             sockets: RefCell::default(),
             own,
             connections: RefCell::default(),
+            cork: RefCell::default(),
             recent: RefCell::new(Recent::new(limits.remembered_flows, limits.flow_memory)),
             datagram: RefCell::new(vec![0; crate::net::udp::LARGEST + 1].into_boxed_slice()),
             chunk: RefCell::new(vec![0; 64 * 1024].into_boxed_slice()),
@@ -165,6 +168,7 @@ impl<M: Machine + 'static> Worker<M> {
             machine.handle_timeout(now, routes.load());
             self.carry_out(&mut *machine);
         }
+        self.pull_cork();
         self.report_failures();
     }
 
@@ -182,8 +186,11 @@ impl<M: Machine + 'static> Worker<M> {
         }
     }
 
-    /// Wakes the timer if the engine now wants to be called earlier than it is set to.
+    /// Ends a turn: what is held back is sent, and the timer woken if the engine now wants to be called earlier than it is
+    /// set to.
     pub(super) fn settle(&self) {
+        self.pull_cork();
+        self.report_failures();
         let next = self.machine.borrow_mut().poll_timeout();
         let earlier = match (next, self.armed.get()) {
             (Some(next), Some(armed)) => next < armed,
@@ -237,6 +244,7 @@ impl<M: Machine + 'static> Worker<M> {
             }
             Mail::Adopt(adopted) => self.adopt(*adopted),
             Mail::Close { conn } => {
+                self.pull_cork();
                 if let Some(connection) = self.connections.borrow().find(conn) {
                     connection.close();
                 }

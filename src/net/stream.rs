@@ -224,6 +224,30 @@ impl Connection {
         self.put(head, bytes)
     }
 
+    /// Whether its handshakes are done.
+    pub fn is_open(&self) -> bool {
+        self.opened.get()
+    }
+
+    /// Adds one message to what [`Self::send_framed`] is to send.
+    pub fn frame(&self, message: &[u8], framed: &mut Vec<u8>) -> Result<(), Unsent> {
+        if self.end.get().is_some() {
+            return Err(Unsent::Gone);
+        }
+        framed.extend_from_slice(self.framing.get().head(message, &mut [0; Framing::HEAD]));
+        framed.extend_from_slice(message);
+        self.stats.stream_messages_out.inc();
+        Ok(())
+    }
+
+    /// Sends messages that are framed already, as [`Self::send`] does.
+    pub fn send_framed(&self, framed: &[u8]) -> Result<(), Unsent> {
+        if self.end.get().is_some() {
+            return Err(Unsent::Gone);
+        }
+        self.put(&[], framed)
+    }
+
     /// Sends bytes that are framed already, or of which the first part frames the second.
     fn put(&self, head: &[u8], body: &[u8]) -> Result<(), Unsent> {
         let now = self.clock.now().tick;
@@ -498,6 +522,10 @@ impl Connection {
 
     fn decode(&self, bytes: &mut [u8], codec: &mut Codec, receiver: &impl Receiver) -> usize {
         let used = codec.read(bytes, |said| {
+            if !matches!(said, Said::Message(_)) {
+                // What answers the messages before it goes first.
+                receiver.settled();
+            }
             match said {
                 Said::Message(bytes) => {
                     self.stats.stream_messages_in.inc();

@@ -1,7 +1,6 @@
 //! Where the parts of one message are. Reused from message to message: it allocates only to grow.
 
 use super::bad::Bad;
-use super::memo::Memo;
 use super::name::Name;
 use super::span::Span;
 
@@ -35,8 +34,6 @@ pub struct Index {
     pub(super) body: Span,
     /// The first fault that did not keep the message from being read.
     pub(super) flaw: Option<Bad>,
-    /// What was read of the values.
-    pub(super) memo: Memo,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +54,6 @@ impl Index {
             headers_end: 0,
             body: Span { start: 0, end: 0 },
             flaw: None,
-            memo: Memo::new(),
         }
     }
 
@@ -66,7 +62,6 @@ impl Index {
         self.first = [NO_ROW; Name::COUNT];
         self.count = [0; Name::COUNT];
         self.flaw = None;
-        self.memo.clear();
     }
 
     /// Keeps the first.
@@ -74,7 +69,6 @@ impl Index {
         self.flaw.get_or_insert(flaw);
     }
 
-    #[inline]
     pub(super) fn push(&mut self, row: Row) {
         let number = self.rows.len() as u16;
         let slot = row.name as usize;

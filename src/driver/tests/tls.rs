@@ -101,6 +101,18 @@ async fn sip_is_spoken_under_both_versions_and_the_flow_says_so() {
 }
 
 #[tokio::test]
+async fn messages_of_one_turn_are_one_record() {
+    let (stage, papers) = stage(1, Limits::default()).await;
+    let mut phone = stage.secure(&papers.client(&version::TLS13)).await;
+    ask_securely(&mut phone, "hello").await;
+    phone.write_all(framed("FLOOD 3").as_bytes()).await.unwrap();
+    let (mut socket, _) = phone.into_inner();
+    let mut head = [0; 5];
+    tokio::time::timeout(PATIENCE, socket.read_exact(&mut head)).await.unwrap().unwrap();
+    assert_eq!(u16::from_be_bytes([head[3], head[4]]), 3_000 + 17);
+}
+
+#[tokio::test]
 async fn who_resumes_a_session_is_known_by_the_connection_before() {
     // S05: TLS 1.2 as well
     let dir = tempfile::tempdir().unwrap();
