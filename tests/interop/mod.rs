@@ -16,6 +16,7 @@ mod certificates;
 mod crowd;
 mod floods;
 mod guard;
+mod idle;
 mod light;
 mod reload;
 mod restart;
