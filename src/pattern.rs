@@ -2,6 +2,8 @@
 //! themselves. What is wrong with a list is told by line and key, all at once. It reads no file.
 
 use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use toml::Spanned;
 
 /// The most patterns of a kind.
@@ -14,6 +16,74 @@ pub const MOST_TEXT: usize = 256;
 /// Lower case; `*` stands for any text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Box<[u8]>);
+
+/// Texts of which a list remembers what it said.
+const REMEMBERED: usize = 512;
+
+/// A list that remembers what it said of the texts of late: a fleet of phones has few User-Agents, and a list has a
+/// hundred patterns.
+#[derive(Default)]
+pub struct Patterns {
+    list: Box<[Pattern]>,
+    seeds: foldhash::quality::RandomState,
+    /// The hash of a text; its lowest bit is what was said of it.
+    said: Box<[AtomicU64]>,
+}
+
+impl Patterns {
+    /// Whether one of the patterns is that of a header field's value.
+    pub fn any(&self, text: &[u8]) -> bool {
+        let text = text.get(..MOST_TEXT).unwrap_or(text);
+        // The seeds are this process's own, so nobody finds two texts with one hash.
+        let hash = self.seeds.hash_one(text) | 1;
+        let place = usize::try_from(hash >> 8).unwrap_or_default() % self.said.len().max(1);
+        let Some(said) = self.said.get(place) else { return any(&self.list, text) };
+        let known = said.load(Relaxed);
+        if known | 1 == hash {
+            return known & 1 == 1;
+        }
+        let found = any(&self.list, text);
+        said.store(hash - u64::from(!found), Relaxed);
+        found
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+impl From<Box<[Pattern]>> for Patterns {
+    fn from(list: Box<[Pattern]>) -> Self {
+        let said = (0..REMEMBERED).map(|_| AtomicU64::new(0)).collect();
+        Self { list, said, seeds: Default::default() }
+    }
+}
+
+impl Clone for Patterns {
+    fn clone(&self) -> Self {
+        self.list.clone().into()
+    }
+}
+
+impl PartialEq for Patterns {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
+impl Eq for Patterns {}
+
+impl fmt::Debug for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.list.fmt(f)
+    }
+}
 
 /// What is wrong with a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +152,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether one of the patterns is that of a header field's value.
-pub fn any(patterns: &[Pattern], text: &[u8]) -> bool {
+fn any(patterns: &[Pattern], text: &[u8]) -> bool {
     let text = text.get(..MOST_TEXT).unwrap_or(text).trim_ascii();
     patterns.iter().any(|pattern| pattern.matches(text))
 }

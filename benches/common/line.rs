@@ -11,6 +11,7 @@ use nantucket::ids::{Flow, ListenerId, Shard};
 use nantucket::licence::ledger::Change;
 use nantucket::route::snapshot::Snapshot;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The PBX of instance 1.
 pub const PBX: &str = "10.0.0.1:5060";
@@ -25,6 +26,9 @@ pub struct Line {
     /// The last response that was forwarded or made.
     pub response: Vec<u8>,
     answer: Vec<u8>,
+    /// What answers and timers took.
+    pub spent: Duration,
+    pub timers: Duration,
 }
 
 impl Line {
@@ -37,7 +41,15 @@ impl Line {
         let inside = InsideAddress { shared: INSIDE.parse().unwrap(), own: OWN.parse().unwrap() };
         // Shard 0 looks after the registry once a second, which is no message's cost.
         let shard = Shard(1);
-        let config = Config { shard, inside: Inside { v4: Some(inside), v6: None }, seed: 7, ..Config::default() };
+        let (transactions, kept_bytes) = (1 << 20, usize::MAX);
+        let config = Config {
+            shard,
+            transactions,
+            kept_bytes,
+            inside: Inside { v4: Some(inside), v6: None },
+            seed: 7,
+            ..Config::default()
+        };
         let shared = Arc::new(Shared::new(Keyring::default().rotated(NOW, [7; 32])));
         let room = || Vec::with_capacity(8_192);
         Self {
@@ -48,6 +60,8 @@ impl Line {
             request: room(),
             response: room(),
             answer: room(),
+            spent: Duration::ZERO,
+            timers: Duration::ZERO,
         }
     }
 
@@ -83,21 +97,25 @@ impl Line {
         }
         answer.extend_from_slice(rows);
         answer.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        let start = Instant::now();
         let out = self.feed(flow, &answer);
+        self.spent += start.elapsed();
         self.answer = answer;
         out
     }
 
     /// Time passes.
     pub fn pass(&mut self, ms: u64) {
+        let start = Instant::now();
         let end = self.now.tick.after(ms);
-        let unix = self.now.unix + ms / 1_000;
+        let unix = NOW + end.0 / 1_000;
         while let Some(at) = self.engine.poll_timeout().filter(|at| *at <= end) {
             self.now = Now { tick: at.max(self.now.tick), unix };
             self.engine.handle_timeout(self.now, &self.snapshot);
             self.drain();
         }
         self.now = Now { tick: end, unix };
+        self.timers += start.elapsed();
     }
 
     fn drain(&mut self) -> usize {

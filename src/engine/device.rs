@@ -50,6 +50,12 @@ pub(super) fn instance_id<'a>(contact: &NameAddr<'a>) -> Option<&'a [u8]> {
     contact.param(b"+sip.instance").map(|param| param.unquoted()).filter(|value| !value.is_empty())
 }
 
+/// The `reg-id` of a request, 0 without one; it counts only beside an instance id.
+pub(super) fn registration(view: &View<'_>) -> u32 {
+    let contact = view.contacts().flatten().find(|contact| !contact.is_star());
+    contact.filter(|contact| instance_id(contact).is_some()).map_or(0, |contact| reg_id(&contact))
+}
+
 /// Whether a device names another address in its Contact than its request came from.
 pub(super) fn is_behind_nat(view: &View<'_>, flow: &Flow) -> bool {
     let contact = view.contacts().flatten().find_map(|contact| contact.uri().ok());
@@ -72,8 +78,13 @@ fn part(hash: &mut Sha256, bytes: &[u8]) {
 /// As [`part`], in any case (RFC 4122 §3, RFC 3261 §19.1.4).
 fn lower(hash: &mut Sha256, bytes: &[u8]) {
     hash.update((bytes.len() as u64).to_be_bytes());
-    for byte in bytes {
-        hash.update([byte.to_ascii_lowercase()]);
+    // Not byte by byte: each update has its price.
+    let mut room = [0; 64];
+    for chunk in bytes.chunks(room.len()) {
+        let Some(small) = room.get_mut(..chunk.len()) else { continue };
+        small.copy_from_slice(chunk);
+        small.make_ascii_lowercase();
+        hash.update(small);
     }
 }
 

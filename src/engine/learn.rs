@@ -107,7 +107,11 @@ impl Engine {
             if !answered.settle(contacts.granted(), self.config.bindings) {
                 self.shared.stats.bindings_overflow.inc();
             }
-            let seen = device::of(&request, instance.id, account, server.flow.transport());
+            // A client's request was told its device when it came.
+            let seen = match server.client_end.device() {
+                Some(device) if !server.flow.listener().is_inside() => Some((device, device::registration(&request))),
+                _ => device::of(&request, instance.id, account, server.flow.transport()),
+            };
             let granted = contacts.granted().filter(|granted| granted.mine).map(|granted| granted.expires).max();
             match (seen, granted.unwrap_or(0)) {
                 (None, _) => {}

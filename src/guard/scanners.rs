@@ -1,7 +1,7 @@
 //! The list that tells scanners by their User-Agent. It ships as data (`config/scanners.toml`) and an operator may put
 //! another in its place. A scanner that calls itself a phone is found by what it does, not by this list.
 
-use crate::pattern::{self, Fault, Pattern, Reader};
+use crate::pattern::{Fault, Patterns, Reader};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -10,7 +10,7 @@ pub const BUILT_IN: &str = include_str!("../../config/scanners.toml");
 
 /// Patterns, ready to be compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scanners(Box<[Pattern]>);
+pub struct Scanners(Patterns);
 
 /// The file as it is written.
 #[derive(Deserialize)]
@@ -31,12 +31,12 @@ impl Scanners {
         let file: File = toml::from_str(text).map_err(|error| vec![Fault::of(text, &error)])?;
         let mut reader = Reader::new(text, "every phone would be a scanner");
         let user_agents = reader.read("user_agents", &file.user_agents);
-        reader.end().map(|()| Self(user_agents))
+        reader.end().map(|()| Self(user_agents.into()))
     }
 
     /// Whether a User-Agent is a scanner's.
     pub fn has(&self, user_agent: &[u8]) -> bool {
-        pattern::any(&self.0, user_agent)
+        self.0.any(user_agent)
     }
 
     /// How many patterns there are.

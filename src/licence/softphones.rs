@@ -3,7 +3,7 @@
 //! key, all at once.
 
 pub use crate::pattern::Fault;
-use crate::pattern::{self, Pattern, Reader};
+use crate::pattern::{Pattern, Patterns, Reader};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -14,7 +14,7 @@ pub const BUILT_IN: &str = include_str!("../../config/softphones.toml");
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Softphones {
     accounts: Box<[Pattern]>,
-    user_agents: Box<[Pattern]>,
+    user_agents: Patterns,
 }
 
 /// The file as it is written.
@@ -38,7 +38,7 @@ impl Softphones {
         let mut reader = Reader::new(text, "every phone would be a soft client");
         let accounts = reader.read("accounts", &file.accounts);
         let user_agents = reader.read("user_agents", &file.user_agents);
-        reader.end().map(|()| Self { accounts, user_agents })
+        reader.end().map(|()| Self { accounts, user_agents: user_agents.into() })
     }
 
     /// Whether an account is a soft client's by its pattern.
@@ -48,7 +48,7 @@ impl Softphones {
 
     /// Whether a User-Agent is a soft client's by its pattern.
     pub fn has_user_agent(&self, user_agent: &[u8]) -> bool {
-        pattern::any(&self.user_agents, user_agent)
+        self.user_agents.any(user_agent)
     }
 
     /// How many patterns there are.

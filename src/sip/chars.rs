@@ -7,6 +7,7 @@ const CONTROL: u8 = 2;
 const URI_FORBIDDEN: u8 = 4;
 const LWS: u8 = 8;
 const VALUE_END: u8 = 16;
+const HOST: u8 = 32;
 
 /// The classes of each byte.
 static CLASSES: [u8; 256] = classes();
@@ -22,11 +23,13 @@ const fn classes() -> [u8; 256] {
         let forbidden = control || matches!(byte, b' ' | b'<' | b'>' | b'"');
         let lws = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         let value_end = control || lws || matches!(byte, b';' | b',' | b'"');
+        let host = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         *slot = token as u8 * TOKEN
             + control as u8 * CONTROL
             + forbidden as u8 * URI_FORBIDDEN
             + lws as u8 * LWS
-            + value_end as u8 * VALUE_END;
+            + value_end as u8 * VALUE_END
+            + host as u8 * HOST;
         rest = more;
         byte = byte.wrapping_add(1);
     }
@@ -45,6 +48,7 @@ pub fn is_token(byte: u8) -> bool {
 }
 
 /// Whether all of a non-empty text is a token.
+#[inline]
 pub fn all_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|b| is_token(*b))
 }
@@ -71,6 +75,32 @@ pub fn is_lws(byte: u8) -> bool {
 #[inline]
 pub fn is_value_end(byte: u8) -> bool {
     is(byte, VALUE_END)
+}
+
+/// A character of a host name.
+#[inline]
+pub fn is_host(byte: u8) -> bool {
+    is(byte, HOST)
+}
+
+/// The first CR or LF, eight bytes at a time: rows are too short for a vector search to pay.
+pub fn line_break(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    let has = |word: u64, byte: u8| {
+        let differing = word ^ (ONES * byte as u64);
+        differing.wrapping_sub(ONES) & !differing & (ONES << 7)
+    };
+    let (words, rest) = text.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = has(word, b'\r') | has(word, b'\n');
+        if found != 0 {
+            // Bits above the lowest may be set by a borrow; the lowest is exact.
+            return Some(number * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let found = rest.iter().position(|b| matches!(b, b'\r' | b'\n'))?;
+    Some(words.len() * 8 + found)
 }
 
 /// The first place at or after `from` that is no white space.
@@ -107,6 +137,7 @@ pub fn skip_quoted(text: &[u8], open: usize) -> Result<usize, Bad> {
 }
 
 /// A decimal number of digits only; `None` for anything else or more than fits.
+#[inline]
 pub fn number<N: TryFrom<u64>>(text: &[u8]) -> Option<N> {
     if text.is_empty() {
         return None;

@@ -7,7 +7,6 @@ use super::bad::Bad;
 use super::limits::Limits;
 use super::method::Method;
 use super::name::Name;
-use super::name_addr::NameAddr;
 use super::uri::{Scheme, Uri};
 use super::view::View;
 use std::net::IpAddr;
@@ -143,7 +142,7 @@ fn addresses(view: &View<'_>, limits: &Limits) -> Result<(), Bad> {
     for name in [Name::Route, Name::RecordRoute, Name::Path, Name::Contact] {
         for (number, item) in view.values(name).enumerate() {
             bound(number, limits)?;
-            let address = NameAddr::parse(view.buffer(), item?)?;
+            let address = view.address(item?)?;
             params(address.params, limits)?;
             if name != Name::Contact {
                 address.uri()?;

@@ -1,5 +1,6 @@
 //! Hosts: names, IPv4 and IPv6 literals as SIP writes them.
 
+use super::chars::is_host;
 use super::decimal;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
@@ -52,7 +53,7 @@ pub fn is_valid(host: &[u8]) -> bool {
     match host.first() {
         None => false,
         Some(b'[') => ip(host).is_some(),
-        Some(_) => host.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
+        Some(_) => host.iter().all(|b| is_host(*b)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the parts of one message are. Reused from message to message: it allocates only to grow.
 
 use super::bad::Bad;
+use super::memo::Memo;
 use super::name::Name;
 use super::span::Span;
 
@@ -34,6 +35,8 @@ pub struct Index {
     pub(super) body: Span,
     /// The first fault that did not keep the message from being read.
     pub(super) flaw: Option<Bad>,
+    /// What was read of the values.
+    pub(super) memo: Memo,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,7 @@ impl Index {
             headers_end: 0,
             body: Span { start: 0, end: 0 },
             flaw: None,
+            memo: Memo::new(),
         }
     }
 
@@ -62,6 +66,7 @@ impl Index {
         self.first = [NO_ROW; Name::COUNT];
         self.count = [0; Name::COUNT];
         self.flaw = None;
+        self.memo.clear();
     }
 
     /// Keeps the first.
@@ -69,6 +74,7 @@ impl Index {
         self.flaw.get_or_insert(flaw);
     }
 
+    #[inline]
     pub(super) fn push(&mut self, row: Row) {
         let number = self.rows.len() as u16;
         let slot = row.name as usize;

@@ -80,7 +80,7 @@ impl Iterator for Values<'_> {
         // Offsets count from the buffer's start; the row's value ends the text.
         let text = self.view.text(Span { start: 0, end: row.value.end });
         let start = self.at as usize;
-        let comma = match value_end(text, start) {
+        let comma = match self.view.memo().end(start, || value_end(text, start)) {
             Ok(end) => end,
             Err(bad) => {
                 self.row = None;
@@ -135,7 +135,7 @@ impl<'a> Iterator for Vias<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.0.next()?;
-        Some(item.and_then(|item| Via::parse(self.0.view().buffer(), item)))
+        Some(item.and_then(|item| self.0.view().via(item)))
     }
 }
 
@@ -148,7 +148,7 @@ impl<'a> Iterator for Addresses<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.0.next()?;
-        Some(item.and_then(|item| NameAddr::parse(self.0.view().buffer(), item)))
+        Some(item.and_then(|item| self.0.view().address(item)))
     }
 }
 

@@ -19,6 +19,7 @@ pub mod host;
 mod index;
 pub mod limits;
 pub mod list;
+mod memo;
 pub mod method;
 pub mod name;
 pub mod name_addr;

@@ -5,7 +5,7 @@ use super::chars::{is_control, is_lws, is_uri_forbidden, skip_lws, skip_quoted, 
 use super::list::Item;
 use super::params::{Param, Params};
 use super::span::Span;
-use super::uri::Uri;
+use super::uri::{self, Uri};
 
 /// `"Display" <uri>;params`, or `uri;params`, whose parameters are the field's (RFC 3261 §20).
 #[derive(Clone, Copy, Debug)]
@@ -21,14 +21,24 @@ pub struct NameAddr<'a> {
     pub bracketed: bool,
     /// The parameters of the header field (not those of the URI).
     pub params: Params<'a>,
+    uri: Result<uri::Parts, Bad>,
 }
 
-impl<'a> NameAddr<'a> {
-    /// Reads the value at `item` of `buffer`. The URI is only looked through for what none may
-    /// have; [`Self::uri`] reads it.
-    pub fn parse(buffer: &'a [u8], item: Item) -> Result<Self, Bad> {
-        let text = buffer.get(..item.span.end as usize).unwrap_or_default();
-        let start = item.span.start as usize;
+/// Where the parts of an address are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    display: Span,
+    uri_span: Span,
+    bracketed: bool,
+    params: u32,
+    uri: Result<uri::Parts, Bad>,
+}
+
+impl Parts {
+    /// Reads the value at `span` of `buffer`. What is wrong with the URI alone is for who asks for it.
+    pub(super) fn read(buffer: &[u8], span: Span) -> Result<Self, Bad> {
+        let text = buffer.get(..span.end as usize).unwrap_or_default();
+        let start = span.start as usize;
         let (display, open) = match text.get(start) {
             Some(b'<') => (Span::new(start, start), start),
             Some(b'"') => {
@@ -37,33 +47,47 @@ impl<'a> NameAddr<'a> {
             }
             _ => match plain_display(text, start)? {
                 Some(open) => (Span::new(start, trim_end(text, start, open)), open),
-                None => return Self::plain(buffer, text, item),
+                None => return Self::plain(text, start),
             },
         };
         if text.get(open) != Some(&b'<') {
             return Err(Bad::Address);
         }
         let rest = text.get(open..).unwrap_or_default();
-        let close = open + memchr::memchr(b'>', rest).ok_or(Bad::Address)?;
+        // The bracket is the first byte that no URI may have.
+        let inside = rest.get(1..).unwrap_or_default();
+        let length = inside.iter().position(|b| is_uri_forbidden(*b)).ok_or(Bad::Address)?;
+        if length == 0 || inside.get(length) != Some(&b'>') {
+            return Err(Bad::Address);
+        }
+        let close = open + 1 + length;
         let uri_span = Span::new(open + 1, close);
-        check_uri(uri_span.text(text))?;
-        Ok(Self { buffer, item, display, uri_span, bracketed: true, params: Params::new(text, close + 1) })
+        let uri = uri::Parts::read(uri_span.text(text));
+        Ok(Self { display, uri_span, bracketed: true, params: close as u32 + 1, uri })
     }
 
     /// The addr-spec form: a semicolon ends the URI, and a comma or question mark may not be in it
     /// (RFC 3261 §20.10).
-    fn plain(buffer: &'a [u8], text: &'a [u8], item: Item) -> Result<Self, Bad> {
-        let start = item.span.start as usize;
+    fn plain(text: &[u8], start: usize) -> Result<Self, Bad> {
         let rest = text.get(start..).unwrap_or_default();
         let end = start + rest.iter().position(|b| *b == b';' || is_lws(*b)).unwrap_or(rest.len());
         let uri_span = Span::new(start, end);
         let uri = uri_span.text(text);
-        check_uri(uri)?;
-        if memchr::memchr2(b'?', b',', uri).is_some() {
+        if uri.is_empty() || uri.iter().any(|b| is_uri_forbidden(*b) || matches!(b, b'?' | b',')) {
             return Err(Bad::Address);
         }
         let display = Span::new(start, start);
-        Ok(Self { buffer, item, display, uri_span, bracketed: false, params: Params::new(text, end) })
+        let uri = uri::Parts::read(uri);
+        Ok(Self { display, uri_span, bracketed: false, params: end as u32, uri })
+    }
+}
+
+impl<'a> NameAddr<'a> {
+    /// The value at `item` of `buffer`, of which these are the parts.
+    pub(super) fn of(buffer: &'a [u8], item: Item, parts: Parts) -> Self {
+        let text = buffer.get(..item.span.end as usize).unwrap_or_default();
+        let Parts { display, uri_span, bracketed, params, uri } = parts;
+        Self { buffer, item, display, uri_span, bracketed, params: Params::new(text, params as usize), uri }
     }
 
     /// The URI as written.
@@ -73,7 +97,7 @@ impl<'a> NameAddr<'a> {
 
     /// The URI.
     pub fn uri(&self) -> Result<Uri<'a>, Bad> {
-        Uri::parse_clean(self.uri_text())
+        self.uri.map(|parts| Uri::of(self.uri_text(), parts))
     }
 
     /// The whole value as written.
@@ -110,8 +134,4 @@ fn plain_display(text: &[u8], start: usize) -> Result<Option<usize>, Bad> {
     // More than tokens is let through, but not what would end the value elsewhere (`baddn`).
     let foul = |b: &u8| matches!(b, b',' | b'"' | b'>') || is_control(*b) && !is_lws(*b);
     if display.iter().any(foul) { Err(Bad::Address) } else { Ok(Some(start + open)) }
-}
-
-fn check_uri(uri: &[u8]) -> Result<(), Bad> {
-    if uri.is_empty() || uri.iter().any(|b| is_uri_forbidden(*b)) { Err(Bad::Address) } else { Ok(()) }
 }

@@ -4,7 +4,7 @@
 //! `check` can still answer by the Via that was found. Only what cannot be a message is an error.
 
 use super::bad::Bad;
-use super::chars::{all_token, is_token, number, trim_end};
+use super::chars::{all_token, is_token, line_break, number, trim_end};
 use super::index::{Index, Row, StartLine};
 use super::limits::Limits;
 use super::name::Name;
@@ -39,7 +39,7 @@ fn line_end(bytes: &[u8], from: usize, index: &mut Index) -> Line {
     let mut at = from;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
-        let Some(found) = memchr::memchr2(b'\r', b'\n', rest) else {
+        let Some(found) = line_break(rest) else {
             index.note(Bad::NoEmptyLine);
             return Line { text: bytes.len(), next: bytes.len() };
         };

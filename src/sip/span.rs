@@ -11,26 +11,31 @@ pub struct Span {
 
 impl Span {
     /// From `start` to just before `end`.
+    #[inline]
     pub const fn new(start: usize, end: usize) -> Self {
         Self { start: start as u32, end: end as u32 }
     }
 
     /// An empty span: a place between two bytes.
+    #[inline]
     pub const fn at(place: u32) -> Self {
         Self { start: place, end: place }
     }
 
     /// Bytes in it.
+    #[inline]
     pub const fn len(self) -> usize {
         self.end.saturating_sub(self.start) as usize
     }
 
     /// Whether there is nothing in it.
+    #[inline]
     pub const fn is_empty(self) -> bool {
         self.end <= self.start
     }
 
     /// The bytes of `of` in it; empty where it does not fit.
+    #[inline]
     pub fn text(self, of: &[u8]) -> &[u8] {
         of.get(self.start as usize..self.end as usize).unwrap_or_default()
     }

@@ -3,6 +3,7 @@
 use super::bad::Bad;
 use super::chars::{is_uri_forbidden, number};
 use super::host;
+use super::span::Span;
 use std::net::IpAddr;
 
 /// The schemes a proxy tells apart.
@@ -39,73 +40,115 @@ pub struct Uri<'a> {
     pub headers: Option<&'a [u8]>,
 }
 
+/// Where the parts of a URI are in its text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    scheme: Scheme,
+    user: Option<Span>,
+    password: Option<Span>,
+    host: Span,
+    port: Option<u16>,
+    params: Option<Span>,
+    headers: Option<Span>,
+}
+
+impl Parts {
+    const fn bare(scheme: Scheme) -> Self {
+        let host = Span::at(0);
+        Self { scheme, user: None, password: None, host, port: None, params: None, headers: None }
+    }
+
+    /// Reads a URI in which nothing is forbidden.
+    pub(super) fn read(text: &[u8]) -> Result<Self, Bad> {
+        let (scheme, start) = scheme(text)?;
+        match scheme {
+            Scheme::Sip | Scheme::Sips => Self::sip(scheme, text, start),
+            Scheme::Tel => {
+                let (number, params) = split(text, start, b';');
+                Ok(Self { user: Some(number), params, ..Self::bare(scheme) })
+            }
+            Scheme::Other => Ok(Self::bare(scheme)),
+        }
+    }
+
+    fn sip(scheme: Scheme, text: &[u8], start: usize) -> Result<Self, Bad> {
+        // `@` cannot be in any other part unescaped, while `;`, `?` and `,` may be in the user part.
+        let (user, password, start) = match split(text, start, b'@') {
+            (userinfo, Some(rest)) => {
+                let (user, password) = split_in(text, userinfo, b':');
+                if user.is_empty() {
+                    return Err(Bad::Uri);
+                }
+                (Some(user), password, rest.start as usize)
+            }
+            (_, None) => (None, None, start),
+        };
+        let rest = text.get(start..).unwrap_or_default();
+        let end = start + rest.iter().position(|b| matches!(b, b';' | b'?')).unwrap_or(rest.len());
+        let (params, headers) = match text.get(end) {
+            Some(b';') => {
+                let (params, headers) = split(text, end + 1, b'?');
+                (Some(params), headers)
+            }
+            Some(_) => (None, Some(Span::new(end + 1, text.len()))),
+            None => (None, None),
+        };
+        let hostport = text.get(start..end).unwrap_or_default();
+        let (host, port) = hostport_of(hostport)?;
+        let host = Span::new(start, start + host.len());
+        Ok(Self { scheme, user, password, host, port, params, headers })
+    }
+}
+
+/// The scheme, and where what is behind it begins.
+fn scheme(text: &[u8]) -> Result<(Scheme, usize), Bad> {
+    let (scheme, colon) = match text {
+        [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', ..] => (Scheme::Sip, 3),
+        [b's' | b'S', b'i' | b'I', b'p' | b'P', b's' | b'S', b':', ..] => (Scheme::Sips, 4),
+        [b't' | b'T', b'e' | b'E', b'l' | b'L', b':', ..] => (Scheme::Tel, 3),
+        _ => {
+            let letters = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+            let end = text.iter().position(|b| !letters(b)).ok_or(Bad::Uri)?;
+            if text.get(end) != Some(&b':') || !text.first().is_some_and(u8::is_ascii_alphabetic) {
+                return Err(Bad::Uri);
+            }
+            (Scheme::Other, end)
+        }
+    };
+    if colon + 1 < text.len() { Ok((scheme, colon + 1)) } else { Err(Bad::Uri) }
+}
+
 impl<'a> Uri<'a> {
     /// Reads a URI without its angle brackets.
     pub fn parse(text: &'a [u8]) -> Result<Self, Bad> {
         if text.iter().any(|b| is_uri_forbidden(*b)) {
             return Err(Bad::Uri);
         }
-        Self::parse_clean(text)
+        Parts::read(text).map(|parts| Self::of(text, parts))
     }
 
-    /// As [`Self::parse`], where it is known that nothing in it is forbidden.
-    pub(super) fn parse_clean(text: &'a [u8]) -> Result<Self, Bad> {
-        let colon = memchr::memchr(b':', text).ok_or(Bad::Uri)?;
-        let (scheme, rest) = text.split_at_checked(colon).ok_or(Bad::Uri)?;
-        let rest = rest.get(1..).unwrap_or_default();
-        let letters = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
-        if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scheme.iter().all(letters) {
-            return Err(Bad::Uri);
+    /// The URI of which these are the parts.
+    pub(super) fn of(text: &'a [u8], parts: Parts) -> Self {
+        let part = |span: Option<Span>| span.map(|span| span.text(text));
+        let Parts { scheme, user, password, host, port, params, headers } = parts;
+        Self {
+            text,
+            scheme,
+            user: part(user),
+            password: part(password),
+            host: host.text(text),
+            port,
+            params: part(params),
+            headers: part(headers),
         }
-        if rest.is_empty() {
-            return Err(Bad::Uri);
-        }
-        let scheme = if scheme.eq_ignore_ascii_case(b"sip") {
-            Scheme::Sip
-        } else if scheme.eq_ignore_ascii_case(b"sips") {
-            Scheme::Sips
-        } else if scheme.eq_ignore_ascii_case(b"tel") {
-            Scheme::Tel
-        } else {
-            Scheme::Other
-        };
-        let bare =
-            Self { text, scheme, user: None, password: None, host: b"", port: None, params: None, headers: None };
-        match scheme {
-            Scheme::Sip | Scheme::Sips => bare.sip(rest),
-            Scheme::Tel => {
-                let (number, params) = split(rest, b';');
-                Ok(Self { user: Some(number), params, ..bare })
-            }
-            Scheme::Other => Ok(bare),
-        }
-    }
-
-    fn sip(self, rest: &'a [u8]) -> Result<Self, Bad> {
-        // `@` cannot be in any other part unescaped, while `;`, `?` and `,` may be in the user part.
-        let (userinfo, rest) = match split(rest, b'@') {
-            (userinfo, Some(rest)) => (Some(userinfo), rest),
-            (rest, None) => (None, rest),
-        };
-        let (user, password) = match userinfo {
-            Some(userinfo) => {
-                let (user, password) = split(userinfo, b':');
-                if user.is_empty() {
-                    return Err(Bad::Uri);
-                }
-                (Some(user), password)
-            }
-            None => (None, None),
-        };
-        let (rest, headers) = split(rest, b'?');
-        let (hostport, params) = split(rest, b';');
-        let (host, port) = hostport_of(hostport)?;
-        Ok(Self { user, password, host, port, params, headers, ..self })
     }
 
     /// The parameters, in order.
     pub fn params(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
-        self.params.into_iter().flat_map(|params| params.split(|b| *b == b';')).map(|param| split(param, b'='))
+        self.params.into_iter().flat_map(|params| params.split(|b| *b == b';')).map(|param| {
+            let (name, value) = split(param, 0, b'=');
+            (name.text(param), value.map(|value| value.text(param)))
+        })
     }
 
     /// The value of the first parameter of this name, in any case; empty for one without a value.
@@ -138,7 +181,7 @@ impl<'a> Uri<'a> {
 pub(super) fn hostport_of(text: &[u8]) -> Result<(&[u8], Option<u16>), Bad> {
     let end = match text.first() {
         Some(b'[') => memchr::memchr(b']', text).ok_or(Bad::Uri)? + 1,
-        _ => memchr::memchr(b':', text).unwrap_or(text.len()),
+        _ => text.iter().position(|b| *b == b':').unwrap_or(text.len()),
     };
     let (host, rest) = text.split_at_checked(end).ok_or(Bad::Uri)?;
     if !host::is_valid(host) {
@@ -151,11 +194,19 @@ pub(super) fn hostport_of(text: &[u8]) -> Result<(&[u8], Option<u16>), Bad> {
     }
 }
 
-/// What is before and after the first `at`.
-fn split(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(at, text) {
-        Some(place) => (text.get(..place).unwrap_or_default(), text.get(place + 1..)),
-        None => (text, None),
+/// What is before and after the first `at` from `start` on.
+fn split(text: &[u8], start: usize, at: u8) -> (Span, Option<Span>) {
+    split_in(text, Span::new(start, text.len()), at)
+}
+
+/// As [`split`], in a part. Parts are short: looking byte by byte is done before a search would have begun.
+fn split_in(text: &[u8], part: Span, at: u8) -> (Span, Option<Span>) {
+    match part.text(text).iter().position(|b| *b == at) {
+        Some(place) => {
+            let place = part.start as usize + place;
+            (Span::new(part.start as usize, place), Some(Span::new(place + 1, part.end as usize)))
+        }
+        None => (part, None),
     }
 }
 

@@ -36,21 +36,33 @@ pub struct Via<'a> {
     pub port: Option<u16>,
     /// The parameters.
     pub params: Params<'a>,
+    branch: Option<&'a [u8]>,
 }
 
 /// The start of every branch since RFC 3261 (§8.1.1.7).
 pub const COOKIE: &[u8] = b"z9hG4bK";
 
-impl<'a> Via<'a> {
-    /// Reads the value at `item` of `buffer`.
-    pub fn parse(buffer: &'a [u8], item: Item) -> Result<Self, Bad> {
-        let text = buffer.get(..item.span.end as usize).unwrap_or_default();
+/// Where the parts of a Via value are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    transport: Span,
+    host: Span,
+    port: Option<u16>,
+    params: u32,
+    branch: Option<Span>,
+}
+
+impl Parts {
+    /// Reads the value at `span` of `buffer`.
+    pub(super) fn read(buffer: &[u8], span: Span) -> Result<Self, Bad> {
+        let text = buffer.get(..span.end as usize).unwrap_or_default();
         // Any protocol of any version: an answer can be sent by it all the same.
-        let (_, at) = word(text, item.span.start as usize)?;
+        let (_, at) = word(text, span.start as usize)?;
         let at = slash(text, at)?;
         let (_, at) = word(text, at)?;
         let at = slash(text, at)?;
         let (transport, at) = word(text, at)?;
+        let transport = Span::new(at - transport.len(), at);
         let start = skip_lws(text, at);
         if start == at {
             return Err(Bad::Via);
@@ -72,7 +84,20 @@ impl<'a> Via<'a> {
         if !matches!(text.get(at), None | Some(b';')) {
             return Err(Bad::Via);
         }
-        Ok(Self { buffer, item, transport, host: sent_by, port, params: Params::new(text, at) })
+        let branch = Params::new(text, at).find(b"branch").filter(|branch| branch.value.is_some());
+        let branch = branch.map(|branch| branch.value_span);
+        Ok(Self { transport, host: Span::new(start, end), port, params: at as u32, branch })
+    }
+}
+
+impl<'a> Via<'a> {
+    /// The value at `item` of `buffer`, of which these are the parts.
+    pub(super) fn of(buffer: &'a [u8], item: Item, parts: Parts) -> Self {
+        let text = buffer.get(..item.span.end as usize).unwrap_or_default();
+        let Parts { transport, host, port, params, branch } = parts;
+        let params = Params::new(text, params as usize);
+        let branch = branch.map(|branch| branch.text(text));
+        Self { buffer, item, transport: transport.text(text), host: host.text(text), port, params, branch }
     }
 
     /// The whole value as written.
@@ -86,8 +111,8 @@ impl<'a> Via<'a> {
     }
 
     /// The branch as written.
-    pub fn branch(&self) -> Option<&'a [u8]> {
-        self.param(b"branch")?.value
+    pub const fn branch(&self) -> Option<&'a [u8]> {
+        self.branch
     }
 
     /// The branch if it identifies a transaction: with the cookie and something behind it. `None`

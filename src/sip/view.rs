@@ -13,6 +13,7 @@ use super::cseq;
 use super::index::StartLine;
 use super::limits::Limits;
 use super::list::{Addresses, Item, Tokens, Values, Vias};
+use super::memo::Memo;
 use super::method::Method;
 use super::name_addr::NameAddr;
 use super::read;
@@ -42,11 +43,13 @@ impl<'a> View<'a> {
     }
 
     /// The first fault of the message's form.
+    #[inline]
     pub const fn flaw(&self) -> Option<Bad> {
         self.index.flaw
     }
 
     /// Whether it is a request; a response otherwise.
+    #[inline]
     pub const fn is_request(&self) -> bool {
         matches!(self.index.start, StartLine::Request { .. })
     }
@@ -97,6 +100,7 @@ impl<'a> View<'a> {
     }
 
     /// All rows in order.
+    #[inline]
     pub fn rows(&self) -> &'a [Row] {
         &self.index.rows
     }
@@ -113,21 +117,25 @@ impl<'a> View<'a> {
             .take(self.count(name))
     }
 
+    #[inline]
     pub(super) fn first_row(&self, name: Name) -> usize {
         self.index.first.get(name as usize).map_or(usize::MAX, |row| usize::from(*row))
     }
 
     /// How many rows a field has.
+    #[inline]
     pub fn count(&self, name: Name) -> usize {
         self.index.count.get(name as usize).map_or(0, |count| usize::from(*count))
     }
 
     /// The first row of a field.
+    #[inline]
     pub fn first(&self, name: Name) -> Option<&'a Row> {
         self.index.rows.get(usize::from(*self.index.first.get(name as usize)?))
     }
 
     /// The first value of a field as it is written.
+    #[inline]
     pub fn value(&self, name: Name) -> Option<&'a [u8]> {
         self.first(name).map(|row| self.text(row.value))
     }
@@ -139,11 +147,13 @@ impl<'a> View<'a> {
     }
 
     /// The bytes of a span.
+    #[inline]
     pub fn text(&self, span: Span) -> &'a [u8] {
         span.text(self.bytes)
     }
 
     /// The whole buffer that was read: spans count from its start.
+    #[inline]
     pub const fn buffer(&self) -> &'a [u8] {
         self.bytes
     }
@@ -226,7 +236,21 @@ impl<'a> View<'a> {
     /// The one address of a field that is no list.
     pub fn single(&self, name: Name) -> Result<NameAddr<'a>, Bad> {
         let row = self.first(name).ok_or(Bad::Missing(name))?;
-        NameAddr::parse(self.bytes, Item::whole(row)).map_err(|_| Bad::Header(name))
+        self.address(Item::whole(row)).map_err(|_| Bad::Header(name))
+    }
+
+    /// The address that is a value.
+    pub(super) fn address(&self, item: Item) -> Result<NameAddr<'a>, Bad> {
+        self.index.memo.address(self.bytes, &item).map(|parts| NameAddr::of(self.bytes, item, parts))
+    }
+
+    /// The Via that is a value.
+    pub(super) fn via(&self, item: Item) -> Result<Via<'a>, Bad> {
+        self.index.memo.via(self.bytes, &item).map(|parts| Via::of(self.bytes, item, parts))
+    }
+
+    pub(super) const fn memo(&self) -> &'a Memo {
+        &self.index.memo
     }
 
     /// Call-ID; empty where it is missing.
