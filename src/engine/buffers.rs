@@ -2,12 +2,15 @@
 //! that is only forwarded allocates nothing once the pool has grown. Not for what is being sent: that is
 //! [`super::outbox`].
 
-/// Buffers that grew beyond this are not kept for reuse.
-const KEEP_CAPACITY: usize = 16 * 1024;
+/// Sizes of buffers: powers of two from here on.
+const SMALLEST: usize = 512;
+/// How many sizes there are; larger buffers are not kept for reuse.
+const SIZES: usize = 6;
 
-/// A pool of buffers, and the number of bytes that are out.
+/// A pool of buffers by size, and the number of bytes that are out. A buffer fits its message: most of what is kept
+/// is kept for half a minute, so that what is not needed of it would be most of a shard's memory.
 pub struct Buffers {
-    free: Vec<Vec<u8>>,
+    free: [Vec<Vec<u8>>; SIZES],
     keep: usize,
     held: usize,
 }
@@ -29,14 +32,16 @@ impl Kept {
 }
 
 impl Buffers {
-    /// A pool that keeps at most `keep` unused buffers.
+    /// A pool that keeps at most `keep` unused buffers of each size.
     pub const fn new(keep: usize) -> Self {
-        Self { free: Vec::new(), keep, held: 0 }
+        Self { free: [const { Vec::new() }; SIZES], keep, held: 0 }
     }
 
     /// Keeps a copy of `bytes`.
     pub fn keep(&mut self, bytes: &[u8]) -> Kept {
-        let mut buffer = self.free.pop().unwrap_or_else(|| Vec::with_capacity(2_048));
+        let size = size_for(bytes.len());
+        let free = self.free.get_mut(size).and_then(Vec::pop);
+        let mut buffer = free.unwrap_or_else(|| Vec::with_capacity(bytes.len().max(SMALLEST << size.min(SIZES))));
         buffer.extend_from_slice(bytes);
         self.held += bytes.len();
         Kept(buffer)
@@ -52,17 +57,24 @@ impl Buffers {
     pub fn give(&mut self, kept: Kept) {
         let mut buffer = kept.0;
         self.held = self.held.saturating_sub(buffer.len());
-        if buffer.capacity() == 0 || buffer.capacity() > KEEP_CAPACITY || self.free.len() >= self.keep {
-            return;
+        let capacity = buffer.capacity();
+        let Some(free) = self.free.get_mut(size_for(capacity)).filter(|_| capacity.is_power_of_two()) else { return };
+        if free.len() < self.keep {
+            buffer.clear();
+            free.push(buffer);
         }
-        buffer.clear();
-        self.free.push(buffer);
     }
 
     /// Bytes of kept messages.
     pub const fn held(&self) -> usize {
         self.held
     }
+}
+
+/// The smallest size that so many bytes fit in.
+fn size_for(bytes: usize) -> usize {
+    let blocks = bytes.div_ceil(SMALLEST).max(1);
+    blocks.next_power_of_two().trailing_zeros() as usize
 }
 
 #[cfg(test)]
@@ -78,7 +90,7 @@ mod tests {
         let place = a.bytes().as_ptr();
         pool.give(a);
         pool.give(b);
-        assert_eq!((pool.held(), pool.free.len()), (0, 1));
+        assert_eq!((pool.held(), pool.free[0].len()), (0, 1));
         let mut c = pool.keep(b"x");
         assert_eq!(c.bytes().as_ptr(), place);
         pool.replace(&mut c, b"longer");
@@ -89,8 +101,19 @@ mod tests {
     fn a_giant_is_not_kept() {
         // T19
         let mut pool = Buffers::new(8);
-        let kept = pool.keep(&vec![b'x'; KEEP_CAPACITY + 1]);
+        let kept = pool.keep(&vec![b'x'; (SMALLEST << (SIZES - 1)) + 1]);
         pool.give(kept);
-        assert_eq!((pool.held(), pool.free.len()), (0, 0));
+        assert_eq!((pool.held(), pool.free.iter().map(Vec::len).sum::<usize>()), (0, 0));
+    }
+
+    #[test]
+    fn a_buffer_is_as_large_as_its_message_needs() {
+        let mut pool = Buffers::new(8);
+        for (bytes, capacity) in [(0, 512), (1, 512), (512, 512), (513, 1_024), (1_400, 2_048), (16_384, 16_384)] {
+            let kept = pool.keep(&vec![b'x'; bytes]);
+            assert_eq!(kept.0.capacity(), capacity, "{bytes}");
+            pool.give(kept);
+        }
+        assert_eq!(pool.free.each_ref().map(Vec::len), [1, 1, 1, 0, 0, 1]);
     }
 }

@@ -4,6 +4,7 @@ use super::contract::Dest;
 use super::core::{Engine, Moment};
 use super::refusal::{Answer, write_retry_after, write_warning};
 use super::tables::{Owner, ServerId};
+use super::transaction::Kind;
 use super::transaction::key::Key;
 use crate::ids::{BackendId, Flow, InstanceId, Transport};
 use crate::reason::{Drop, Refusal};
@@ -163,7 +164,10 @@ impl Engine {
         }
         self.room.kept_index = index;
         self.room.rows = rows;
-        self.send_answer(moment, id, status, &text);
+        // Nothing is written where the request is over and forgotten.
+        if status > 0 {
+            self.send_answer(moment, id, status, &text);
+        }
         self.room.text = text;
     }
 
@@ -213,8 +217,12 @@ impl Engine {
         if step.over {
             return self.close_server(id);
         }
+        let of_invite = server.machine.kind == Kind::Invite;
         if step.keep {
             self.tables.keep_answer(id, text);
+        }
+        if status >= 200 && !of_invite {
+            self.tables.forget_request(id);
         }
         self.tables.apply(Owner::Server(id), step.plan, moment.now.tick);
     }

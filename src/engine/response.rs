@@ -101,6 +101,9 @@ impl Engine {
         };
         if heard.over {
             self.tables.close_client(id);
+        } else if status >= 200 && (kind == Kind::Other || status < 300) {
+            // An INVITE that failed is acknowledged again and again.
+            self.tables.forget_sent(id);
         }
         done
     }

@@ -35,8 +35,8 @@ pub struct Index {
     pub(super) body: Span,
     /// The first fault that did not keep the message from being read.
     pub(super) flaw: Option<Bad>,
-    /// What was read of the values.
-    pub(super) memo: Memo,
+    /// What was read of the values; none before the first message: an index is moved about, and its memory is not small.
+    pub(super) memo: Option<Box<Memo>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Index {
             headers_end: 0,
             body: Span { start: 0, end: 0 },
             flaw: None,
-            memo: Memo::new(),
+            memo: None,
         }
     }
 
@@ -66,7 +66,7 @@ impl Index {
         self.first = [NO_ROW; Name::COUNT];
         self.count = [0; Name::COUNT];
         self.flaw = None;
-        self.memo.clear();
+        self.memo.get_or_insert_with(|| Box::new(Memo::new())).clear();
     }
 
     /// Keeps the first.

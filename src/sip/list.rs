@@ -80,7 +80,8 @@ impl Iterator for Values<'_> {
         // Offsets count from the buffer's start; the row's value ends the text.
         let text = self.view.text(Span { start: 0, end: row.value.end });
         let start = self.at as usize;
-        let comma = match self.view.memo().end(start, || value_end(text, start)) {
+        let find = || value_end(text, start);
+        let comma = match self.view.memo().map_or_else(find, |memo| memo.end(start, find)) {
             Ok(end) => end,
             Err(bad) => {
                 self.row = None;

@@ -1,7 +1,7 @@
 //! URIs: SIP and SIPS in all parts, `tel` and others as far as a proxy needs (RFC 3261 §19.1).
 
 use super::bad::Bad;
-use super::chars::{is_uri_forbidden, number};
+use super::chars::{is_host, is_uri_forbidden, number};
 use super::host;
 use super::span::Span;
 use std::net::IpAddr;
@@ -83,19 +83,16 @@ impl Parts {
             }
             (_, None) => (None, None, start),
         };
-        let rest = text.get(start..).unwrap_or_default();
-        let end = start + rest.iter().position(|b| matches!(b, b';' | b'?')).unwrap_or(rest.len());
+        let (host, port, end) = hostport(text, start)?;
         let (params, headers) = match text.get(end) {
             Some(b';') => {
                 let (params, headers) = split(text, end + 1, b'?');
                 (Some(params), headers)
             }
-            Some(_) => (None, Some(Span::new(end + 1, text.len()))),
+            Some(b'?') => (None, Some(Span::new(end + 1, text.len()))),
+            Some(_) => return Err(Bad::Uri),
             None => (None, None),
         };
-        let hostport = text.get(start..end).unwrap_or_default();
-        let (host, port) = hostport_of(hostport)?;
-        let host = Span::new(start, start + host.len());
         Ok(Self { scheme, user, password, host, port, params, headers })
     }
 }
@@ -177,21 +174,29 @@ impl<'a> Uri<'a> {
     }
 }
 
-/// A host and a port, checked.
-pub(super) fn hostport_of(text: &[u8]) -> Result<(&[u8], Option<u16>), Bad> {
-    let end = match text.first() {
-        Some(b'[') => memchr::memchr(b']', text).ok_or(Bad::Uri)? + 1,
-        _ => text.iter().position(|b| *b == b':').unwrap_or(text.len()),
+/// A host and a port, checked, and where they end.
+fn hostport(text: &[u8], start: usize) -> Result<(Span, Option<u16>, usize), Bad> {
+    let rest = text.get(start..).unwrap_or_default();
+    let length = match rest.first() {
+        Some(b'[') => {
+            let length = rest.iter().position(|b| *b == b']').ok_or(Bad::Uri)? + 1;
+            host::ip(rest.get(..length).unwrap_or_default()).ok_or(Bad::Uri)?;
+            length
+        }
+        _ => rest.iter().position(|b| !is_host(*b)).unwrap_or(rest.len()),
     };
-    let (host, rest) = text.split_at_checked(end).ok_or(Bad::Uri)?;
-    if !host::is_valid(host) {
+    if length == 0 {
         return Err(Bad::Uri);
     }
-    match rest.split_first() {
-        None => Ok((host, None)),
-        Some((b':', port)) => Ok((host, Some(number(port).ok_or(Bad::Uri)?))),
-        Some(_) => Err(Bad::Uri),
+    let end = start + length;
+    let host = Span::new(start, end);
+    if text.get(end) != Some(&b':') {
+        return Ok((host, None, end));
     }
+    let digits = text.get(end + 1..).unwrap_or_default();
+    let digits =
+        digits.iter().position(|b| !b.is_ascii_digit()).map_or(digits, |end| digits.get(..end).unwrap_or_default());
+    Ok((host, Some(number(digits).ok_or(Bad::Uri)?), end + 1 + digits.len()))
 }
 
 /// What is before and after the first `at` from `start` on.

@@ -15,9 +15,9 @@ use super::limits::Limits;
 use super::list::{Addresses, Item, Tokens, Values, Vias};
 use super::memo::Memo;
 use super::method::Method;
-use super::name_addr::NameAddr;
+use super::name_addr::{self, NameAddr};
 use super::read;
-use super::via::Via;
+use super::via::{self, Via};
 
 /// A message and where its parts are.
 #[derive(Clone, Copy, Debug)]
@@ -241,16 +241,24 @@ impl<'a> View<'a> {
 
     /// The address that is a value.
     pub(super) fn address(&self, item: Item) -> Result<NameAddr<'a>, Bad> {
-        self.index.memo.address(self.bytes, &item).map(|parts| NameAddr::of(self.bytes, item, parts))
+        let parts = match self.memo() {
+            Some(memo) => memo.address(self.bytes, &item),
+            None => name_addr::Parts::read(self.bytes, item.span),
+        };
+        Ok(NameAddr::of(self.bytes, item, parts?))
     }
 
     /// The Via that is a value.
     pub(super) fn via(&self, item: Item) -> Result<Via<'a>, Bad> {
-        self.index.memo.via(self.bytes, &item).map(|parts| Via::of(self.bytes, item, parts))
+        let parts = match self.memo() {
+            Some(memo) => memo.via(self.bytes, &item),
+            None => via::Parts::read(self.bytes, item.span),
+        };
+        Ok(Via::of(self.bytes, item, parts?))
     }
 
-    pub(super) const fn memo(&self) -> &'a Memo {
-        &self.index.memo
+    pub(super) fn memo(&self) -> Option<&'a Memo> {
+        self.index.memo.as_deref()
     }
 
     /// Call-ID; empty where it is missing.

@@ -3,14 +3,18 @@
 use super::Way;
 use crate::engine::branch::Branch;
 use crate::sip::view::View;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use foldhash::quality::FixedState;
+use std::hash::{BuildHasher, Hash, Hasher};
+
+/// The same on every node.
+const SEED: u64 = 5_393;
 
 /// A hash over what decides where a request goes, for our branch. Independent of the method, so that
 /// ACK and CANCEL have their INVITE's; it depends on the Request-URI and the Routes as they are after
 /// our own entries are gone, because with those in it would differ in every round. The same on every
 /// node: its key is fixed, and forging it gains nobody more than a 482 for his own request.
 pub(super) fn hash(view: &View<'_>, way: &Way, uri: &[u8], pops: usize) -> u32 {
-    let mut state = DefaultHasher::new();
+    let mut state = FixedState::with_seed(SEED).build_hasher();
     uri.hash(&mut state);
     for route in view.routes().flatten().skip(pops) {
         route.uri_text().hash(&mut state);

@@ -74,7 +74,9 @@ impl Tables {
     pub fn open_server(&mut self, new: NewServer<'_>) -> ServerId {
         self.generation = self.generation.wrapping_add(1);
         let request = self.buffers.keep(new.request);
-        let (key, device) = (new.key, new.client_end.device());
+        // A REGISTER is not told of its own device's moves.
+        let follows = new.topic != Topic::Register || new.flow.listener().is_inside();
+        let (key, device) = (new.key, new.client_end.device().filter(|_| follows));
         new.stats.kept_bytes.add(new.request.len() as u64);
         let index = self.servers.insert(Server::new(self.generation, request, new));
         let id = ServerId { index: index as u32, generation: self.generation };
@@ -263,6 +265,22 @@ impl Tables {
         let Some(server) = self.server_mut(id) else { return Kept::default() };
         server.best_status = 0;
         std::mem::take(&mut server.best)
+    }
+
+    /// The request of a transaction is not needed any more: it was answered for good, and only the answer is
+    /// repeated.
+    pub fn forget_request(&mut self, id: ServerId) {
+        let Some(server) = self.server_mut(id) else { return };
+        let (request, bytes) = (std::mem::take(&mut server.request), std::mem::take(&mut server.bytes));
+        server.stats.kept_bytes.sub(bytes);
+        self.buffers.give(request);
+    }
+
+    /// The request of a branch is not needed any more: it was answered for good.
+    pub fn forget_sent(&mut self, id: ClientId) {
+        if let Some(request) = self.client_mut(id).map(|client| std::mem::take(&mut client.request)) {
+            self.buffers.give(request);
+        }
     }
 
     /// Takes the request out of a transaction, to be looked at while the transaction changes.

@@ -14,6 +14,8 @@ use crate::engine::wheel::TimerId;
 use crate::ids::{Flow, InstanceId, Shard, Transport};
 use crate::licence::ledger::Hold;
 use crate::stats::{InstanceStats, TargetHealth};
+use foldhash::quality::FixedState;
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -177,25 +179,29 @@ pub struct Server {
     pub(super) bytes: u64,
 }
 
-/// The targets that one request has been sent to.
+/// The targets that one request has been sent to, by hash: a transaction lives for half a minute, and mostly has one.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Tried {
-    list: [Option<(SocketAddr, Transport)>; MAX_ATTEMPTS],
-    used: usize,
+    list: [u64; MAX_ATTEMPTS],
+    used: u8,
+}
+
+fn target_hash(address: SocketAddr, transport: Transport) -> u64 {
+    FixedState::default().hash_one((address, transport))
 }
 
 impl Tried {
     /// Notes a target.
     pub fn push(&mut self, address: SocketAddr, transport: Transport) {
-        if let Some(slot) = self.list.get_mut(self.used) {
-            *slot = Some((address, transport));
+        if let Some(slot) = self.list.get_mut(usize::from(self.used)) {
+            *slot = target_hash(address, transport);
         }
-        self.used += 1;
+        self.used = self.used.saturating_add(1);
     }
 
     /// Whether a target has been tried.
     pub fn contains(&self, address: SocketAddr, transport: Transport) -> bool {
-        self.list.contains(&Some((address, transport)))
+        self.used > 0 && self.list.iter().take(self.len()).any(|tried| *tried == target_hash(address, transport))
     }
 
     /// Forgets them.
@@ -205,7 +211,7 @@ impl Tried {
 
     /// How many have been tried.
     pub const fn len(&self) -> usize {
-        self.used
+        self.used as usize
     }
 }
 
