@@ -82,9 +82,9 @@ fn finding_an_instance_and_its_target_allocates_nothing() {
         let snapshot = reader.load();
         let proxy = snapshot.proxy_by_id(ProxyId(1)).unwrap();
         for host in [&b"T500"[..], b"t500.PBX.example.", b"pbx.example", b"192.0.2.1", b"nobody", &[b'x'; 300]] {
-            let Host::Instance { index, .. } = snapshot.resolve_host(proxy, host, NOW) else { continue };
+            let Host::Instance { id, .. } = snapshot.resolve_host(proxy, host, NOW) else { continue };
             let mut order = Targets::default();
-            select::targets(snapshot.instance(index).unwrap(), 7, &mut order);
+            select::targets(snapshot.by_id(id).unwrap(), 7, &mut order);
             assert_eq!(order.len(), 1);
         }
         assert!(matches!(snapshot.resolve_label(proxy, b"t7", NOW), Host::Instance { .. }));

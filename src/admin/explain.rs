@@ -249,13 +249,13 @@ fn found_instance<'a>(
     found: Host,
     answer: &mut Answer,
 ) -> Option<&'a Arc<Instance>> {
-    let Host::Instance { index, former } = found else {
+    let Host::Instance { id, former } = found else {
         let served = if proxy.instances.is_some() { " that it serves" } else { "" };
         let reason = format!("{named} is no name, alias or former name of an instance{served}");
         refuse(answer, Rule::UnknownInstance, None, reason);
         return None;
     };
-    let instance = snapshot.instance(index)?;
+    let instance = snapshot.by_id(id)?;
     let how = if former { "a former name" } else { "a name or alias" };
     answer.steps.push(format!("{named} is {how} of instance {} (id {})", instance.name, instance.id.0));
     name(instance, answer);

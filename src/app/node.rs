@@ -258,6 +258,8 @@ impl Node {
             listeners: super::listeners::Listeners::default(),
             orders: received,
             swaps,
+            followed: Arc::default(),
+            certified: 0,
             hooks,
         };
         renew_tickets(&steward.service, &steward.certificates).await;

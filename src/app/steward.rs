@@ -13,6 +13,8 @@ use crate::config::{Config, reload};
 use crate::control::service::Service;
 use crate::engine::shared::Shared;
 use crate::route::cell::Cell;
+use crate::route::snapshot::{Instance, Snapshot};
+use crate::route::{Diff, diff};
 use crate::tls::Certificates;
 use crate::usage::Hook;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use tokio::sync::{mpsc, watch};
 const ROUND: Duration = Duration::from_secs(15);
 /// How often a draining node looks whether calls are left.
 const LOOK: Duration = Duration::from_millis(100);
+
+const DAY: u64 = 86_400;
 
 /// What the steward can be told.
 pub(super) enum Order {
@@ -49,6 +53,10 @@ pub(super) struct Steward {
     pub(super) listeners: Listeners,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) swaps: watch::Receiver<()>,
+    /// The table that was followed last.
+    pub(super) followed: Arc<Snapshot>,
+    /// The day (Unix) on which certificates were last worked out.
+    pub(super) certified: u64,
     pub(super) hooks: watch::Sender<Vec<Hook>>,
 }
 
@@ -82,10 +90,19 @@ impl Steward {
     /// Makes sockets and certificates those of the current table.
     pub(super) async fn follow_table(&mut self) {
         let snapshot = self.cell.load();
-        if let Err(error) = self.certificates.apply(&snapshot, self.clock.now().unix) {
-            tracing::error!(%error, "certificates");
+        let diff = diff(&self.followed, &snapshot);
+        let now = self.clock.now().unix;
+        // The self-signed one is looked after daily.
+        if concerns_certificates(&diff) || self.certified != now / DAY {
+            self.certified = now / DAY;
+            if let Err(error) = self.certificates.apply(&snapshot, now) {
+                tracing::error!(%error, "certificates");
+            }
         }
-        self.web.server.apply(&snapshot);
+        self.web.server.apply(&diff);
+        // The last who holds a table takes it apart, which may take a while.
+        let before = std::mem::replace(&mut self.followed, Arc::clone(&snapshot));
+        tokio::task::spawn_blocking(move || drop((diff, before)));
         self.plane.front.prune().await;
         // What leaves an address goes before what may come to it.
         self.web.close(&snapshot).await;
@@ -163,6 +180,17 @@ impl Steward {
             tracing::warn!("calls were still in progress when their time was over");
         }
     }
+}
+
+/// Whether what names certificates stand for, or what certificates stand for names, may be another.
+fn concerns_certificates(diff: &Diff) -> bool {
+    let has_own = |instance: &Arc<Instance>| instance.certificate.is_some();
+    let proxies = [&diff.proxies_added, &diff.proxies_removed, &diff.proxies_changed];
+    proxies.into_iter().any(|list| !list.is_empty())
+        || !diff.certificates_set.is_empty()
+        || !diff.certificates_removed.is_empty()
+        || diff.added.iter().chain(&diff.removed).any(has_own)
+        || diff.changed.iter().any(|changed| has_own(&changed.old) || has_own(&changed.new))
 }
 
 /// Takes the keys of session tickets from the store. While that is away the ones there are stay in force.

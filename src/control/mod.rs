@@ -6,6 +6,7 @@
 
 mod acme;
 pub mod change;
+mod copy;
 mod draft;
 pub mod error;
 pub mod licence;

@@ -4,6 +4,7 @@
 //! that an outage of DNS hurts no instance (X12). Addresses in the table ask nobody. Called by `watch`.
 
 use crate::clock::Tick;
+use crate::route::News;
 use crate::route::resolved::Resolved;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -67,17 +68,14 @@ impl Names {
     }
 
     /// Takes over which names are in use: new ones are asked for, others forgotten.
-    pub(super) fn want(&mut self, hosts: &BTreeSet<Box<str>>, now: Tick) {
-        let queue = &mut self.queue;
-        self.due.retain(|host, at| {
-            let wanted = hosts.contains(host);
-            if let (false, Some(at)) = (wanted, *at) {
-                queue.remove(&(at, host.clone()));
+    pub(super) fn want(&mut self, news: &News, now: Tick) {
+        for host in &news.left {
+            if let Some(Some(at)) = self.due.remove(host) {
+                self.queue.remove(&(at, host.clone()));
             }
-            wanted
-        });
-        self.resolved.retain(|host| hosts.contains(host));
-        for host in hosts {
+            self.resolved.forget(host);
+        }
+        for host in &news.wanted {
             if !self.due.contains_key(host) {
                 self.due.insert(host.clone(), None);
                 self.note(host, now);
@@ -175,8 +173,8 @@ pub(super) mod tests {
         }
     }
 
-    fn hosts(names: &[&str]) -> BTreeSet<Box<str>> {
-        names.iter().map(|name| (*name).into()).collect()
+    fn wanted(names: &[&str]) -> News {
+        News { wanted: names.iter().map(|name| (*name).into()).collect(), ..News::default() }
     }
 
     #[tokio::test]
@@ -185,7 +183,7 @@ pub(super) mod tests {
         let told = Arc::new(Told::default());
         told.set("pbx.internal", &["192.0.2.1", "::ffff:192.0.2.1"]);
         let mut names = Names::new(Arc::clone(&told) as Arc<dyn Lookup>);
-        names.want(&hosts(&["pbx.internal"]), Tick(0));
+        names.want(&wanted(&["pbx.internal"]), Tick(0));
         assert!(names.answered(|| Tick(1)).await);
         let known: [IpAddr; 1] = ["192.0.2.1".parse().unwrap()];
         assert_eq!(names.resolved.get("pbx.internal"), known);
@@ -205,7 +203,7 @@ pub(super) mod tests {
         let told = Arc::new(Told::default());
         let mut names = Names::new(Arc::clone(&told) as Arc<dyn Lookup>);
         let many: Vec<String> = (0..40).map(|n| format!("h{n:02}.internal")).collect();
-        names.want(&hosts(&many.iter().map(String::as_str).collect::<Vec<_>>()), Tick(0));
+        names.want(&wanted(&many.iter().map(String::as_str).collect::<Vec<_>>()), Tick(0));
         assert_eq!(names.asking.len(), AT_ONCE);
         while names.is_asking() {
             names.answered(|| Tick(1)).await;
@@ -213,8 +211,9 @@ pub(super) mod tests {
         assert_eq!(told.asked.lock().unwrap().len(), 40);
         assert_eq!((names.due.len(), names.queue.len()), (40, 40));
         told.set("late.internal", &["192.0.2.1"]);
-        names.want(&hosts(&["late.internal"]), Tick(2));
-        names.want(&hosts(&[]), Tick(2));
+        let left = many.iter().map(|name| name.as_str().into()).collect();
+        names.want(&News { left, ..wanted(&["late.internal"]) }, Tick(2));
+        names.want(&News { left: wanted(&["late.internal"]).wanted, ..News::default() }, Tick(2));
         assert!(!names.answered(|| Tick(3)).await, "nobody wants it any more");
         assert!(names.due.is_empty() && names.queue.is_empty() && names.resolved.get("late.internal").is_empty());
     }

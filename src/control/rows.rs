@@ -9,13 +9,15 @@ use super::licence::{Premises, Shelf};
 use super::store::{Entries, Entry, Store, StoreError};
 use crate::ids::{InstanceId, ProxyId};
 use crate::licence::key::Keys;
+use crate::licence::pool::Tally;
 use crate::model::{Certificate, Instance, Proxy, Table, Users};
 use crate::route::domain::fold;
+use crate::route::patch::Patch;
 use crate::route::problem::{Code, Problem};
 use crate::tls::tickets::TicketKey;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The key of the row that gives ids. Every change of the table writes it, so that two writers that
@@ -88,6 +90,19 @@ impl Rows {
         Table { book: Arc::new(book), ..table.clone() }
     }
 
+    /// What was taken in since this was asked last, for who compiles it, and those entries of the store that are no
+    /// rows.
+    pub(super) fn patch(&self) -> (Patch, Vec<Problem>) {
+        let mut held = self.write();
+        let fresh = std::mem::take(&mut held.fresh);
+        (held.patch(fresh), held.unreadable().collect())
+    }
+
+    /// The next patch is all there is: what became of the last one is not known.
+    pub(super) fn forget_patches(&self) {
+        self.write().fresh.whole = true;
+    }
+
     /// The rows as a table, and those entries of the store that are no rows.
     pub fn table(&self) -> (Table, Vec<Problem>) {
         let held = self.read();
@@ -99,7 +114,7 @@ impl Rows {
             users: held.users.values().map(|held| Arc::clone(&held.row)).collect(),
             book: Arc::clone(&held.shelf.book),
         };
-        (table, held.unreadable.values().cloned().chain(held.shelf.problems()).collect())
+        (table, held.unreadable().collect())
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Held> {
@@ -178,15 +193,58 @@ pub(super) struct Held {
     pub(super) tickets: Vec<TicketKey>,
     /// The revision of their row; 0 where there is none.
     pub(super) tickets_revision: u64,
+    /// What the licences count of instances.
+    pub(super) tally: Arc<Tally>,
     /// Entries that cannot be read, by key.
     unreadable: BTreeMap<String, Problem>,
+    fresh: Fresh,
+}
+
+/// Rows that were written since the last patch.
+#[derive(Default)]
+struct Fresh {
+    /// All of them.
+    whole: bool,
+    instances: BTreeSet<InstanceId>,
+    users: BTreeSet<InstanceId>,
+    proxies: bool,
+    certificates: bool,
 }
 
 impl Held {
     fn at(premises: Arc<Premises>) -> Self {
-        let mut held = Self { premises, ..Self::default() };
+        let fresh = Fresh { whole: true, ..Fresh::default() };
+        let mut held = Self { premises, fresh, ..Self::default() };
         held.shelf.settle(&held.premises);
         held
+    }
+
+    fn patch(&self, fresh: Fresh) -> Patch {
+        let Fresh { whole, instances, users, proxies, certificates } = fresh;
+        let row = |id: &InstanceId| self.instances.get(id).map(|kept| Arc::clone(&kept.row));
+        let list = |id: &InstanceId| self.users.get(id).map(|kept| Arc::clone(&kept.row));
+        let (instances, users) = if whole {
+            let (instances, users) = (self.instances.keys(), self.users.keys());
+            (instances.map(|id| (*id, row(id))).collect(), users.map(|id| (*id, list(id))).collect())
+        } else {
+            let of = |ids: BTreeSet<InstanceId>| ids.into_iter();
+            (of(instances).map(|id| (id, row(&id))).collect(), of(users).map(|id| (id, list(&id))).collect())
+        };
+        let all_proxies = || self.proxies.values().map(|kept| Arc::clone(&kept.row)).collect();
+        let all_certificates = || self.certificates.values().map(|kept| Arc::clone(&kept.row)).collect();
+        Patch {
+            revision: self.revision,
+            whole,
+            instances,
+            users,
+            proxies: (whole || proxies).then(all_proxies),
+            certificates: (whole || certificates).then(all_certificates),
+            book: Arc::clone(&self.shelf.book),
+        }
+    }
+
+    fn unreadable(&self) -> impl Iterator<Item = Problem> {
+        self.unreadable.values().cloned().chain(self.shelf.problems())
     }
 
     /// Takes in entries; what is not newer is left alone.
@@ -210,7 +268,10 @@ impl Held {
         let (kind, id) = entry.key.split_once('/').unwrap_or((&entry.key, ""));
         let taken = match kind {
             "instance" => match id.parse().map(InstanceId) {
-                Ok(id) => parse(&entry).map(|row| self.set_instance(id, row)),
+                Ok(id) => parse::<Instance>(&entry).and_then(|row| match row {
+                    Some(row) if row.row.id != id => Err(format!("its row has the id {}", row.row.id.0)),
+                    row => Ok(self.set_instance(id, row)),
+                }),
                 Err(_) => Err("its key holds no id".into()),
             },
             "proxy" => match id.parse().map(ProxyId) {
@@ -218,6 +279,7 @@ impl Held {
                 Err(_) => Err("its key holds no id".into()),
             },
             "certificate" => parse(&entry).map(|row| {
+                self.fresh.certificates = true;
                 match row {
                     Some(row) => self.certificates.insert(id.to_owned(), row),
                     None => self.certificates.remove(id),
@@ -225,6 +287,7 @@ impl Held {
             }),
             "users" => match id.parse().map(InstanceId) {
                 Ok(id) => parse(&entry).map(|row| {
+                    self.fresh.users.insert(id);
                     match row {
                         Some(row) => self.users.insert(id, row),
                         None => self.users.remove(&id),
@@ -276,7 +339,10 @@ impl Held {
     }
 
     pub(super) fn set_instance(&mut self, id: InstanceId, new: Option<Kept<Instance>>) {
+        self.fresh.instances.insert(id);
+        let tally = Arc::make_mut(&mut self.tally);
         if let Some(old) = self.instances.remove(&id) {
+            tally.remove(&old.row);
             for label in labels_of(&old.row).map(|(label, _)| label) {
                 if matches!(self.labels.get(&label), Some(Owner::Instance(owner) | Owner::Former(owner, _)) if *owner == id)
                 {
@@ -290,6 +356,7 @@ impl Held {
             }
         }
         if let Some(new) = new {
+            tally.add(&new.row);
             self.labels.extend(labels_of(&new.row));
             self.aliases.extend(new.row.aliases.iter().map(|alias| (fold(alias), id)));
             self.instances.insert(id, new);
@@ -297,6 +364,7 @@ impl Held {
     }
 
     pub(super) fn set_proxy(&mut self, id: ProxyId, new: Option<Kept<Proxy>>) {
+        self.fresh.proxies = true;
         if let Some(old) = self.proxies.remove(&id) {
             let label = fold(&old.row.name);
             if self.labels.get(&label) == Some(&Owner::Proxy(id)) {

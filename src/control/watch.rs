@@ -4,31 +4,28 @@
 //! served at once, further ones every [`GAP`] at the most, so that a burst of changes costs a few
 //! compiles. What is broken as a whole is refused and the old table stays (R74). Started by `app`.
 
+use super::copy::Copy;
 use super::resolve::{Lookup, Names};
 use super::rows::Rows;
 use super::status::{Source, Status};
 use super::store::StoreError;
-use crate::clock::{Clock, Tick};
-use crate::model::Table;
+use crate::clock::Clock;
 use crate::route::cell::{Cell, Stored};
-use crate::route::compile::is_broken_whole;
 use crate::route::handles::Handles;
-use crate::route::lastgood::{self, LastGood, LoadError};
+use crate::route::lastgood::{self, LoadError};
+use crate::route::patch::Patch;
 use crate::route::problem::{Code, Problem};
 use crate::route::snapshot::Snapshot;
-use crate::route::{Diff, compile, diff};
+use crate::route::{Compiled, Diff, compile_patch, diff};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The least time between two swaps.
 const GAP: Duration = Duration::from_millis(20);
 /// How often the store is asked without a hint.
 const ROUND: Duration = Duration::from_secs(1);
-/// The least time in milliseconds between two writes of the last good table.
-const SAVE_GAP: u64 = 2_000;
 /// How long the start waits for DNS, all names together.
 const FIRST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -66,13 +63,11 @@ pub struct Watch {
     status: Arc<Status>,
     clock: Clock,
     names: Names,
-    /// Where the last good table is.
-    path: PathBuf,
+    copy: Copy,
     on_change: OnChange,
-    /// What to save; none while the file says the same.
-    unsaved: Option<LastGood>,
-    saving: Option<JoinHandle<()>>,
-    saved_at: Tick,
+    /// Tables that were replaced and are still read by a worker: the last one who holds a table takes it apart, which
+    /// is not to be a worker.
+    retired: Vec<Arc<Snapshot>>,
     /// The problems logged last.
     logged: Vec<Problem>,
     /// The revision of the store compiled last, served or not.
@@ -93,9 +88,9 @@ impl Watch {
     /// A pipeline that has not started.
     pub fn new(wiring: Wiring) -> Self {
         let Wiring { rows, cell, handles, status, clock, lookup, last_good, on_change } = wiring;
-        let (names, path) = (Names::new(lookup), last_good);
-        let (unsaved, saving, saved_at, logged, tried) = (None, None, Tick(0), Vec::new(), None);
-        Self { rows, cell, handles, status, clock, names, path, on_change, unsaved, saving, saved_at, logged, tried }
+        let (names, copy) = (Names::new(lookup), Copy::new(last_good));
+        let (retired, logged, tried) = (Vec::new(), Vec::new(), None);
+        Self { rows, cell, handles, status, clock, names, copy, on_change, retired, logged, tried }
     }
 
     /// Serves the first table: the store's, or the last good one when the store is away (R76). When it
@@ -103,20 +98,20 @@ impl Watch {
     pub async fn start(&mut self) -> Result<Source, StartError> {
         let source = match self.rows.refresh().await {
             Ok(_) => {
-                let (table, unreadable) = self.rows.table();
-                self.first(Arc::new(table), unreadable, Source::Store).await;
+                let (patch, unreadable) = self.rows.patch();
+                self.first(patch, unreadable, Source::Store).await;
                 Source::Store
             }
             Err(store) => {
-                let path = self.path.clone();
+                let path = self.copy.path().to_owned();
                 let loaded = tokio::task::spawn_blocking(move || lastgood::load(&path)).await;
                 let loaded = loaded.unwrap_or(Err(LoadError::Damaged("its reader ended")));
                 let last = loaded.map_err(|last_good| StartError { store: store.clone(), last_good })?;
                 tracing::warn!(revision = last.table.revision, why = %store, "serving the last good table");
                 self.names.resolved = last.resolved;
                 self.status.update(|served| served.fresh_at = last.fresh_at);
-                let table = Arc::new(self.rows.here(&last.table));
-                self.first(table, vec![away(&store)], Source::LastGood).await;
+                let (patch, _) = Patch::of(&self.rows.here(&last.table));
+                self.first(patch, vec![away(&store)], Source::LastGood).await;
                 Source::LastGood
             }
         };
@@ -142,6 +137,7 @@ impl Watch {
                 _ = round.tick() => {
                     self.names.ask(clock.now().tick);
                     self.save();
+                    self.bury();
                     false
                 }
             };
@@ -155,14 +151,7 @@ impl Watch {
                 }
             }
         }
-        self.saved_at = Tick(0);
-        if let Some(saving) = self.saving.take() {
-            _ = saving.await;
-        }
-        self.save();
-        if let Some(saving) = self.saving.take() {
-            _ = saving.await;
-        }
+        self.copy.finish().await;
     }
 
     /// Reads what changed and serves it; true if something was compiled.
@@ -175,8 +164,8 @@ impl Watch {
             }
             Ok(revision) => {
                 if self.tried != Some(revision) || news {
-                    let (table, unreadable) = self.rows.table();
-                    self.serve(Arc::new(table), unreadable, Source::Store).await;
+                    let (patch, unreadable) = self.rows.patch();
+                    self.serve(patch, unreadable, Source::Store).await;
                     return true;
                 }
                 if had.source == Source::Store && had.revision == revision {
@@ -197,8 +186,10 @@ impl Watch {
     }
 
     /// Serves a table as soon as its host names are known, or are not answered for.
-    async fn first(&mut self, table: Arc<Table>, problems: Vec<Problem>, source: Source) {
-        let (_, _) = self.compile(Arc::clone(&table)).await;
+    async fn first(&mut self, patch: Patch, problems: Vec<Problem>, source: Source) {
+        let (revision, book) = (patch.revision, Arc::clone(&patch.book));
+        self.copy.note(&patch);
+        _ = self.compile(patch).await;
         let clock = self.clock;
         let answers = async {
             while self.names.is_asking() {
@@ -206,26 +197,29 @@ impl Watch {
             }
         };
         _ = tokio::time::timeout(FIRST_ANSWERS, answers).await;
-        self.serve(table, problems, source).await;
+        self.serve(Patch { revision, book, ..Patch::default() }, problems, source).await;
         self.save();
     }
 
-    async fn serve(&mut self, table: Arc<Table>, mut problems: Vec<Problem>, source: Source) {
+    async fn serve(&mut self, patch: Patch, mut problems: Vec<Problem>, source: Source) {
         let began = self.clock.now();
+        let revision = patch.revision;
         if source == Source::Store {
-            self.tried = Some(table.revision);
+            self.tried = Some(revision);
         }
-        let (snapshot, found) = self.compile(Arc::clone(&table)).await;
+        self.copy.note(&patch);
+        let Some(compiled) = self.compile(patch).await else { return };
         let compile_ms = self.clock.now().tick.since(began.tick);
-        problems.extend(found);
-        if is_broken_whole(&table, &snapshot) {
-            let reason = format!("no row of revision {} is sound; what was served before stays", table.revision);
+        let is_broken = compiled.is_broken_whole();
+        problems.extend(compiled.problems);
+        if is_broken {
+            let reason = format!("no row of revision {revision} is sound; what was served before stays");
             problems.push(Problem::new("table", "", Code::TableBroken, reason));
             self.log(&problems);
             return self.status.update(|served| served.problems = Arc::new(problems));
         }
         self.log(&problems);
-        let snapshot = Arc::new(snapshot);
+        let snapshot = Arc::new(compiled.snapshot);
         let stored = self.cell.store(Arc::clone(&snapshot));
         if let Stored::Older { newest } = stored {
             tracing::warn!(revision = snapshot.revision, newest, "an older table is not served");
@@ -243,8 +237,7 @@ impl Watch {
             }
         });
         if source == Source::Store {
-            let resolved = self.names.resolved.clone();
-            self.unsaved = Some(LastGood { table, resolved, fresh_at: began.unix });
+            self.copy.is_good(&snapshot, &self.names.resolved, began.unix);
         }
         if let Stored::Swapped { old } = stored {
             let diff = diff(&old, &snapshot);
@@ -257,45 +250,48 @@ impl Watch {
                 "serving a new table"
             );
             (self.on_change)(&diff, &snapshot);
+            self.retired.push(old);
         }
     }
 
     /// Compiles beside the runtime, and asks for the host names it finds.
-    async fn compile(&mut self, table: Arc<Table>) -> (Snapshot, Vec<Problem>) {
+    async fn compile(&mut self, patch: Patch) -> Option<Compiled> {
         let (handles, resolved, now) = (Arc::clone(&self.handles), self.names.resolved.clone(), self.clock.now());
-        let compiled = tokio::task::spawn_blocking(move || {
-            let (snapshot, problems) = compile(&table, &handles, &resolved, now.unix);
-            (snapshot, problems, handles.hosts())
-        });
-        match compiled.await {
-            Ok((snapshot, problems, hosts)) => {
-                self.names.want(&hosts, now.tick);
-                (snapshot, problems)
+        match tokio::task::spawn_blocking(move || compile_patch(patch, &handles, &resolved, now.unix)).await {
+            Ok(compiled) => {
+                self.names.want(&compiled.hosts, now.tick);
+                Some(compiled)
             }
             // Only a panic or the end of the runtime gets here: nothing sound was compiled.
-            Err(error) => (Snapshot::default(), vec![Problem::new("table", "", Code::TableBroken, error.to_string())]),
+            Err(error) => {
+                tracing::error!(%error, "the table was not compiled");
+                self.rows.forget_patches();
+                self.tried = None;
+                None
+            }
         }
     }
 
-    /// Starts to write the last good table, unless it is being written or was just now.
+    /// Writes the last good table, unless it is being written or was just now.
     fn save(&mut self) {
-        let now = self.clock.now().tick;
-        let idle = self.saving.as_ref().is_none_or(JoinHandle::is_finished);
-        if !idle || (self.saved_at != Tick(0) && now.since(self.saved_at) < SAVE_GAP) {
-            return;
+        self.copy.save(self.clock.now().tick);
+    }
+
+    /// Takes tables apart that nobody reads any more, where nobody waits for it.
+    fn bury(&mut self) {
+        let (read, done) = std::mem::take(&mut self.retired).into_iter().partition(|old| Arc::strong_count(old) > 1);
+        self.retired = read;
+        let done: Vec<_> = done;
+        if !done.is_empty() {
+            tokio::task::spawn_blocking(move || drop(done));
         }
-        let Some(last) = self.unsaved.take() else { return };
-        self.saved_at = now;
-        let path = self.path.clone();
-        self.saving = Some(tokio::task::spawn_blocking(move || {
-            if let Err(error) = lastgood::save(&path, &last) {
-                tracing::error!(path = %path.display(), %error, "the last good table cannot be written");
-            }
-        }));
     }
 
     /// Logs problems once, not with every compile.
     fn log(&mut self, problems: &[Problem]) {
+        if self.logged == problems {
+            return;
+        }
         for problem in problems.iter().filter(|problem| !self.logged.contains(problem)) {
             tracing::warn!(row = problem.row, field = problem.field, code = problem.code.text(), "{}", problem.reason);
         }

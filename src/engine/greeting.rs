@@ -105,7 +105,7 @@ impl Engine {
 /// know says nothing: old phones send such.
 fn names_another(moment: Moment<'_>, proxy: &Proxy, name: &str, id: InstanceId) -> bool {
     match moment.snapshot.resolve_host(proxy, name.as_bytes(), moment.now.unix) {
-        Host::Instance { index, .. } => moment.snapshot.instance(index).is_some_and(|named| named.id != id),
+        Host::Instance { id: named, .. } => named != id,
         Host::Proxy | Host::Unknown => false,
     }
 }

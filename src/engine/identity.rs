@@ -37,7 +37,7 @@ pub(super) fn holds(
 /// Whether a URI's host is a name of the instance.
 fn names(moment: Moment<'_>, proxy: &Proxy, identity: &Uri<'_>, instance: &Instance) -> bool {
     match moment.snapshot.resolve_host(proxy, identity.host, moment.now.unix) {
-        Host::Instance { index, .. } => moment.snapshot.instance(index).is_some_and(|named| named.id == instance.id),
+        Host::Instance { id, .. } => id == instance.id,
         Host::Proxy | Host::Unknown => false,
     }
 }

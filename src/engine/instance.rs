@@ -96,10 +96,7 @@ impl Names<'_> {
             return Named::Proxy;
         }
         match self.moment.snapshot.resolve_host(self.proxy, uri.host, self.moment.now.unix) {
-            Host::Instance { index, former } => match self.moment.snapshot.instance(index) {
-                Some(instance) => Named::Instance(instance.id, former),
-                None => Named::Nobody,
-            },
+            Host::Instance { id, former } => Named::Instance(id, former),
             Host::Proxy => Named::Proxy,
             // A listener on every address is named by the one that was reached.
             Host::Unknown if uri.ip() == Some(self.flow.local().ip().to_canonical()) => Named::Proxy,

@@ -8,6 +8,7 @@ use super::upstream::Upstream;
 use crate::clock::Tick;
 use crate::ids::InstanceId;
 use crate::model::{State, WebService};
+use crate::route::Diff;
 use crate::route::snapshot::{Instance, Snapshot, Web};
 use crate::stats::{HttpStats, InstanceStats};
 use arc_swap::ArcSwapOption;
@@ -60,16 +61,20 @@ impl Gates {
         Arc::clone(&self.0.entry(id).or_default())
     }
 
-    /// Carries out what a new table means for what is open.
-    pub(super) fn apply(&self, snapshot: &Snapshot, default_limit: u32) {
-        self.0.retain(|id, gate| {
-            let instance = snapshot.by_id(*id);
-            match instance.and_then(|i| reachable(i).map(|web| (i, web))) {
-                Some((instance, web)) => gate.follow(web, limit(instance, default_limit)),
+    /// Carries out what changes of the table mean for what is open.
+    pub(super) fn apply(&self, diff: &Diff, default_limit: u32) {
+        for instance in diff.changed.iter().map(|changed| &changed.new) {
+            let Some(gate) = self.0.get(&instance.id) else { continue };
+            match reachable(instance) {
+                Some(web) => gate.follow(web, limit(instance, default_limit)),
                 None => gate.shut(CloseCode::Restart),
             }
-            instance.is_some()
-        });
+        }
+        for instance in &diff.removed {
+            if let Some((_, gate)) = self.0.remove(&instance.id) {
+                gate.shut(CloseCode::Restart);
+            }
+        }
     }
 
     /// Closes all tunnels.
@@ -79,13 +84,15 @@ impl Gates {
         }
     }
 
-    /// Drops kept connections that are closed, or unused for `patience` milliseconds.
-    pub(super) fn sweep(&self, now: Tick, patience: u64) {
+    /// Drops kept connections that are closed, or unused for `patience` milliseconds, and gates that a request made
+    /// while its instance was leaving the table.
+    pub(super) fn sweep(&self, snapshot: &Snapshot, now: Tick, patience: u64) {
         for gate in self.all() {
             if let Some(upstream) = gate.upstream.load_full() {
                 upstream.sweep(now, patience);
             }
         }
+        self.0.retain(|id, gate| snapshot.by_id(*id).is_some() || gate.active.load(Relaxed) > 0);
     }
 
     fn all(&self) -> Vec<Arc<Gate>> {

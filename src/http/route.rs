@@ -104,10 +104,10 @@ pub(super) fn decide(
         },
         other => (other, 0),
     };
-    let Host::Instance { index, former } = found else {
+    let Host::Instance { id, former } = found else {
         return Decision::Refuse(HttpRefusal::UnknownName, None);
     };
-    let Some(instance) = snapshot.instance(index) else {
+    let Some(instance) = snapshot.by_id(id) else {
         return Decision::Refuse(HttpRefusal::UnknownName, None);
     };
     if former {
@@ -119,10 +119,10 @@ pub(super) fn decide(
 /// Whether the TLS name is one instance's and the host another's (S04), and the proxy looks at that. One certificate
 /// may cover both: HT16 alone would let it pass.
 fn names_another(snapshot: &Snapshot, proxy: &Proxy, asked: &Asked<'_>, host: Host, now_unix: u64) -> bool {
-    let (Some(sni), Host::Instance { index, .. }) = (asked.sni, host) else { return false };
+    let (Some(sni), Host::Instance { id, .. }) = (asked.sni, host) else { return false };
     proxy.names != NamePolicy::Off
         && matches!(snapshot.resolve_host(proxy, sni.as_bytes(), now_unix),
-            Host::Instance { index: named, .. } if named != index)
+            Host::Instance { id: named, .. } if named != id)
 }
 
 /// Whether the instance takes it.

@@ -11,8 +11,8 @@ use crate::clock::Clock;
 use crate::net::adopted::Workers;
 use crate::net::proxy_protocol::{self, Ends};
 use crate::observe::limit::Limit;
+use crate::route::Diff;
 use crate::route::cell::Cell;
-use crate::route::snapshot::Snapshot;
 use crate::stats::HttpStats;
 use crate::tls::{self, Certificates};
 use http::HeaderValue;
@@ -192,8 +192,8 @@ impl Server {
 
     /// Takes note of a new table: closes tunnels and kept connections of instances that left,
     /// moved, were switched off or have less room now. To be called after the cell was swapped.
-    pub fn apply(&self, snapshot: &Snapshot) {
-        self.shared.gates.apply(snapshot, self.shared.config.instance_requests);
+    pub fn apply(&self, diff: &Diff) {
+        self.shared.gates.apply(diff, self.shared.config.instance_requests);
     }
 
     /// Stops: no new connections, no new requests; what is under way has `patience` to end, then
@@ -237,7 +237,7 @@ impl Server {
             let mut rounds = interval(kept / 2);
             loop {
                 rounds.tick().await;
-                shared.gates.sweep(shared.clock.now().tick, millis(kept));
+                shared.gates.sweep(&shared.cell.load(), shared.clock.now().tick, millis(kept));
             }
         }));
     }

@@ -132,6 +132,11 @@ impl Book {
         }
     }
 
+    /// Whether another book allows every instance the same.
+    pub fn counts_as(&self, other: &Self) -> bool {
+        self.grants == other.grants
+    }
+
     /// Users of the volume licence (R18); none without one.
     pub fn pool(&self) -> Option<Seats> {
         self.grants.pool()

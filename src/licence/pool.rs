@@ -11,7 +11,8 @@ use super::edition::Edition;
 use super::refusal::Refusal;
 use crate::ids::InstanceId;
 use crate::model::{Instance, Mode, Seats, State};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Community instances of one installation (R15).
 pub const COMMUNITY_INSTANCES: u32 = 3;
@@ -28,6 +29,10 @@ pub struct Sum {
 /// What instances have together.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
+    /// What this one is laid over.
+    base: Option<Arc<Tally>>,
+    /// Server licences that are free although the base has them in use.
+    free: HashSet<String>,
     community: u32,
     /// Booked by switched-on cloud instances (R24).
     booked: Sum,
@@ -60,6 +65,13 @@ impl Tally {
         tally
     }
 
+    /// What these have and what changes from it, at the cost of the change. Whoever has a server licence there has it
+    /// before anyone who is added here.
+    pub fn over(base: &Arc<Self>) -> Self {
+        let Self { community, booked, .. } = **base;
+        Self { base: Some(Arc::clone(base)), community, booked, ..Self::default() }
+    }
+
     /// One more.
     pub fn add(&mut self, instance: &Instance) {
         self.community += u32::from(instance.licence.mode == Mode::Community);
@@ -78,7 +90,11 @@ impl Tally {
         self.booked.full = self.booked.full.saturating_sub(booked.full);
         self.booked.light = self.booked.light.saturating_sub(booked.light);
         if let Some(server) = server(instance).filter(|server| self.user_of(server) == Some(instance.id)) {
-            self.servers.remove(server);
+            if self.based(server).is_some() {
+                self.free.insert(server.to_owned());
+            } else {
+                self.servers.remove(server);
+            }
         }
     }
 
@@ -89,11 +105,19 @@ impl Tally {
 
     /// The name of the instance that uses a server licence.
     pub fn instance_of(&self, server: &str) -> Option<&str> {
-        self.servers.get(server).map(|(_, name)| name.as_str())
+        self.user(server).map(|(_, name)| name.as_str())
     }
 
     fn user_of(&self, server: &str) -> Option<InstanceId> {
-        self.servers.get(server).map(|(id, _)| *id)
+        self.user(server).map(|(id, _)| *id)
+    }
+
+    fn user(&self, server: &str) -> Option<&(InstanceId, String)> {
+        self.based(server).or_else(|| self.servers.get(server))
+    }
+
+    fn based(&self, server: &str) -> Option<&(InstanceId, String)> {
+        self.base.as_ref().filter(|_| !self.free.contains(server))?.user(server)
     }
 }
 

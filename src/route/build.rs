@@ -1,9 +1,8 @@
 //! One row of the table, as the snapshot holds it. Called by `compile`, which knows the other rows.
 
-use super::compile::hashed;
 use super::domain::{self, fold};
 use super::endpoint::{self, Endpoint, HostPart};
-use super::handles::{BuiltInstance, KeptInstance};
+use super::instances::Became;
 use super::problem::{Code, Problem};
 use super::resolved::Resolved;
 use super::select::MAX_TARGETS;
@@ -11,6 +10,7 @@ use super::snapshot::{Backend, Instance, Listener, Proxy, Snapshot, Web};
 use crate::ids::{ListenerId, ProxyId, Transport};
 use crate::licence::{Allowance, Roster};
 use crate::model::{self, SCHEMA, Service};
+use crate::stats::InstanceStats;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::collections::BTreeSet;
@@ -24,74 +24,42 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    fn hold_for(&self, known: &Instance) -> bool {
+    pub(super) fn hold_for(&self, known: &Instance) -> bool {
         known.allowance == self.allowance && super::same::same_roster(known.roster.as_ref(), self.roster.as_ref())
     }
 }
 
-/// Builds an instance, or finds it built already; also tells whether its names are others than before,
-/// or whether it can be loaded now and could not before, or the other way round.
-pub(super) fn instance<'a>(
-    row: &Arc<model::Instance>,
-    kept: &'a mut KeptInstance,
-    (resolved, before): (&Resolved, &Resolved),
-    defaults: model::Limits,
-    terms: Terms,
-) -> (&'a BuiltInstance, bool) {
-    let moved = |known: &BuiltInstance| {
-        !known.instance.as_ref().is_none_or(|known| terms.hold_for(known))
-            || known.hosts.iter().any(|host| resolved.get(host) != before.get(host))
-    };
-    let (built, renamed) = match kept.built.take() {
-        Some(known) if Arc::ptr_eq(&known.source.row, row) && !moved(&known) => (known, false),
-        Some(known) if known.source.row == *row && !moved(&known) => {
-            // The newer of two equal rows is kept, so that the next look is a comparison of pointers.
-            let source = super::handles::Hashed { row: Arc::clone(row), ..known.source };
-            (BuiltInstance { source, ..known }, false)
-        }
-        Some(old) => {
-            let built = rebuild(row, Some(&old), kept, resolved, defaults, terms);
-            let (was, is) = (&old.source.row, &built.source.row);
-            let renamed = was.name != is.name
-                || was.aliases != is.aliases
-                || was.former_names != is.former_names
-                || old.instance.is_some() != built.instance.is_some();
-            (built, renamed)
-        }
-        None => (rebuild(row, None, kept, resolved, defaults, terms), true),
-    };
-    (kept.built.insert(built), renamed)
+/// What one row became.
+pub(super) struct Built {
+    /// None for a row that cannot be loaded at all.
+    pub(super) instance: Option<Arc<Instance>>,
+    pub(super) problems: Vec<Problem>,
+    /// Host names it asks for.
+    pub(super) hosts: Vec<Box<str>>,
 }
 
-fn rebuild(
+/// Builds an instance; one that routes and serves as the one before, of an equal row, is that one.
+pub(super) fn instance(
     row: &Arc<model::Instance>,
-    old: Option<&BuiltInstance>,
-    kept: &KeptInstance,
+    was: Option<&Became>,
+    stats: Arc<InstanceStats>,
     resolved: &Resolved,
     defaults: model::Limits,
     terms: Terms,
-) -> BuiltInstance {
-    let old_instance = old.and_then(|old| old.instance.as_ref());
-    let mut build =
-        Build { place: format!("instance/{}", row.name), problems: Vec::new(), hosts: Vec::new(), resolved };
-    let instance = build.instance(row, kept, old_instance, defaults, terms).map(|new| match old_instance {
-        Some(old) if old.same(&new) => Arc::clone(old),
+) -> Built {
+    let old = was.and_then(Became::built);
+    let mut build = Build { name: &row.name, problems: Vec::new(), hosts: Vec::new(), resolved };
+    let instance = build.instance(row, stats, old, defaults, terms).map(|new| match old {
+        Some(old) if Arc::ptr_eq(&old.row, row) && old.same(&new) => Arc::clone(old),
         _ => Arc::new(new),
     });
-    BuiltInstance {
-        source: hashed(row),
-        label: fold(&row.name).into(),
-        instance,
-        problems: build.problems,
-        hosts: build.hosts,
-    }
+    Built { instance, problems: build.problems, hosts: build.hosts }
 }
 
 /// What of a row's targets would be left out, whatever their host names stand for.
 pub fn check_instance(row: &model::Instance) -> Vec<Problem> {
     let resolved = Resolved::default();
-    let mut build =
-        Build { place: format!("instance/{}", row.name), problems: Vec::new(), hosts: Vec::new(), resolved: &resolved };
+    let mut build = Build { name: &row.name, problems: Vec::new(), hosts: Vec::new(), resolved: &resolved };
     build.backends(row, None);
     row.web.as_ref().and_then(|web| build.web(web));
     build.problems.retain(|problem| problem.code != Code::AddressUnresolved);
@@ -99,7 +67,8 @@ pub fn check_instance(row: &model::Instance) -> Vec<Problem> {
 }
 
 struct Build<'a> {
-    place: String,
+    /// The name of the row.
+    name: &'a str,
     problems: Vec<Problem>,
     hosts: Vec<Box<str>>,
     resolved: &'a Resolved,
@@ -108,8 +77,8 @@ struct Build<'a> {
 impl Build<'_> {
     fn instance(
         &mut self,
-        row: &model::Instance,
-        kept: &KeptInstance,
+        row: &Arc<model::Instance>,
+        stats: Arc<InstanceStats>,
         old: Option<&Arc<Instance>>,
         defaults: model::Limits,
         terms: Terms,
@@ -149,7 +118,8 @@ impl Build<'_> {
             origins: origins(&row.origins),
             only_from: row.only_from.as_slice().into(),
             never_ban: row.never_ban.as_slice().into(),
-            stats: Arc::clone(&kept.stats),
+            stats,
+            row: Arc::clone(row),
         })
     }
 
@@ -264,7 +234,7 @@ impl Build<'_> {
     }
 
     fn problem(&mut self, field: impl Into<String>, code: Code, reason: impl Into<String>) {
-        self.problems.push(Problem::new(self.place.clone(), field, code, reason));
+        self.problems.push(Problem::new(format!("instance/{}", self.name), field, code, reason));
     }
 }
 
@@ -314,10 +284,7 @@ pub(super) fn proxy(
     if !usable {
         return None;
     }
-    let id_of = |name: &str| {
-        let named = snapshot.names.by_label.get(fold(name).as_str()).filter(|named| named.until.is_none())?;
-        snapshot.instance(named.instance).map(|instance| instance.id)
-    };
+    let id_of = |name: &str| snapshot.by_name(name).map(|instance| instance.id);
     let unknown = |name: &str| format!("there is no sound instance \"{}\"", name.escape_debug());
     let instances = row.instances.as_ref().map(|names| {
         let mut ids = Vec::with_capacity(names.len());

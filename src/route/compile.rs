@@ -1,40 +1,57 @@
 //! From rows to a snapshot: built aside, broken entries left out and reported (R74).
 //!
 //! The smallest broken part is what is left out: a backend, an alias, a listener; a whole row only
-//! if it has no usable name or id. It resolves nothing itself and swaps nothing. Called by
-//! `control::watch`.
+//! if it has no usable name or id. It resolves nothing itself and swaps nothing. What it costs is in proportion to
+//! what changed: everything else is shared with the snapshot before. Called by `control::watch`.
 
 use super::build::{self, Terms};
 use super::certificate;
-use super::handles::{Handles, Hashed, Kept, KeptCertificate};
-use super::names::{self, Fronts};
+use super::handles::{Handles, Kept, KeptCertificate, KeptCertificates, KeptUsers, Strays};
+use super::hosts::News;
+use super::instances::{Became, Broken};
+use super::names::{Assigned, Fronts};
+use super::patch::Patch;
 use super::problem::{Code, Problem};
 use super::resolved::Resolved;
-use super::snapshot::{Certificate, Snapshot};
+use super::snapshot::{Map, Snapshot};
+use super::sum::{self, Sum};
+use crate::ids::InstanceId;
 use crate::licence::Roster;
 use crate::model::{self, Table};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// What became of changes.
+pub struct Compiled {
+    /// The table with them.
+    pub snapshot: Snapshot,
+    /// What had to be left out.
+    pub problems: Vec<Problem>,
+    /// Rows of instances and proxies, sound or not.
+    pub rows: [usize; 2],
+    /// Host names that are asked for now and were not before, or the other way round.
+    pub hosts: News,
+}
+
+impl Compiled {
+    /// Whether there are rows of a kind but not a sound one among them: then the whole is broken, and the old
+    /// snapshot stays (R74).
+    pub fn is_broken_whole(&self) -> bool {
+        let [instances, proxies] = self.rows;
+        (instances != 0 && self.snapshot.instances.is_empty()) || (proxies != 0 && self.snapshot.proxies.is_empty())
+    }
+}
 
 /// Builds the snapshot of a table, and lists what had to be left out.
 pub fn compile(table: &Table, handles: &Handles, resolved: &Resolved, now_unix: u64) -> (Snapshot, Vec<Problem>) {
-    let mut kept = handles.keep();
-    let mut compiler = Compiler {
-        table,
-        resolved,
-        now_unix,
-        limits: handles.defaults,
-        kept: &mut kept,
-        hash: Sum::default(),
-        snapshot: Snapshot { revision: table.revision, ..Snapshot::default() },
-        problems: Vec::new(),
-    };
-    compiler.certificates();
-    compiler.rosters();
-    compiler.instances();
-    compiler.proxies();
-    compiler.finish()
+    let (patch, strays) = Patch::of(table);
+    let compiled = run(patch, &strays, handles, resolved, now_unix);
+    (compiled.snapshot, compiled.problems)
+}
+
+/// Builds the snapshot of the table that these handles compiled last, with changes.
+pub fn compile_patch(patch: Patch, handles: &Handles, resolved: &Resolved, now_unix: u64) -> Compiled {
+    run(patch, &[], handles, resolved, now_unix)
 }
 
 /// Whether a table holds rows but its snapshot not a sound one of a kind: then the whole is broken,
@@ -44,23 +61,51 @@ pub fn is_broken_whole(table: &Table, snapshot: &Snapshot) -> bool {
         || (!table.proxies.is_empty() && snapshot.proxies.is_empty())
 }
 
+fn run(
+    patch: Patch,
+    strays: &[Arc<model::Instance>],
+    handles: &Handles,
+    resolved: &Resolved,
+    now_unix: u64,
+) -> Compiled {
+    let mut kept = handles.keep();
+    let mut compiler = Compiler { now_unix, limits: handles.defaults, kept: &mut kept, renamed: Vec::new() };
+    let fresh_certificates = patch.certificates.is_some();
+    if let Some(rows) = patch.certificates {
+        compiler.certificates(rows);
+    }
+    let mut touched = compiler.resolve(resolved);
+    touched.extend(compiler.rosters(patch.users, patch.whole));
+    let others_count = compiler.book(patch.book);
+    if patch.whole {
+        compiler.strays(strays);
+    }
+    compiler.instances(patch.instances, patch.whole, touched, others_count);
+    let fresh_proxies = patch.proxies.is_some();
+    if let Some(rows) = patch.proxies {
+        compiler.kept.proxies.rows = rows;
+        compiler.kept.proxies.rows.sort_by_key(|row| row.id);
+    }
+    let fresh_names = compiler.names(fresh_proxies);
+    compiler.finish(patch.revision, fresh_proxies || fresh_certificates || fresh_names)
+}
+
+type Renamed = (Option<Arc<model::Instance>>, Option<Arc<model::Instance>>);
+
 struct Compiler<'a> {
-    table: &'a Table,
-    resolved: &'a Resolved,
     now_unix: u64,
     limits: model::Limits,
     kept: &'a mut Kept,
-    hash: Sum,
-    snapshot: Snapshot,
-    problems: Vec<Problem>,
+    /// Rows whose names changed, and those that can be loaded now and could not before, or the other way round.
+    renamed: Vec<Renamed>,
 }
 
 impl Compiler<'_> {
-    fn certificates(&mut self) {
-        let mut rows: Vec<_> = self.table.certificates.iter().collect();
+    fn certificates(&mut self, mut rows: Vec<Arc<model::Certificate>>) {
         rows.sort_by(|a, b| a.name.cmp(&b.name));
-        self.kept.certificates.retain(|name, _| rows.binary_search_by(|row| row.name.as_str().cmp(name)).is_ok());
-        let mut names = BTreeSet::new();
+        let mut before = std::mem::take(&mut self.kept.certificates.by_row);
+        let (mut names, mut made) = (BTreeSet::new(), KeptCertificates { first_end: u64::MAX, ..Default::default() });
+        let (mut sound, mut by_name) = (Vec::new(), Map::default());
         for row in rows {
             if row.is_awaited() {
                 // Nothing is wrong with it: an authority will issue it.
@@ -68,171 +113,310 @@ impl Compiler<'_> {
             }
             let place = format!("certificate/{}", row.name);
             if !names.insert(row.name.to_ascii_lowercase()) {
-                self.problems.push(Problem::new(place, "name", Code::Duplicate, "another certificate has this name"));
+                made.problems.push(Problem::new(place, "name", Code::Duplicate, "another certificate has this name"));
                 continue;
             }
-            let known = self.kept.certificates.remove(&row.name).filter(|known| same(&known.source.row, row));
+            let known = before.remove(&row.name).filter(|known| same(&known.row, &row));
             let known = known.unwrap_or_else(|| KeptCertificate {
-                source: hashed(row),
-                parsed: certificate::parse(row)
+                hash: sum::hash(&*row),
+                parsed: certificate::parse(&row)
                     .map(Arc::new)
-                    .map_err(|fault| Problem::new(place.clone(), fault.field, fault.code, fault.reason)),
+                    .map_err(|fault| Problem::new(place, fault.field, fault.code, fault.reason)),
+                row: Arc::clone(&row),
             });
-            self.hash.add(&known.source.hash);
+            made.sum.add(&known.hash);
             match &known.parsed {
                 Ok(parsed) => {
-                    self.expiry(&place, parsed);
-                    self.snapshot.certificates.push(Arc::clone(parsed));
+                    made.first_end = made.first_end.min(parsed.not_after);
+                    by_name.insert(row.name.to_ascii_lowercase().into(), Arc::clone(parsed));
+                    sound.push(Arc::clone(parsed));
                 }
-                Err(problem) => self.problems.push(problem.clone()),
+                Err(problem) => made.problems.push(problem.clone()),
             }
-            self.kept.certificates.insert(row.name.clone(), known);
+            made.by_row.insert(row.name.clone(), known);
         }
+        (made.sound, made.by_name) = (sound.into(), Arc::new(by_name));
+        self.kept.certificates = made;
     }
 
-    fn expiry(&mut self, place: &str, parsed: &Certificate) {
-        if parsed.not_after < self.now_unix {
-            let reason = "its time is over; it is still served";
-            self.problems.push(Problem::new(place, "chain", Code::CertificateExpired, reason));
+    /// Takes over what host names stand for; returns the instances that ask for one that stands for something else.
+    fn resolve(&mut self, resolved: &Resolved) -> BTreeMap<InstanceId, Why> {
+        let (mut moved, mut touched) = (Vec::new(), BTreeMap::new());
+        self.kept.resolved.differences(resolved, |host| moved.push(Box::<str>::from(host)));
+        for host in moved {
+            let askers = self.kept.hosts.follow(&host, &self.kept.resolved, resolved);
+            touched.extend(askers.map(|id| (id, Why::Moved)));
         }
+        self.kept.resolved = resolved.clone();
+        touched
     }
 
-    fn rosters(&mut self) {
-        let mut before = std::mem::take(&mut self.kept.rosters);
-        for row in &self.table.users {
-            let known = before.remove(&row.instance).filter(|(source, _)| same(&source.row, row));
-            let known = known.unwrap_or_else(|| (hashed(row), Arc::new(Roster::new(&row.users))));
-            self.hash.add(&known.0.hash);
-            self.kept.rosters.insert(row.instance, known);
+    /// Takes over lists of users; returns the instances whose list is another.
+    fn rosters(&mut self, lists: Vec<(InstanceId, Option<Arc<model::Users>>)>, whole: bool) -> Vec<(InstanceId, Why)> {
+        let Kept { rosters, users, .. } = &mut *self.kept;
+        let mut touched = Vec::new();
+        let mut drop_list = |id: InstanceId, rosters: &mut Map<InstanceId, KeptUsers>| {
+            if let Some(old) = rosters.remove(&id) {
+                users.subtract(&sum::hash(&*old.row));
+                touched.push((id, Why::Terms));
+            }
+        };
+        if whole {
+            let live: BTreeSet<_> = lists.iter().map(|(id, _)| *id).collect();
+            let gone: Vec<_> = rosters.keys().filter(|id| !live.contains(id)).copied().collect();
+            gone.into_iter().for_each(|id| drop_list(id, rosters));
         }
-        let known = self.kept.book.take().filter(|known| Arc::ptr_eq(&known.row, &self.table.book));
-        let book = self.kept.book.insert(known.unwrap_or_else(|| hashed(&self.table.book)));
-        self.hash.add(&book.hash);
-    }
-
-    fn instances(&mut self) {
-        let mut rows: Vec<_> = self.table.instances.iter().collect();
-        rows.sort_by_key(|row| row.id);
-        self.kept.hosts.clear();
-        let mut ids = Vec::with_capacity(rows.len());
-        let mut built = Vec::with_capacity(rows.len());
-        let mut renamed = false;
-        for row in rows {
-            if row.id.0 == 0 || ids.last() == Some(&row.id) {
-                let (place, reason) =
-                    (format!("instance/{}", row.name), format!("{} is not an id of its own", row.id.0));
-                self.problems.push(Problem::new(place, "id", Code::IdInvalid, reason));
-                self.hash.add(&hashed(row).hash);
+        let mut fresh = Vec::new();
+        for (id, row) in lists {
+            if let (Some(row), Some(known)) = (&row, rosters.get(&id))
+                && same(&known.row, row)
+            {
                 continue;
             }
-            let kept = self.kept.instances.entry(row.id).or_default();
-            let terms = Terms {
-                allowance: self.table.book.allowance(row),
-                roster: self.kept.rosters.get(&row.id).map(|(_, roster)| Arc::clone(roster)),
-            };
-            let resolved = (self.resolved, &self.kept.resolved);
-            let (one, other_names) = build::instance(row, kept, resolved, self.limits, terms);
-            renamed |= other_names;
-            self.hash.add(&one.source.hash);
-            self.problems.extend_from_slice(&one.problems);
-            self.kept.hosts.extend(one.hosts.iter().cloned());
-            ids.push(row.id);
-            built.push(one.instance.clone());
+            drop_list(id, rosters);
+            fresh.extend(row.map(|row| (id, row)));
         }
-        if self.kept.instances.len() != ids.len() {
-            let live: BTreeSet<_> = ids.iter().collect();
-            self.kept.instances.retain(|id, _| live.contains(id));
-            renamed = true;
+        for (id, row) in fresh {
+            users.add(&sum::hash(&*row));
+            touched.push((id, Why::Terms));
+            rosters.insert(id, KeptUsers { roster: Arc::new(Roster::new(&row.users)), row });
         }
-        let fronts = Fronts::of(self.table);
-        let assigned = match self.kept.assigned.take() {
-            Some(known) if !renamed && known.holds(&fronts, self.now_unix) => known,
-            _ => names::assign(&ids, &self.kept.instances, fronts, self.now_unix),
-        };
-        let assigned = self.kept.assigned.insert(assigned);
-        self.problems.extend_from_slice(&assigned.problems);
-        self.snapshot.names = Arc::clone(&assigned.names);
-        let sound = built.into_iter().zip(&assigned.sound).filter(|(_, sound)| **sound);
-        self.snapshot.instances = sound.filter_map(|(instance, _)| instance).collect();
+        touched
     }
 
-    fn proxies(&mut self) {
-        let mut rows: Vec<_> = self.table.proxies.iter().collect();
-        rows.sort_by_key(|row| row.id);
-        let ids: BTreeSet<_> = rows.iter().map(|row| row.id).collect();
-        self.kept.proxies.retain(|id, _| ids.contains(id));
-        self.kept.proxy_rows.retain(|id, _| ids.contains(id));
-        let mut taken = build::Taken::default();
+    /// Takes over the licence book; true if other licences count than before.
+    fn book(&mut self, book: Arc<crate::licence::Book>) -> bool {
+        let known = self.kept.book.take();
+        if let Some((known, hash)) = known {
+            if Arc::ptr_eq(&known, &book) {
+                self.kept.book = Some((known, hash));
+                return false;
+            }
+            let counts = !known.counts_as(&book);
+            self.kept.book = Some((Arc::clone(&book), sum::hash(&*book)));
+            return counts;
+        }
+        self.kept.book = Some((Arc::clone(&book), sum::hash(&*book)));
+        true
+    }
+
+    fn strays(&mut self, rows: &[Arc<model::Instance>]) {
+        let mut strays = Strays::default();
         for row in rows {
-            let source = match self.kept.proxy_rows.get(&row.id) {
-                Some(known) if same(&known.row, row) => known.clone(),
-                _ => hashed(row),
-            };
-            self.hash.add(&source.hash);
-            self.kept.proxy_rows.insert(row.id, source);
-            let Some(proxy) = build::proxy(row, &self.snapshot, &mut taken, &mut self.problems) else { continue };
-            let proxy = match self.kept.proxies.get(&row.id) {
-                Some(known) if known.same(&proxy) => Arc::clone(known),
-                _ => Arc::new(proxy),
-            };
-            self.kept.proxies.insert(row.id, Arc::clone(&proxy));
-            self.snapshot.proxies.push(proxy);
+            let (place, reason) = (format!("instance/{}", row.name), format!("{} is not an id of its own", row.id.0));
+            strays.problems.push(Problem::new(place, "id", Code::IdInvalid, reason));
+            strays.sum.add(&sum::hash(&**row));
         }
+        self.kept.strays = strays;
     }
 
-    fn finish(mut self) -> (Snapshot, Vec<Problem>) {
-        self.snapshot.index_proxies();
-        self.snapshot.hash = self.hash.finish();
-        let mut addresses = Sha256::new();
-        for host in &self.kept.hosts {
-            addresses.update(host.as_bytes());
-            addresses.update([0]);
-            for ip in self.resolved.get(host) {
-                addresses.update(ip.to_string());
-                addresses.update([0]);
+    fn instances(
+        &mut self,
+        rows: Vec<(InstanceId, Option<Arc<model::Instance>>)>,
+        whole: bool,
+        mut touched: BTreeMap<InstanceId, Why>,
+        others_count: bool,
+    ) {
+        if whole {
+            let mut listed = rows.iter().map(|(id, _)| *id).peekable();
+            let known = self.kept.instances.every().map(|placed| placed.id);
+            let gone: Vec<_> = known
+                .filter(|id| {
+                    while listed.next_if(|listed| listed < id).is_some() {}
+                    listed.next_if_eq(id).is_none()
+                })
+                .collect();
+            gone.into_iter().for_each(|id| self.remove(id));
+        }
+        for (id, row) in rows {
+            match row {
+                Some(row) => {
+                    let known = self.kept.instances.row(id).map(Became::row);
+                    if !known.is_some_and(|known| same(known, &row)) {
+                        self.build(id, &row);
+                        touched.remove(&id);
+                    }
+                }
+                None => self.remove(id),
             }
         }
-        self.snapshot.resolution = addresses.finalize().into();
-        if self.kept.resolved != *self.resolved {
-            self.kept.resolved = self.resolved.clone();
+        if others_count {
+            let all = self.kept.instances.every().map(|placed| placed.id);
+            all.for_each(|id| _ = touched.entry(id).or_insert(Why::Terms));
         }
-        (self.snapshot, self.problems)
+        for (id, why) in touched {
+            let Some(known) = self.kept.instances.row(id) else { continue };
+            let terms = self.terms(known.row());
+            if why == Why::Moved || known.built().is_some_and(|known| !terms.hold_for(known)) {
+                let row = Arc::clone(known.row());
+                self.build(id, &row);
+            }
+        }
+    }
+
+    fn terms(&self, row: &model::Instance) -> Terms {
+        let book = self.kept.book.as_ref().map(|(book, _)| book);
+        Terms {
+            allowance: book.map_or(crate::licence::Allowance::COMMUNITY, |book| book.allowance(row)),
+            roster: self.kept.rosters.get(&row.id).map(|known| Arc::clone(&known.roster)),
+        }
+    }
+
+    fn remove(&mut self, id: InstanceId) {
+        let Some(was) = self.kept.instances.take(id) else { return };
+        self.kept.rows.subtract(&sum::hash(&**was.row()));
+        self.kept.problems.remove(&id);
+        self.kept.hosts.set(id, Vec::new(), &self.kept.resolved);
+        if was.built().is_some() {
+            self.renamed.push((Some(Arc::clone(was.row())), None));
+        }
+    }
+
+    fn build(&mut self, id: InstanceId, row: &Arc<model::Instance>) {
+        let terms = self.terms(row);
+        let kept = &mut *self.kept;
+        let was = kept.instances.row(id);
+        let old_row = was.map(|was| Arc::clone(was.row()));
+        if !old_row.as_ref().is_some_and(|old| Arc::ptr_eq(old, row)) {
+            if let Some(old) = &old_row {
+                kept.rows.subtract(&sum::hash(&**old));
+            }
+            kept.rows.add(&sum::hash(&**row));
+        }
+        let stats = was.map(|was| Arc::clone(was.stats())).unwrap_or_default();
+        let built = build::instance(row, was, stats.clone(), &kept.resolved, self.limits, terms);
+        let was_built = was.is_some_and(|was| was.built().is_some());
+        let is_nameless = matches!(was, Some(Became::Nameless(_)));
+        let same_names = old_row.as_ref().is_some_and(|old| {
+            old.name == row.name && old.aliases == row.aliases && old.former_names == row.former_names
+        });
+        if was_built != built.instance.is_some() || (built.instance.is_some() && !same_names) {
+            let new = built.instance.as_ref().map(|_| Arc::clone(row));
+            self.renamed.push((old_row.filter(|_| was_built), new));
+        }
+        let became = match built.instance {
+            Some(instance) if is_nameless => Became::Nameless(instance),
+            Some(instance) => Became::Sound(instance),
+            None => Became::Broken(Arc::new(Broken { row: Arc::clone(row), stats })),
+        };
+        kept.instances.put(id, became);
+        kept.hosts.set(id, built.hosts, &kept.resolved);
+        if built.problems.is_empty() {
+            kept.problems.remove(&id);
+        } else {
+            kept.problems.insert(id, built.problems);
+        }
+    }
+
+    /// Gives names to rows; true if one stands for something else than before.
+    fn names(&mut self, fresh_proxies: bool) -> bool {
+        let kept = &mut *self.kept;
+        let fronts = fresh_proxies.then(|| Fronts::of(&kept.proxies.rows));
+        let stays = fronts.as_ref().is_none_or(|fronts| *fronts == kept.assigned.fronts);
+        if stays && self.renamed.is_empty() && !kept.assigned.is_over(self.now_unix) {
+            return false;
+        }
+        if stays && kept.assigned.follow(&self.renamed, self.now_unix) {
+            return true;
+        }
+        let fronts = fronts.unwrap_or_else(|| Fronts::of(&kept.proxies.rows));
+        let rows = kept.instances.every().filter(|placed| placed.became.built().is_some());
+        let rows: Vec<_> = rows.map(|placed| placed.became.row()).collect();
+        let mut refused = BTreeSet::new();
+        let made = Assigned::afresh(&rows, fronts, self.now_unix, |id| _ = refused.insert(id));
+        let changed = kept.instances.every().filter_map(|placed| {
+            let other = match (&placed.became, refused.contains(&placed.id)) {
+                (Became::Sound(instance), true) => Became::Nameless(Arc::clone(instance)),
+                (Became::Nameless(instance), false) => Became::Sound(Arc::clone(instance)),
+                _ => return None,
+            };
+            Some((placed.id, other))
+        });
+        let changed: Vec<_> = changed.collect();
+        changed.into_iter().for_each(|(id, became)| kept.instances.put(id, became));
+        kept.assigned = made;
+        true
+    }
+
+    fn finish(self, revision: u64, fresh_proxies: bool) -> Compiled {
+        let Kept { certificates, assigned, instances, .. } = &*self.kept;
+        let mut snapshot = Snapshot {
+            revision,
+            certificates: Arc::clone(&certificates.sound),
+            by_certificate: Arc::clone(&certificates.by_name),
+            instances: instances.clone(),
+            names: assigned.names.clone(),
+            ..Snapshot::default()
+        };
+        if fresh_proxies {
+            proxies(self.kept, &snapshot);
+        }
+        let kept = self.kept;
+        snapshot.proxies.clone_from(&kept.proxies.sound);
+        snapshot.index_proxies();
+        let mut sum = Sum::default();
+        let book = kept.book.iter().map(|(_, hash)| hash);
+        book.for_each(|hash| sum.add(hash));
+        for part in [&kept.rows, &kept.strays.sum, &kept.users, &kept.proxies.sum, &kept.certificates.sum] {
+            sum.join(part);
+        }
+        snapshot.hash = sum.finish();
+        snapshot.resolution = kept.hosts.resolution();
+        let mut problems = kept.certificates.problems(self.now_unix);
+        problems.extend_from_slice(&kept.strays.problems);
+        problems.extend(kept.problems.values().flatten().cloned());
+        problems.extend_from_slice(&kept.assigned.problems);
+        problems.extend_from_slice(&kept.proxies.problems);
+        let rows = [kept.instances.rows() + kept.strays.problems.len(), kept.proxies.rows.len()];
+        Compiled { snapshot, problems, rows, hosts: kept.hosts.news() }
     }
 }
 
-/// The hash of a set of rows: a sum of their hashes, so that neither order nor number of rows costs
-/// more than an addition each.
-#[derive(Default)]
-struct Sum {
-    lanes: [u64; 4],
-    rows: u64,
+/// Why an instance is looked at again although its row is the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// A host name stands for something else.
+    Moved,
+    /// Its licences or users may be others.
+    Terms,
 }
 
-impl Sum {
-    fn add(&mut self, hash: &[u8; 32]) {
-        let (lanes, _) = hash.as_chunks::<8>();
-        for (sum, lane) in self.lanes.iter_mut().zip(lanes) {
-            *sum = sum.wrapping_add(u64::from_le_bytes(*lane));
+impl KeptCertificates {
+    /// What is wrong with them at a moment.
+    fn problems(&self, now_unix: u64) -> Vec<Problem> {
+        let mut problems = self.problems.clone();
+        if self.first_end < now_unix {
+            let over = self.sound.iter().filter(|parsed| parsed.not_after < now_unix).map(|parsed| {
+                let reason = "its time is over; it is still served";
+                Problem::new(format!("certificate/{}", parsed.name), "chain", Code::CertificateExpired, reason)
+            });
+            problems.extend(over);
         }
-        self.rows += 1;
+        problems
     }
+}
 
-    fn finish(&self) -> [u8; 32] {
-        let mut whole = Sha256::new();
-        self.lanes.iter().chain([&self.rows]).for_each(|number| whole.update(number.to_le_bytes()));
-        whole.finalize().into()
+/// Builds the proxies on the instances and certificates of a half-built snapshot.
+fn proxies(kept: &mut Kept, snapshot: &Snapshot) {
+    let kept = &mut kept.proxies;
+    let mut taken = build::Taken::default();
+    let before = std::mem::take(&mut kept.by_id);
+    (kept.sum, kept.sound, kept.problems) = Default::default();
+    for row in &kept.rows {
+        kept.sum.add(&sum::hash(&**row));
+        let Some(proxy) = build::proxy(row, snapshot, &mut taken, &mut kept.problems) else { continue };
+        let proxy = match before.get(&row.id) {
+            Some(known) if known.same(&proxy) => Arc::clone(known),
+            _ => Arc::new(proxy),
+        };
+        kept.by_id.insert(row.id, Arc::clone(&proxy));
+        kept.sound.push(proxy);
     }
 }
 
 /// Whether two rows are one, or say the same.
-pub(super) fn same<T: PartialEq>(a: &Arc<T>, b: &Arc<T>) -> bool {
+fn same<T: PartialEq>(a: &Arc<T>, b: &Arc<T>) -> bool {
     Arc::ptr_eq(a, b) || a == b
-}
-
-/// A row with its hash: over its JSON, whose fields have one order.
-pub(super) fn hashed<T: serde::Serialize>(row: &Arc<T>) -> Hashed<T> {
-    let json = serde_json::to_vec(row).unwrap_or_default();
-    Hashed { row: Arc::clone(row), hash: Sha256::digest(json).into() }
 }
 
 #[cfg(test)]

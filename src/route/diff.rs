@@ -1,11 +1,12 @@
 //! What changed between two snapshots: drives the side effects of a reload (listeners opened and
 //! closed, connections of a removed instance ended, metrics removed).
 //!
-//! Complete: applied to the old snapshot it gives the new one (a property test says so). Entries that
-//! are one allocation are not looked at, so a diff of 10,000 instances costs what changed. Called by
+//! Complete: applied to the old snapshot it gives the new one (a property test says so). What both
+//! share is not looked at, so a diff costs what changed. Called by
 //! `control::watch`, read by `app`.
 
-use super::snapshot::{Certificate, Instance, Listener, Map, Named, Proxy, Snapshot};
+use super::names::Directory;
+use super::snapshot::{Certificate, Instance, Listener, Proxy, Snapshot};
 use crate::ids::{InstanceId, ListenerId};
 use crate::model::State;
 use std::sync::Arc;
@@ -98,18 +99,16 @@ impl Diff {
 }
 
 /// What leads from `old` to `new`.
-pub fn diff(old: &Snapshot, new: &Snapshot) -> Diff {
+pub fn diff<'a>(old: &'a Snapshot, new: &'a Snapshot) -> Diff {
     let mut diff = Diff { from: old.revision, to: new.revision, ..Diff::default() };
-    for pair in pairs(&old.instances, &new.instances, |instance| instance.id) {
-        match pair {
-            (Some(old), None) => diff.removed.push(Arc::clone(old)),
-            (None, Some(new)) => diff.added.push(Arc::clone(new)),
-            (Some(old), Some(new)) if !Arc::ptr_eq(old, new) && !old.same(new) => {
-                diff.changed.push(Changed { old: Arc::clone(old), new: Arc::clone(new) });
-            }
-            _ => {}
+    old.instances.differences(&new.instances, |old, new| match (old, new) {
+        (Some(old), None) => diff.removed.push(Arc::clone(old)),
+        (None, Some(new)) => diff.added.push(Arc::clone(new)),
+        (Some(old), Some(new)) if !Arc::ptr_eq(old, new) && !old.same(new) => {
+            diff.changed.push(Changed { old: Arc::clone(old), new: Arc::clone(new) });
         }
-    }
+        _ => {}
+    });
     for pair in pairs(&old.proxies, &new.proxies, |proxy| proxy.id) {
         match pair {
             (Some(old), None) => diff.proxies_removed.push(Arc::clone(old)),
@@ -121,7 +120,9 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Diff {
         }
         listeners(pair.0, pair.1, &mut diff);
     }
-    for pair in pairs(&old.certificates, &new.certificates, |certificate| &*certificate.name) {
+    let is_one = Arc::ptr_eq(&old.certificates, &new.certificates);
+    let certificates = |all: &'a [Arc<Certificate>]| if is_one { &[] } else { all };
+    for pair in pairs(certificates(&old.certificates), certificates(&new.certificates), |it| &*it.name) {
         match pair {
             (Some(old), None) => diff.certificates_removed.push(old.name.clone()),
             (None, Some(new)) => diff.certificates_set.push(Arc::clone(new)),
@@ -129,11 +130,8 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Diff {
             _ => {}
         }
     }
-    if !Arc::ptr_eq(&old.names, &new.names) {
-        let (before, after) = (&old.names, &new.names);
-        names((old, &before.by_label), (new, &after.by_label), false, &mut diff.names);
-        names((old, &before.by_alias), (new, &after.by_alias), true, &mut diff.names);
-    }
+    names(&old.names.labels, &new.names.labels, false, &mut diff.names);
+    names(&old.names.aliases, &new.names.aliases, true, &mut diff.names);
     diff
 }
 
@@ -146,20 +144,10 @@ fn listeners(old: Option<&Arc<Proxy>>, new: Option<&Arc<Proxy>>, diff: &mut Diff
     diff.listeners_added.extend(after.iter().filter(|new| !before.iter().any(|old| same(old, new))).cloned());
 }
 
-type Names<'a> = (&'a Snapshot, &'a Map<Box<str>, Named>);
-
-fn names(old: Names<'_>, new: Names<'_>, alias: bool, into: &mut Vec<NameChange>) {
-    let meaning = |(snapshot, names): Names<'_>, name: &str| {
-        let named = names.get(name)?;
-        snapshot.instance(named.instance).map(|instance| (instance.id, named.until))
-    };
-    let gone = old.1.keys().filter(|name| !new.1.contains_key(*name));
-    for name in gone.chain(new.1.keys()) {
-        let now = meaning(new, name);
-        if meaning(old, name) != now {
-            into.push(NameChange { name: name.clone(), alias, now });
-        }
-    }
+fn names(old: &Directory, new: &Directory, alias: bool, into: &mut Vec<NameChange>) {
+    old.differences(new, |name, now| {
+        into.push(NameChange { name: name.into(), alias, now: now.map(|named| (named.id, named.until)) });
+    });
 }
 
 /// Walks two lists that are ordered by the same key, side by side.

@@ -4,7 +4,8 @@
 //! belongs to. Called by `compile` and `control::validate` for the shape of names, by `engine` and
 //! `http` for look-ups, which fold the host on the stack and allocate nothing.
 
-use super::snapshot::{Host, Map, Named, Proxy, Snapshot};
+use super::names::Directory;
+use super::snapshot::{Host, Proxy, Snapshot};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -144,10 +145,10 @@ impl Snapshot {
             Some(label) => label,
             None => text,
         };
-        if let Some(found) = self.served(proxy, &self.names.by_label, label, now_unix) {
+        if let Some(found) = self.served(proxy, &self.names.labels, label, now_unix) {
             return found;
         }
-        self.served(proxy, &self.names.by_alias, text, now_unix).unwrap_or(Host::Unknown)
+        self.served(proxy, &self.names.aliases, text, now_unix).unwrap_or(Host::Unknown)
     }
 
     /// What a bare name stands for at `proxy`, as in the path `/<name>/…` (R5).
@@ -156,17 +157,16 @@ impl Snapshot {
             return Host::Unknown;
         }
         Folded::new(label)
-            .and_then(|folded| self.served(proxy, &self.names.by_label, folded.text(), now_unix))
+            .and_then(|folded| self.served(proxy, &self.names.labels, folded.text(), now_unix))
             .unwrap_or(Host::Unknown)
     }
 
-    fn served(&self, proxy: &Proxy, names: &Map<Box<str>, Named>, key: &str, now_unix: u64) -> Option<Host> {
+    fn served(&self, proxy: &Proxy, names: &Directory, key: &str, now_unix: u64) -> Option<Host> {
         let named = names.get(key)?;
         if named.until.is_some_and(|until| now_unix > until) {
             return None;
         }
-        let instance = self.instance(named.instance)?;
-        proxy.serves(instance.id).then_some(Host::Instance { index: named.instance, former: named.until.is_some() })
+        proxy.serves(named.id).then_some(Host::Instance { id: named.id, former: named.until.is_some() })
     }
 }
 
@@ -225,14 +225,13 @@ mod tests {
         acme.aliases = vec!["pbx.acme.example".into()];
         let snapshot = compiled(&table([acme, instance(2, "other")], [proxy(1, "front")]));
         let front = snapshot.proxy_by_id(crate::ids::ProxyId(1)).unwrap();
-        let index = |id| snapshot.index_of(crate::ids::InstanceId(id)).unwrap();
-        let acme = Host::Instance { index: index(1), former: false };
+        let acme = Host::Instance { id: crate::ids::InstanceId(1), former: false };
         for host in
             ["acme", "ACME", "acme.", "acme.pbx.example", "AcMe.PBX.example.", "pbx.acme.example", "PBX.ACME.EXAMPLE."]
         {
             assert_eq!(snapshot.resolve_host(front, host.as_bytes(), 0), acme, "{host}");
         }
-        let other = Host::Instance { index: index(2), former: false };
+        let other = Host::Instance { id: crate::ids::InstanceId(2), former: false };
         assert_eq!(snapshot.resolve_host(front, b"other", 0), other);
         // R5
         assert_eq!(snapshot.resolve_label(front, b"aCMe", 0), acme);

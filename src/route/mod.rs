@@ -12,18 +12,25 @@ pub mod diff;
 pub mod domain;
 pub mod endpoint;
 pub mod handles;
+mod hosts;
+pub mod instances;
 pub mod lastgood;
 mod names;
 pub mod origin;
+pub mod patch;
 pub mod problem;
 pub mod resolved;
 mod same;
 pub mod select;
 pub mod snapshot;
+mod sum;
 #[cfg(test)]
 pub mod testing;
+mod text;
+mod trie;
 
 pub use build::{check_instance, conflicts, shares};
 pub use certificate::life as certificate_life;
-pub use compile::compile;
+pub use compile::{Compiled, compile, compile_patch};
 pub use diff::{Diff, diff};
+pub use hosts::News;

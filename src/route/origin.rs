@@ -28,7 +28,7 @@ impl Snapshot {
     /// Whether a page of this origin may open a WebSocket at `proxy` by this Host (both lower case).
     pub fn lets(&self, proxy: &Proxy, host: &str, origin: Option<&str>, now_unix: u64) -> bool {
         let instance = match self.resolve_host(proxy, host.as_bytes(), now_unix) {
-            Host::Instance { index, .. } => self.instance(index),
+            Host::Instance { id, .. } => self.by_id(id),
             Host::Proxy | Host::Unknown => None,
         };
         proxy.lets(origin) && instance.is_none_or(|instance| instance.lets(origin))

@@ -1,8 +1,9 @@
 //! The table as the data plane reads it: immutable, dense, with every name lower-cased and every
 //! handle resolved. Built by `route::compile`, swapped by `route::cell`, read by engine and http.
 
-use super::domain::address;
-use super::names::Names;
+use super::domain::{address, fold};
+use super::instances::Instances;
+use super::names::{Named, Names};
 use crate::ids::{BackendId, InstanceId, ListenerId, ProxyId, Transport};
 use crate::licence::{Allowance, Roster};
 use crate::model::{
@@ -18,10 +19,6 @@ use std::sync::Arc;
 /// A map whose hash is seeded at random: keys come from strangers.
 pub type Map<K, V> = HashMap<K, V, RandomState>;
 
-/// Index of an instance in [`Snapshot::instances`]; valid for this snapshot only.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct InstanceIndex(pub u32);
-
 /// Index of a proxy in [`Snapshot::proxies`]; valid for this snapshot only.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ProxyIndex(pub u16);
@@ -36,29 +33,27 @@ pub struct Snapshot {
     /// SHA-256 over the addresses that the rows' host names stood for.
     pub resolution: [u8; 32],
     /// Sound instances, ordered by id.
-    pub instances: Vec<Arc<Instance>>,
+    pub instances: Instances,
     /// Sound proxies, ordered by id.
     pub proxies: Vec<Arc<Proxy>>,
     /// Certificates by name.
-    pub certificates: Vec<Arc<Certificate>>,
+    pub certificates: Arc<[Arc<Certificate>]>,
+    /// The same by name in lower case.
+    pub(super) by_certificate: Arc<Map<Box<str>, Arc<Certificate>>>,
     pub(super) by_proxy: Map<ProxyId, ProxyIndex>,
-    pub(super) names: Arc<Names>,
+    pub(super) names: Names,
 }
 
 impl Snapshot {
-    /// The instance at an index of this snapshot.
-    pub fn instance(&self, index: InstanceIndex) -> Option<&Arc<Instance>> {
-        self.instances.get(usize::try_from(index.0).ok()?)
-    }
-
-    /// Where an instance is in this snapshot.
-    pub fn index_of(&self, id: InstanceId) -> Option<InstanceIndex> {
-        self.names.by_id.get(&id).copied()
-    }
-
-    /// The instance of an id, as a token names it.
+    /// The instance of an id, as a name or a token stands for it.
     pub fn by_id(&self, id: InstanceId) -> Option<&Arc<Instance>> {
-        self.instance(self.index_of(id)?)
+        self.instances.get(id)
+    }
+
+    /// The instance of this name, in any case; former names stand for none.
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Instance>> {
+        let named = self.names.labels.get(&fold(name)).filter(|named| named.until.is_none())?;
+        self.by_id(named.id)
     }
 
     /// The proxy at an index of this snapshot.
@@ -78,39 +73,28 @@ impl Snapshot {
 
     /// The certificate row of a name, in any case.
     pub fn certificate(&self, name: &str) -> Option<&Arc<Certificate>> {
-        self.certificates.iter().find(|certificate| certificate.name.eq_ignore_ascii_case(name))
+        self.by_certificate.get(name.to_ascii_lowercase().as_str())
     }
 
-    /// The hosts of instances that have a certificate of their own: by name at each proxy that serves them, and by
-    /// alias. Former names are the old certificate's.
-    pub fn own_hosts(&self) -> impl Iterator<Item = (String, &Arc<Certificate>)> {
-        let of = |named: &Named| {
-            let instance = self.instance(named.instance).filter(|_| named.until.is_none())?;
-            Some((instance, self.certificate(instance.certificate.as_deref()?)?))
-        };
-        let labels = self.names.by_label.iter().filter_map(move |(label, named)| Some((label, of(named)?)));
-        let named = labels.flat_map(|(label, (instance, certificate))| {
+    /// The hosts of an instance that has a certificate of its own: by name at each proxy that serves it, and by alias.
+    /// Former names are the old certificate's.
+    pub fn own_hosts<'a>(&'a self, instance: &'a Instance) -> impl Iterator<Item = (String, &'a Arc<Certificate>)> {
+        let certificate = instance.certificate.as_deref().and_then(|name| self.certificate(name));
+        let is_own = |named: Option<Named>| named == Some(Named { id: instance.id, until: None });
+        certificate.into_iter().flat_map(move |certificate| {
+            let label = fold(&instance.name);
             let proxies = self.proxies.iter().filter(|proxy| proxy.serves(instance.id));
-            proxies.map(move |proxy| (format!("{label}.{}", proxy.base_domain), certificate))
-        });
-        let aliases =
-            self.names.by_alias.iter().filter_map(move |(alias, named)| Some((alias.to_string(), of(named)?.1)));
-        named.chain(aliases)
+            let named = proxies.map(move |proxy| format!("{label}.{}", proxy.base_domain));
+            let aliases = instance.row.aliases.iter().map(|alias| fold(alias));
+            let aliases = aliases.filter(move |alias| is_own(self.names.aliases.get(alias)));
+            named.chain(aliases).map(move |host| (host, certificate))
+        })
     }
 
     /// Fills the look-up of proxies from their list.
     pub(super) fn index_proxies(&mut self) {
         self.by_proxy = self.proxies.iter().zip(0..).map(|(row, n)| (row.id, ProxyIndex(n))).collect();
     }
-}
-
-/// An instance as named by a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Named {
-    /// Which one.
-    pub instance: InstanceIndex,
-    /// Set when the label is a former name: Unix seconds after which it routes no more (R7).
-    pub until: Option<u64>,
 }
 
 /// One instance, ready to be routed to.
@@ -151,6 +135,8 @@ pub struct Instance {
     pub never_ban: Box<[ipnet::IpNet]>,
     /// Counters, the same handle in every revision.
     pub stats: Arc<InstanceStats>,
+    /// What it was made of.
+    pub(super) row: Arc<model::Instance>,
 }
 
 /// One SIP target. A backend whose host has several addresses becomes several of these.
@@ -305,7 +291,7 @@ pub enum Host {
     /// An instance this proxy serves.
     Instance {
         /// Which one.
-        index: InstanceIndex,
+        id: InstanceId,
         /// Whether a former name was used (R7).
         former: bool,
     },

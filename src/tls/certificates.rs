@@ -195,11 +195,12 @@ impl std::fmt::Debug for Certificates {
 
 impl Index {
     fn new(snapshot: &Snapshot, self_signed: Arc<CertifiedKey>, before: &Self) -> Self {
-        let own = snapshot.own_hosts().map(|(host, certificate)| (host.into(), Arc::clone(certificate))).collect();
+        let own = snapshot.instances.iter().flat_map(|instance| snapshot.own_hosts(instance));
+        let own = own.map(|(host, certificate)| (host.into(), Arc::clone(certificate))).collect();
         let fronts = snapshot.proxies.iter().map(|proxy| (proxy.id, proxy.fqdn.clone())).collect();
         let (exact, wildcard, by_proxy) = (Map::default(), Map::default(), Map::default());
         let mut index = Self { exact, wildcard, by_proxy, own, fronts, devices: Map::default(), self_signed };
-        for certificate in &snapshot.certificates {
+        for certificate in snapshot.certificates.iter() {
             for name in &certificate.names {
                 let (map, name) = match name.strip_prefix("*.") {
                     Some(rest) => (&mut index.wildcard, rest),

@@ -48,7 +48,7 @@ fn proxy(id: u16, certificate: Option<Arc<Certificate>>) -> Arc<Proxy> {
 
 fn snapshot(certificates: Vec<Arc<Certificate>>, proxies: Vec<Arc<Proxy>>) -> Snapshot {
     let mut snapshot = Snapshot::default();
-    (snapshot.certificates, snapshot.proxies) = (certificates, proxies);
+    (snapshot.certificates, snapshot.proxies) = (certificates.into(), proxies);
     snapshot
 }
 

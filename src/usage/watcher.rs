@@ -211,7 +211,7 @@ impl Watcher {
     }
 
     fn forget_deleted(&mut self, snapshot: &Snapshot, notes: &mut Notes) {
-        let gone = |id: InstanceId| snapshot.index_of(id).is_none();
+        let gone = |id: InstanceId| snapshot.by_id(id).is_none();
         self.crossings.retain(|(id, counted), _| {
             let gone = gone(*id);
             if gone {

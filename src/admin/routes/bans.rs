@@ -147,7 +147,7 @@ fn gone(id: &str) -> Problem {
 }
 
 fn find(snapshot: &Snapshot, name: &str) -> Result<InstanceId, Problem> {
-    let found = snapshot.instances.iter().find(|it| it.name.eq_ignore_ascii_case(name)).map(|it| it.id);
+    let found = snapshot.by_name(name).map(|it| it.id);
     found.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no instance {name}")))
 }
 

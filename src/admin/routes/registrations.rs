@@ -209,16 +209,13 @@ impl<'a> Asked<'a> {
 
     /// Where to look, in the order of ids.
     fn instances<'s>(&self, snapshot: &'s Snapshot) -> Result<impl Iterator<Item = &'s Arc<Instance>>, Problem> {
-        let named = |name: &str| snapshot.instances.iter().position(|it| it.name.eq_ignore_ascii_case(name));
-        let range = match &self.filter.instance {
-            None => 0..snapshot.instances.len(),
-            Some(name) => {
-                let place =
-                    named(name).ok_or_else(|| Problem::new(Code::NotFound, format!("there is no instance {name}")))?;
-                place..place + 1
-            }
+        let named = |name: &String| {
+            let missing = || Problem::new(Code::NotFound, format!("there is no instance {name}"));
+            snapshot.by_name(name).ok_or_else(missing)
         };
-        Ok(snapshot.instances.get(range).unwrap_or_default().iter())
+        let one = self.filter.instance.as_ref().map(named).transpose()?;
+        let all = one.is_none().then(|| snapshot.instances.iter());
+        Ok(one.into_iter().chain(all.into_iter().flatten()))
     }
 
     fn look<T>(&self, instance: &Instance, look: impl FnOnce(&Search<'_>) -> T) -> T {

@@ -66,7 +66,7 @@ pub(super) async fn months(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let snapshot = api.cell.load();
-    let named = |name: &String| snapshot.instances.iter().find(|it| it.name.eq_ignore_ascii_case(name));
+    let named = |name: &String| snapshot.by_name(name);
     let instance = span.instance.as_ref().and_then(named).map(|it| it.id);
     // An instance that was deleted is still known by the name it had.
     let name = span.instance.filter(|_| instance.is_none());

@@ -34,7 +34,9 @@ impl Draft<'_> {
 
     pub(super) fn remove_licence(&mut self, id: &str) -> Result<(), ServiceError> {
         self.known_licence(id)?;
-        let tally = Tally::of(self.instances.values().map(|kept| &*kept.row));
+        let mut tally = Tally::over(&self.base.tally);
+        self.instances.changed().filter_map(|(_, before, _)| before).for_each(|before| tally.remove(&before.row));
+        self.instances.changed().filter_map(|(.., after)| after).for_each(|after| tally.add(&after.row));
         let removed = self.book.remove(id, &tally, self.base.premises.now());
         self.set_or_refuse(removed, id, "", "remove-licence");
         Ok(())

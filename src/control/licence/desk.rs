@@ -11,7 +11,6 @@ use crate::licence::armour;
 use crate::licence::binding::State;
 use crate::licence::book::{Book, Licence};
 use crate::licence::document::Document;
-use crate::licence::pool::Tally;
 use crate::licence::terms::{Terms, moment};
 use crate::model::{Kind, Seats};
 
@@ -74,14 +73,12 @@ fn missing(id: &str) -> ServiceError {
 struct Shown<'a> {
     held: &'a Held,
     book: &'a Book,
-    tally: Tally,
     now: u64,
 }
 
 impl<'a> Shown<'a> {
     fn of(held: &'a Held) -> Self {
-        let tally = Tally::of(held.instances.values().map(|kept| &*kept.row));
-        Self { held, book: &held.shelf.book, tally, now: held.premises.now() }
+        Self { held, book: &held.shelf.book, now: held.premises.now() }
     }
 
     fn licence(&self, licence: &Licence) -> InstalledLicence {
@@ -123,7 +120,7 @@ impl<'a> Shown<'a> {
             entitlement: entitlement.map(|release| release.to_string()),
             rights,
             server,
-            instance: self.tally.instance_of(id).map(str::to_owned),
+            instance: self.held.tally.instance_of(id).map(str::to_owned),
             binding: self.bound(licence),
             document: licence.document.text(),
         }

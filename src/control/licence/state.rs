@@ -5,7 +5,7 @@ use super::view::{HardwareView, InstanceLicence, LicenceState, PoolView, Standin
 use crate::control::error::ServiceError;
 use crate::control::rows::Held;
 use crate::control::service::Service;
-use crate::licence::pool::{Sum, Tally};
+use crate::licence::pool::Sum;
 use crate::licence::report::report;
 use crate::licence::terms::moment;
 use crate::licence::{Book, Now, Standing};
@@ -92,7 +92,7 @@ pub(super) fn by_name(held: &Held) -> impl Iterator<Item = &Instance> {
 
 fn pool(held: &Held) -> Option<PoolView> {
     let licence = held.shelf.book.volume()?;
-    let (licensed, booked) = (held.shelf.book.pool()?, Tally::of(by_name(held)).booked());
+    let (licensed, booked) = (held.shelf.book.pool()?, held.tally.booked());
     let each = |of: fn(u64, u64) -> u64| {
         let seats = Sum::from(licensed);
         let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);

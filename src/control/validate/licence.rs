@@ -22,10 +22,13 @@ pub(super) fn check(draft: &Draft<'_>, problems: &mut Vec<Problem>) {
     if changed.is_empty() {
         return;
     }
+    let mut tally = Tally::over(&draft.base.tally);
+    draft.instances.changed().filter_map(|(_, before, _)| before).for_each(|before| tally.remove(&before.row));
+    changed.iter().for_each(|(.., after)| tally.add(after));
     // Those that stay as they are come last: a server licence is theirs.
     let ids: HashSet<InstanceId> = changed.iter().map(|(id, ..)| *id).collect();
-    let untouched = draft.instances.entries().filter(|(id, _)| !ids.contains(id));
-    let mut tally = Tally::of(changed.iter().map(|(.., after)| *after).chain(untouched.map(|(_, kept)| &*kept.row)));
+    let others = draft.instances.changed().filter(|(id, ..)| !ids.contains(id));
+    others.filter_map(|(.., after)| after).for_each(|after| tally.add(&after.row));
     for (id, before, after) in changed {
         fields(after, problems);
         // Who is registered: a list may be longer than what is licensed, but for a community instance's (`users`).

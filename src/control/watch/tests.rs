@@ -13,6 +13,7 @@ use crate::route::snapshot::Host;
 use crate::route::testing;
 use std::path::Path;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// A swap as the pipeline told it: revision, instances added, removed, changed.
 type Told3 = (u64, [usize; 3]);
@@ -314,7 +315,7 @@ async fn a_store_that_is_older_than_what_is_served_is_not_followed() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::sqlite(folder.path());
     world.make(vec![create("one")]).await;
-    let newer = Table { revision: 7, ..testing::table([], []) };
+    let newer = model::Table { revision: 7, ..testing::table([], []) };
     world.cell.store(Arc::new(testing::compiled(&newer)));
     world.start().await;
     let told = |world: &World| world.status.read().problems.iter().any(|p| p.code == Code::TableOlder);
@@ -333,7 +334,8 @@ async fn host_names_are_resolved_beside_the_table() {
     world.start().await;
     world.dns.set("pbx.internal", &["192.0.2.7"]);
     world.make(vec![Change::CreateInstance { row: instance("named", "pbx.internal") }]).await;
-    let address = |world: &World| world.cell.load().instances.first()?.backends.first().map(|b| b.address.to_string());
+    let address =
+        |world: &World| world.cell.load().instances.iter().next()?.backends.first().map(|b| b.address.to_string());
     while address(&world).as_deref() != Some("192.0.2.7:5060") {
         world.swaps.recv().await.unwrap();
     }

@@ -155,7 +155,7 @@ pub fn analyse(
 /// The instance a URI's host names at the proxy a request came to.
 pub(super) fn resolve(uri: &Uri<'_>, from: &Arrival<'_>, now_unix: u64, snapshot: &Snapshot) -> Option<InstanceId> {
     match snapshot.resolve_host(from.proxy?, uri.host, now_unix) {
-        Host::Instance { index, .. } => snapshot.instance(index).map(|i| i.id),
+        Host::Instance { id, .. } => Some(id),
         Host::Proxy | Host::Unknown => None,
     }
 }

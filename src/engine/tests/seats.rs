@@ -37,7 +37,7 @@ fn named(full: u32, light: u32) -> Bench {
 }
 
 fn change(b: &mut Bench, work: impl FnOnce(&mut Instance)) {
-    work(Arc::get_mut(&mut b.snapshot.instances[0]).unwrap());
+    b.snapshot.instances.edit(0, work);
 }
 
 /// A REGISTER of an account for these contacts, with credentials.

@@ -10,8 +10,8 @@ use crate::route::testing::{compiled, instance, proxy, table};
 fn metrics(instances: usize, bound: usize) -> Metrics {
     let rows = (1..=instances).map(|id| instance(u32::try_from(id).unwrap(), &format!("i{id}")));
     let mut snapshot = compiled(&table(rows, [proxy(1, "front")]));
-    if let Some(first) = snapshot.instances.first_mut().and_then(Arc::get_mut) {
-        first.allowance.standing = Standing::Until(700);
+    if !snapshot.instances.is_empty() {
+        snapshot.instances.edit(0, |first| first.allowance.standing = Standing::Until(700));
     }
     let listener = Listening {
         owner: "front".into(),

@@ -3,9 +3,8 @@ use crate::ids::ProxyId;
 use crate::model::{self, FormerName, Service, Table};
 use crate::route::compile::compile;
 use crate::route::handles::Handles;
-use crate::route::names::Names;
+use crate::route::names::Named;
 use crate::route::resolved::Resolved;
-use crate::route::snapshot::InstanceIndex;
 use crate::route::testing::{certificate, instance, proxy, table};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,30 +32,24 @@ fn apply(old: &Snapshot, diff: &Diff) -> Snapshot {
         ..Snapshot::default()
     };
     applied.index_proxies();
-    let by_id: Map<_, _> = applied.instances.iter().zip(0..).map(|(row, n)| (row.id, InstanceIndex(n))).collect();
-    let mut given = Names { by_id, ..Names::default() };
     for alias in [false, true] {
-        let names = |snapshot: &Snapshot| meanings(snapshot, alias);
-        let mut meanings: BTreeMap<_, _> = names(old);
+        let mut meanings: BTreeMap<_, _> = meanings(old, alias);
         for change in diff.names.iter().filter(|change| change.alias == alias) {
             match change.now {
                 Some(now) => meanings.insert(change.name.clone(), now),
                 None => meanings.remove(&change.name),
             };
         }
-        let index = |id| *given.by_id.get(&id).expect("a name stands for an instance that is there");
-        let map =
-            meanings.into_iter().map(|(name, (id, until))| (name, Named { instance: index(id), until })).collect();
-        *(if alias { &mut given.by_alias } else { &mut given.by_label }) = map;
+        let into = if alias { &mut applied.names.aliases } else { &mut applied.names.labels };
+        meanings.into_iter().for_each(|(name, (id, until))| into.set(&name, Named { id, until }));
     }
-    applied.names = Arc::new(given);
     applied
 }
 
 fn meanings(snapshot: &Snapshot, alias: bool) -> BTreeMap<Box<str>, (InstanceId, Option<u64>)> {
-    let names = if alias { &snapshot.names.by_alias } else { &snapshot.names.by_label };
-    let id = |index: InstanceIndex| snapshot.instance(index).unwrap().id;
-    names.iter().map(|(name, named)| (name.clone(), (id(named.instance), named.until))).collect()
+    let names = if alias { &snapshot.names.aliases } else { &snapshot.names.labels };
+    let meaning = |named: Named| (named.id, named.until);
+    names.iter().map(|entry| (entry.name().into(), meaning(entry.named()))).collect()
 }
 
 fn assert_equal(a: &Snapshot, b: &Snapshot) {
@@ -66,7 +59,7 @@ fn assert_equal(a: &Snapshot, b: &Snapshot) {
     assert_eq!(a.proxies.len(), b.proxies.len());
     assert!(a.proxies.iter().zip(&b.proxies).all(|(a, b)| a.same(b)));
     assert_eq!(a.certificates.len(), b.certificates.len());
-    assert!(a.certificates.iter().zip(&b.certificates).all(|(a, b)| Arc::ptr_eq(a, b)));
+    assert!(a.certificates.iter().zip(b.certificates.iter()).all(|(a, b)| Arc::ptr_eq(a, b)));
     for alias in [false, true] {
         assert_eq!(meanings(a, alias), meanings(b, alias));
     }

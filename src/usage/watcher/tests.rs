@@ -2,7 +2,6 @@ use super::*;
 use crate::model::{self, Mode};
 use crate::route::testing::{compiled, instance, proxy, table};
 use crate::usage::crossings::CALM;
-use std::sync::Arc;
 
 const START: u64 = 1_795_000_000;
 const COMMUNITY: Seats = Seats { full: 3, light: 3 };
@@ -25,8 +24,8 @@ impl Stage {
     }
 
     fn allow(&mut self, n: usize, seats: Seats, total: u32, standing: Standing) {
-        let row = Arc::get_mut(&mut self.snapshot.instances[n]).unwrap();
-        row.allowance = Allowance { mode: Mode::Cloud, seats, total, standing, softphones: true };
+        let allowance = Allowance { mode: Mode::Cloud, seats, total, standing, softphones: true };
+        self.snapshot.instances.edit(n, |row| row.allowance = allowance);
     }
 
     fn set(&self, n: usize, kind: Kind, used: u64) {

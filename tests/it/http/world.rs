@@ -125,8 +125,9 @@ impl World {
         let now = self.clock.now().unix;
         let snapshot = Arc::new(compile(&self.table, &self.handles, now));
         self.certificates.apply(&snapshot, now).unwrap();
+        let diff = nantucket::route::diff(&self.cell.load(), &snapshot);
         self.cell.store(Arc::clone(&snapshot));
-        self.server.apply(&snapshot);
+        self.server.apply(&diff);
     }
 
     /// Changes one instance.
