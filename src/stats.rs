@@ -89,6 +89,8 @@ pub struct NodeStats {
     pub retransmissions_out: Counter,
     /// Live server transactions.
     pub server_transactions: Gauge,
+    /// Calls that are being set up: INVITEs without a final answer.
+    pub setups: Gauge,
     /// Live client transactions.
     pub client_transactions: Gauge,
     /// Armed timers.
@@ -158,6 +160,7 @@ impl Default for NodeStats {
             retransmissions_in: Counter::default(),
             retransmissions_out: Counter::default(),
             server_transactions: Gauge::default(),
+            setups: Gauge::default(),
             client_transactions: Gauge::default(),
             timers: Gauge::default(),
             kept_bytes: Gauge::default(),

@@ -156,13 +156,15 @@ impl Steward {
         self.config = new;
     }
 
-    /// Serves on until no call is left or time is over.
+    /// Serves on until no call is left, answered or being set up, or time is over.
     async fn drain(&mut self, patience: Duration) {
         self.state.enter(Phase::Draining);
         let calls_end = async {
             loop {
+                // In this order: what was answered in between counts as a call by now.
+                let setups = self.shared.stats.setups.read();
                 let calls: u64 = self.cell.load().instances.iter().map(|instance| instance.stats.calls.read()).sum();
-                if calls == 0 {
+                if calls + setups == 0 {
                     return;
                 }
                 tokio::time::sleep(LOOK).await;

@@ -51,7 +51,7 @@ pub struct Engine {
     sweep_at: Tick,
     followed: Option<u64>,
     pub(super) verdict: Cell<Option<Verdict>>,
-    reported: [usize; 4],
+    reported: [usize; 5],
 }
 
 /// Buffers that are reused from message to message.
@@ -105,7 +105,7 @@ impl Engine {
             sweep_at: Tick(0),
             followed: None,
             verdict: Cell::new(None),
-            reported: [0; 4],
+            reported: [0; 5],
             config,
         }
     }
@@ -240,10 +240,11 @@ impl Engine {
     /// Brings the node's gauges up to date with this shard's tables.
     fn report(&mut self) {
         let (servers, clients, timers) = self.tables.counts();
-        let counts = [servers, clients, timers, self.tables.buffers.held()];
+        let counts = [servers, clients, timers, self.tables.buffers.held(), self.tables.setups()];
         let stats = &self.shared.stats;
-        let gauges = [&stats.server_transactions, &stats.client_transactions, &stats.timers, &stats.kept_bytes];
-        for ((gauge, &count), old) in gauges.iter().zip(&counts).zip(&mut self.reported) {
+        let transactions = [&stats.server_transactions, &stats.client_transactions];
+        let gauges = transactions.into_iter().chain([&stats.timers, &stats.kept_bytes, &stats.setups]);
+        for ((gauge, &count), old) in gauges.zip(&counts).zip(&mut self.reported) {
             match count.cmp(old) {
                 std::cmp::Ordering::Greater => gauge.add((count - *old) as u64),
                 std::cmp::Ordering::Less => gauge.sub((*old - count) as u64),

@@ -199,8 +199,7 @@ impl Engine {
         if server.away && !waits && (status >= 200 || !server.flow.listener().is_inside()) {
             self.end_wait(id);
         }
-        let Some(server) = self.tables.server_mut(id) else { return };
-        let step = server.machine.answer(status, &timing);
+        let Some(step) = self.tables.answer(id, status, &timing) else { return };
         if status >= 200 {
             self.give_back(id);
         }

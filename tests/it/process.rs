@@ -2,7 +2,8 @@
 
 use crate::support::node::Node;
 use crate::support::program::Program;
-use crate::support::{Net, PATIENCE};
+use crate::support::sip::{self, request};
+use crate::support::{Net, PATIENCE, until};
 use nantucket::demo::digest::Algorithm;
 use nantucket::demo::line::Account;
 use nantucket::demo::pbx::{self, Pbx};
@@ -108,6 +109,32 @@ fn a_second_signal_does_not_wait_for_calls() {
     assert_eq!(node.metric("nantucket_ready"), Some(0.0));
     node.program().signal("TERM");
     assert_eq!(node.program().wait(PATIENCE).code(), Some(130));
+}
+
+#[test]
+fn a_call_that_rings_is_waited_for() {
+    let net = Net::new();
+    let mut node = Node::start(net);
+    let (phone, pbx) = (sip::Peer::open((net.ip(20), 0)), sip::Peer::open((net.ip(10), 5060)));
+    node.add_instance("acme", &pbx.address().to_string(), "udp");
+    let contact = format!("Contact: <sip:a@{}>\r\n", phone.address());
+    phone.send(&node.sip(), request("INVITE", "sip:6001@acme", &phone.via(), 1, &contact, ""));
+    let (invite, inside) = loop {
+        let (text, from) = pbx.next();
+        if text.starts_with("INVITE ") {
+            break (text, from.to_string());
+        }
+        // Is it alive?
+        pbx.send(&from.to_string(), sip::response(&text, "200 OK"));
+    };
+    pbx.send(&inside, sip::response(&invite, "180 Ringing"));
+    node.program().signal("TERM");
+    node.program().wait_line("draining", PATIENCE);
+    // As a person does, it lets it ring for a while.
+    until("it is still there", PATIENCE, || node.metric("nantucket_sip_setups") == Some(1.0));
+    pbx.send(&inside, sip::response(&invite, "486 Busy Here"));
+    assert_eq!(sip::status(&phone.last()), 486);
+    assert!(node.program().wait(PATIENCE).success());
 }
 
 #[test]

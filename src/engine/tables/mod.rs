@@ -12,7 +12,8 @@ pub use record::{
 use super::buffers::{Buffers, Kept};
 use super::contract::Dest;
 use super::transaction::key::Key;
-use super::transaction::{Change, Plan, client};
+use super::transaction::timing::Timing;
+use super::transaction::{Change, Plan, client, server};
 use super::wheel::{TimerId, Wheel};
 use crate::clock::Tick;
 use crate::ids::{ConnId, DeviceId, Flow};
@@ -37,6 +38,7 @@ pub struct Tables {
     pub buffers: Buffers,
     cap: usize,
     generation: u32,
+    setups: usize,
 }
 
 impl Tables {
@@ -56,6 +58,7 @@ impl Tables {
             buffers: Buffers::new(4 * cap.min(4_096)),
             cap,
             generation: 0,
+            setups: 0,
         }
     }
 
@@ -73,6 +76,7 @@ impl Tables {
     /// Opens a server transaction; its timers are still to be started.
     pub fn open_server(&mut self, new: NewServer<'_>) -> ServerId {
         self.generation = self.generation.wrapping_add(1);
+        self.setups += usize::from(new.machine.is_setup());
         let request = self.buffers.keep(new.request);
         // A REGISTER is not told of its own device's moves.
         let follows = new.topic != Topic::Register || new.flow.listener().is_inside();
@@ -120,12 +124,23 @@ impl Tables {
         self.servers.get_mut(id.index as usize).filter(|server| server.generation == id.generation)
     }
 
+    /// A response with this status is to be sent in a server transaction.
+    pub fn answer(&mut self, id: ServerId, status: u16, timing: &Timing) -> Option<server::Answer> {
+        let server = self.server_mut(id)?;
+        let before = server.machine.is_setup();
+        let step = server.machine.answer(status, timing);
+        let over = before && !server.machine.is_setup();
+        self.setups -= usize::from(over);
+        Some(step)
+    }
+
     /// Ends a server transaction; its instance's share is given back.
     pub fn close_server(&mut self, id: ServerId) {
         if self.server(id).is_none() {
             return;
         }
         let Some(server) = self.servers.try_remove(id.index as usize) else { return };
+        self.setups -= usize::from(server.machine.is_setup());
         self.by_key.remove(&server.key);
         self.disarm(server.timers);
         self.forget_of_device(server.client_end.device(), id);
@@ -340,6 +355,11 @@ impl Tables {
     /// Live server transactions, client transactions and timers.
     pub fn counts(&self) -> (usize, usize, usize) {
         (self.servers.len(), self.clients.len(), self.wheel.len())
+    }
+
+    /// Calls that are being set up.
+    pub const fn setups(&self) -> usize {
+        self.setups
     }
 
     fn timers(&self, owner: Owner) -> Option<Timers> {

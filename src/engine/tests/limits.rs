@@ -117,11 +117,30 @@ fn gauges_follow_and_return_to_zero() {
     b.invite(udp(PHONE), &request("INVITE", "i", ""));
     let s = &b.shared.stats;
     assert_eq!((s.server_transactions.read(), s.client_transactions.read(), s.timers.read()), (1, 1, 2));
-    assert!(s.kept_bytes.read() > 500);
+    assert!(s.kept_bytes.read() > 500 && s.setups.read() == 1);
     let shared = std::sync::Arc::clone(&b.shared);
     let instance = std::sync::Arc::clone(&b.snapshot.instances[0].stats);
     drop(b);
     let s = &shared.stats;
-    let left = [&s.server_transactions, &s.client_transactions, &s.timers, &s.kept_bytes].map(|g| g.read());
-    assert_eq!((left, instance.transactions.read()), ([0; 4], 0), "a shard that ends takes its share along");
+    let left = [&s.server_transactions, &s.client_transactions, &s.timers, &s.kept_bytes, &s.setups].map(|g| g.read());
+    assert_eq!((left, instance.transactions.read()), ([0; 5], 0), "a shard that ends takes its share along");
+}
+
+#[test]
+fn a_call_is_being_set_up_until_its_final_answer() {
+    let mut b = Bench::new();
+    let (answered, refused, cancelled) =
+        (request("INVITE", "a", ""), request("INVITE", "r", ""), request("INVITE", "c", ""));
+    let out = [&answered, &refused, &cancelled].map(|text| b.invite(udp(PHONE), text));
+    b.one(udp(PHONE), &request("OPTIONS", "o", ""));
+    assert_eq!(b.shared.stats.setups.read(), 3);
+    b.one(inside(PBX), &out[0].answered(180, ""));
+    assert_eq!(b.shared.stats.setups.read(), 3);
+    b.one(inside(PBX), &out[0].answered(200, "Contact: <sip:eve@10.0.0.9>\r\n"));
+    b.send(inside(PBX), &out[1].answered(486, ""));
+    assert_eq!((b.shared.stats.setups.read(), b.stats(1).calls.read()), (1, 1));
+    b.one(inside(PBX), &out[2].answered(180, ""));
+    b.send(udp(PHONE), &request("CANCEL", "c", ""));
+    b.send(inside(PBX), &out[2].answered(487, ""));
+    assert_eq!(b.shared.stats.setups.read(), 0);
 }

@@ -150,6 +150,11 @@ impl Machine {
         matches!(self.state, State::Trying | State::Proceeding)
     }
 
+    /// Whether it is a call that is being set up.
+    pub const fn is_setup(&self) -> bool {
+        self.is_open() && matches!(self.kind, Kind::Invite)
+    }
+
     fn complete(&mut self, timing: &Timing) -> Answer {
         self.state = State::Completed;
         let plan = match self.kind {

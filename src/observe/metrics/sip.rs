@@ -28,6 +28,7 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NodeStats, probes: &ProbeStat
         ([("side", "client")], stats.client_transactions.read()),
     ];
     sheet.gauges("sip_transactions", "Live SIP transactions", transactions)?;
+    sheet.gauge("sip_setups", "Calls being set up", stats.setups.read())?;
     sheet.gauge("sip_timers", "Armed timers", stats.timers.read())?;
     sheet.gauge("sip_kept_bytes", "Bytes of messages kept by transactions", stats.kept_bytes.read())?;
     sheet.count("sip_failovers", "Requests that went on to another target", stats.failovers.read())?;
