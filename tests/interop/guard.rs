@@ -108,7 +108,8 @@ fn sipvicious_learns_nothing_and_is_stopped() {
     let evidence = &ban["evidence"];
     assert_eq!((&evidence["proven"], &evidence["method"]), (&Value::Bool(true), &Value::from("REGISTER")));
     let refused = node.sum("nantucket_guard_failures_total", &["kind=\"credentials\""]);
-    assert!(refused <= 12.0, "the PBX was asked {refused} times");
+    // Ten are enough for a ban; svcrack does not wait for answers, so a slow PBX has been asked some more by then.
+    assert!(refused <= 40.0, "the PBX was asked {refused} times");
 
     // The owner felt nothing of it, and a person at three in the morning reads why, and lifts it.
     owner.register(Duration::ZERO, PATIENCE);
