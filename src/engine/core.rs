@@ -13,6 +13,7 @@ use super::request::channel;
 use super::shared::Shared;
 use super::shed::Floods;
 use super::steer;
+use super::sweep::Sweep;
 use super::tables::Tables;
 use super::transaction::key::Keyer;
 use crate::clock::{Now, Tick};
@@ -25,9 +26,6 @@ use crate::sip::method::Method;
 use crate::sip::view::{Index, View};
 use std::cell::Cell;
 use std::sync::Arc;
-
-/// How often the registries are looked through for what has expired, in milliseconds.
-const SWEEP: u64 = 1_000;
 
 /// One shard of the proxy.
 pub struct Engine {
@@ -46,10 +44,8 @@ pub struct Engine {
     pub(super) budgets: Budgets,
     /// Names of those that ask for far too much.
     pub(super) floods: Floods,
-    /// Up to when keep-alives were sent (Unix seconds).
-    pub(super) kept_alive: u64,
-    sweep_at: Tick,
-    followed: Option<u64>,
+    /// How far the registry is looked through.
+    pub(super) sweep: Sweep,
     pub(super) verdict: Cell<Option<Verdict>>,
     reported: [usize; 5],
 }
@@ -101,9 +97,7 @@ impl Engine {
             greetings: Greetings::default(),
             budgets: Budgets::new(config.new_requests),
             floods: Floods::default(),
-            kept_alive: 0,
-            sweep_at: Tick(0),
-            followed: None,
+            sweep: Sweep::default(),
             verdict: Cell::new(None),
             reported: [0; 5],
             config,
@@ -148,7 +142,7 @@ impl Engine {
     /// When [`Self::handle_timeout`] wants to be called; it may find nothing to do then.
     pub fn poll_timeout(&self) -> Option<Tick> {
         let timer = self.tables.next_due();
-        if self.sweeps() { Some(timer.map_or(self.sweep_at, |at| at.min(self.sweep_at))) } else { timer }
+        if self.sweeps() { Some(timer.map_or(self.sweep.at, |at| at.min(self.sweep.at))) } else { timer }
     }
 
     /// Does what is due. Drain [`Self::poll_output`] after it.
@@ -157,8 +151,7 @@ impl Engine {
         while let Some(due) = self.tables.pop_due(now.tick) {
             self.on_timer(moment, due);
         }
-        if self.sweeps() && now.tick >= self.sweep_at {
-            self.sweep_at = now.tick.after(SWEEP);
+        if self.sweeps() && now.tick >= self.sweep.at {
             self.sweep(moment);
         }
         self.report();
@@ -219,12 +212,17 @@ impl Engine {
     }
 
     fn sweep(&mut self, moment: Moment<'_>) {
-        self.shared.registry.expire(moment.now);
-        if self.followed != Some(moment.snapshot.revision) {
-            self.followed = Some(moment.snapshot.revision);
-            self.shared.registry.follow(moment.snapshot);
+        let shared = Arc::clone(&self.shared);
+        let registry = &shared.registry;
+        if self.sweep.begins() {
+            registry.tidy(moment.now);
+            if self.sweep.follows(moment.snapshot.revision) {
+                registry.follow(moment.snapshot);
+            }
         }
-        self.keep_alive(moment);
+        let rooms = self.sweep.next(moment.now, registry.len());
+        registry.expire(rooms.clone(), moment.now);
+        self.keep_alive(moment, rooms);
     }
 
     pub(super) fn note_refusal(&self, why: Refusal, instance: Option<InstanceId>) {

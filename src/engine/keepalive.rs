@@ -15,6 +15,7 @@ use crate::model::KeepAlive;
 use crate::reason::Drop;
 use std::hash::BuildHasher;
 use std::io::Write as _;
+use std::ops::Range;
 
 /// The place in a branch that stands for no transaction: tables end before it.
 const PLACE: u32 = 0xff_ffff;
@@ -22,10 +23,9 @@ const PLACE: u32 = 0xff_ffff;
 const AT_ONCE: usize = 10_000;
 
 impl Engine {
-    /// Sends what is due since the last sweep.
-    pub(super) fn keep_alive(&mut self, moment: Moment<'_>) {
-        let until = moment.now.unix;
-        let from = std::mem::replace(&mut self.kept_alive, until);
+    /// Sends what is due in these rooms since the last sweep.
+    pub(super) fn keep_alive(&mut self, moment: Moment<'_>, rooms: Range<usize>) {
+        let (from, until) = self.sweep.seconds();
         let wanted = |flow: &FlowRef| match flow {
             FlowRef::Udp { listener, .. } => {
                 moment.snapshot.proxy_by_id(listener.proxy).map_or(KeepAlive::Off, |proxy| proxy.keep_alive)
@@ -35,9 +35,9 @@ impl Engine {
         if from == 0 || moment.snapshot.proxies.iter().all(|proxy| proxy.keep_alive == KeepAlive::Off) {
             return;
         }
-        let due = self.shared.registry.due((from, until), self.config.keep_alive / 1_000, wanted);
-        for (number, (instance, due)) in due.into_iter().enumerate() {
-            if number >= AT_ONCE {
+        let due = self.shared.registry.due(rooms, (from, until), self.config.keep_alive / 1_000, wanted);
+        for (instance, due) in due {
+            if self.sweep.count() > AT_ONCE {
                 self.shared.stats.keep_alives_left_out.inc();
                 continue;
             }

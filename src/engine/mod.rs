@@ -43,6 +43,7 @@ mod seats;
 pub mod shared;
 mod shed;
 pub mod steer;
+mod sweep;
 mod tables;
 mod target;
 mod timers;

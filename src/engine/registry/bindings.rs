@@ -130,9 +130,14 @@ impl Bindings {
         overflow
     }
 
+    /// Whether [`Self::expire`] may have something to do.
+    pub fn is_due(&self, now: u64) -> bool {
+        self.soonest.is_some_and(|soonest| soonest <= now)
+    }
+
     /// Ends what has expired.
     pub fn expire(&mut self, now: u64) {
-        if self.soonest.is_none_or(|soonest| soonest > now) {
+        if !self.is_due(now) {
             return;
         }
         self.keep(|b| b.expires > now);

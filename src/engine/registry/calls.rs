@@ -63,9 +63,14 @@ impl Calls {
         self.live.remove(&key);
     }
 
+    /// Whether [`Self::expire`] may have something to do.
+    pub fn is_due(&self, now: u64) -> bool {
+        !self.live.is_empty() && now >= self.soonest.saturating_add(SILENCE)
+    }
+
     /// Ends those that have been silent for [`SILENCE`].
     pub fn expire(&mut self, now: u64) {
-        if self.live.is_empty() || now < self.soonest.saturating_add(SILENCE) {
+        if !self.is_due(now) {
             return;
         }
         self.live.retain(|_, call| call.seen.saturating_add(SILENCE) > now);

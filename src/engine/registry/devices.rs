@@ -359,9 +359,14 @@ impl Devices {
         !known.ways.iter().any(connected) && known.ways.last().is_some_and(|way| way.ip == ip)
     }
 
+    /// Whether [`Self::expire`] may have something to do.
+    pub fn is_due(&self, now: u64) -> bool {
+        self.soonest.is_some_and(|soonest| soonest <= now)
+    }
+
     /// Forgets what has expired.
     pub fn expire(&mut self, now: u64) {
-        if self.soonest.is_none_or(|soonest| soonest > now) {
+        if !self.is_due(now) {
             return;
         }
         self.known.retain(|_, device| device.until > now);

@@ -35,9 +35,10 @@ use crate::stats::{Counter, JournalStats};
 use dashmap::DashMap;
 use devices::Devices;
 use foldhash::fast::RandomState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use streams::{Noted, Streams};
 use watched::Watched;
 
@@ -49,6 +50,9 @@ pub struct Overflow;
 #[derive(Default)]
 pub struct Registry {
     rooms: DashMap<InstanceId, Arc<Room>, RandomState>,
+    /// The same in the order they were made, to be looked through some at a time. Locked after a part of `rooms`,
+    /// never before.
+    order: Mutex<Vec<Arc<Room>>>,
     /// What every shard makes a [`DialogKey`] with.
     pub dialogs: foldhash::quality::RandomState,
     /// What has to be written down about seats.
@@ -81,7 +85,11 @@ impl Registry {
         if let Some(room) = self.find(instance.id) {
             return room;
         }
-        let make = || Arc::new(Room::new(instance.id, &instance.stats, &self.journal));
+        let make = || {
+            let room = Arc::new(Room::new(instance.id, &instance.stats, &self.journal));
+            self.order().push(Arc::clone(&room));
+            room
+        };
         Arc::clone(self.rooms.entry(instance.id).or_insert_with(make).value())
     }
 
@@ -110,35 +118,50 @@ impl Registry {
         self.find(instance).map_or_else(Vec::new, |room| room.with(|live| live.decisions.iter().cloned().collect()))
     }
 
-    /// Ends what has expired in every room.
-    pub fn expire(&self, now: Now) {
-        for room in &self.rooms {
-            room.value().gate.pass(now);
-            room.value().with(|live| {
-                live.bindings.expire(now.unix);
-                live.devices.expire(now.unix);
-                live.ledger.expire(now.unix);
-                live.calls.expire(now.unix);
-            });
+    fn order(&self) -> MutexGuard<'_, Vec<Arc<Room>>> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many rooms there are.
+    pub fn len(&self) -> usize {
+        self.order().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.order().is_empty()
+    }
+
+    /// Ends what has expired in these rooms, by the order in which they were made.
+    pub fn expire(&self, rooms: Range<usize>, now: Now) {
+        for room in self.order().iter().take(rooms.end).skip(rooms.start) {
+            room.gate.pass(now);
+            room.expire(now.unix);
         }
+    }
+
+    /// Ends what has expired and is in no room.
+    pub fn tidy(&self, now: Now) {
         self.streams.tidy(now.unix);
         self.watched.tidy(now.unix, |instance, account, flow| {
             self.find(instance).is_some_and(|room| room.with(|live| live.bindings.is_bound(account, flow)))
         });
     }
 
-    /// The keep-alives that are due in the seconds after the first up to the second (Unix), at this interval.
+    /// The keep-alives that are due in these rooms in the seconds after the first up to the second (Unix), at this
+    /// interval.
     pub fn due(
         &self,
+        rooms: Range<usize>,
         seconds: (u64, u64),
         interval: u64,
         wanted: impl Fn(&FlowRef) -> KeepAlive,
     ) -> Vec<(InstanceId, Due)> {
         let mut all = Vec::new();
         let mut some = Vec::new();
-        for room in &self.rooms {
-            room.value().devices(|devices| devices.due(seconds, interval, &wanted, &mut some));
-            all.extend(some.drain(..).map(|due| (*room.key(), due)));
+        for room in self.order().iter().take(rooms.end).skip(rooms.start) {
+            room.devices(|devices| devices.due(seconds, interval, &wanted, &mut some));
+            all.extend(some.drain(..).map(|due| (room.id(), due)));
         }
         all
     }
@@ -196,6 +219,7 @@ impl Registry {
 
     /// Empties the rooms of instances that are not switched on (R34) and removes those of deleted ones.
     pub fn follow(&self, snapshot: &Snapshot) {
+        let mut gone = HashSet::new();
         self.rooms.retain(|id, room| match snapshot.by_id(*id) {
             Some(instance) if instance.state == State::On => true,
             found => {
@@ -206,8 +230,14 @@ impl Registry {
                     live.devices = Devices::default();
                 });
                 room.gate.reset();
+                if found.is_none() {
+                    gone.insert(*id);
+                }
                 found.is_some()
             }
         });
+        if !gone.is_empty() {
+            self.order().retain(|room| !gone.contains(&room.id()));
+        }
     }
 }

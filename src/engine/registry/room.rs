@@ -45,6 +45,19 @@ pub struct Live {
 }
 
 impl Live {
+    /// Ends what has expired.
+    fn expire(&mut self, now: u64) {
+        self.bindings.expire(now);
+        self.devices.expire(now);
+        self.ledger.expire(now);
+        self.calls.expire(now);
+    }
+
+    fn is_due(&self, now: u64) -> bool {
+        let Self { bindings, devices, ledger, calls, .. } = self;
+        bindings.is_due(now) || devices.is_due(now) || ledger.is_due(now) || calls.is_due(now)
+    }
+
     /// A connection ended: what is bound to it is void (P07). For as many milliseconds of grace its devices may be
     /// on their way back, and keep their seats.
     pub fn lose_stream(&mut self, conn: ConnId, now: Now, grace: u64) {
@@ -104,6 +117,11 @@ impl Room {
         }
     }
 
+    /// Whose it is.
+    pub(super) const fn id(&self) -> InstanceId {
+        self.id
+    }
+
     /// Its counters.
     pub fn stats(&self) -> &InstanceStats {
         &self.stats
@@ -125,6 +143,14 @@ impl Room {
             self.stats.seats(kind).set(u64::from(used.of(kind)));
         }
         done
+    }
+
+    /// Ends what has expired. Nearly always nothing has, and then there is nothing to count or write down either.
+    pub(super) fn expire(&self, now: u64) {
+        let due = self.live.lock().unwrap_or_else(PoisonError::into_inner).is_due(now);
+        if due {
+            self.with(|live| live.expire(now));
+        }
     }
 
     /// Asks where devices are. Nothing that is counted or written down may change.

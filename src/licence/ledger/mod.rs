@@ -271,9 +271,14 @@ impl Ledger {
         });
     }
 
+    /// Whether [`Self::expire`] may have something to do.
+    pub fn is_due(&self, now: u64) -> bool {
+        self.soonest.is_some_and(|soonest| soonest <= now)
+    }
+
     /// Ends what has expired, and gives the accounts to `ended`.
     pub fn expire(&mut self, now: u64) {
-        if self.soonest.is_none_or(|soonest| soonest > now) {
+        if !self.is_due(now) {
             return;
         }
         let over = |claim: &Claim| claim.until.is_some_and(|until| until <= now);
