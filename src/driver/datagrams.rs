@@ -2,33 +2,32 @@
 
 use super::machine::Machine;
 use super::worker::Worker;
+use crate::clock::Now;
 use crate::engine::contract::Input;
 use crate::ids::Flow;
 use crate::net::counters::Loss;
 use crate::net::demux::{Datagram, Junk, classify};
 use crate::net::stun;
 use crate::net::udp::{Received, UdpSocket};
-use std::io;
-use std::pin::pin;
 use std::rc::Rc;
-use tokio_util::sync::CancellationToken;
+use tokio::io::Ready;
 
-/// Datagrams read from a socket before others get their turn.
-const BATCH: usize = 64;
+/// Readings of a socket before others get their turn.
+const READINGS: usize = 8;
 
-/// Reads `socket` until `stop`.
-pub(super) async fn serve<M: Machine + 'static>(worker: Rc<Worker<M>>, socket: Rc<UdpSocket>, stop: CancellationToken) {
-    let mut stopped = pin!(stop.cancelled());
-    loop {
-        let ready = tokio::select! {
-            ready = socket.ready() => ready,
-            () = stopped.as_mut() => return,
-        };
-        let Ok(ready) = ready else { return };
-        if ready.is_error() {
+/// Reads `socket` for ever; its task is aborted.
+pub(super) async fn serve<M: Machine + 'static>(worker: Rc<Worker<M>>, socket: Rc<UdpSocket>) {
+    while let Ok(mut ready) = socket.ready().await {
+        if ready.ready().is_error() {
             worker.read_failures(&socket);
+            ready.clear_ready_matching(Ready::ERROR);
         }
         let more = worker.read_datagrams(&socket);
+        if !more {
+            // Nothing is lost by that: what came after the last reading is told of anew.
+            ready.clear_ready();
+        }
+        drop(ready);
         worker.settle();
         if more {
             tokio::task::yield_now().await;
@@ -37,16 +36,20 @@ pub(super) async fn serve<M: Machine + 'static>(worker: Rc<Worker<M>>, socket: R
 }
 
 impl<M: Machine + 'static> Worker<M> {
-    /// Reads one batch; true if there may be more.
+    /// Reads until the queue is empty, or until others must have their turn: then true.
     fn read_datagrams(&self, socket: &UdpSocket) -> bool {
-        let mut buffer = self.datagram.borrow_mut();
-        for _ in 0..BATCH {
-            match socket.try_receive(&mut buffer) {
-                Ok(received) => {
-                    let bytes = buffer.get(..received.length).unwrap_or_default();
-                    self.read_datagram(socket, received, bytes);
+        let mut batch = self.batch.borrow_mut();
+        for _ in 0..READINGS {
+            match socket.receive(&mut batch) {
+                Ok(more) => {
+                    let now = self.common.clock.now();
+                    for (received, bytes) in batch.datagrams() {
+                        self.read_datagram(socket, received, bytes, now);
+                    }
+                    if !more {
+                        return false;
+                    }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // The error of an earlier datagram; the error queue has the details.
                 Err(_) => {}
             }
@@ -54,35 +57,38 @@ impl<M: Machine + 'static> Worker<M> {
         true
     }
 
-    fn read_datagram(&self, socket: &UdpSocket, received: Received, bytes: &[u8]) {
+    fn read_datagram(&self, socket: &UdpSocket, received: Received, bytes: &[u8], now: Now) {
         let stats = &self.common.stats;
         stats.datagrams_in.inc();
-        if self.keeps_datagram_out(socket, received) {
+        if self.keeps_datagram_out(socket, received, now) {
             return self.lose(Loss::Banned, received.peer);
         }
         let kind = classify(bytes);
         if kind == Datagram::KeepAlive {
             stats.keep_alives.inc();
-            return self.tell_keep_alive(socket, received);
+            return self.tell_keep_alive(socket, received, now);
         }
         if received.peer.port() == 0 {
             // Nobody can be answered there.
             return self.lose(Loss::Junk, received.peer);
         }
-        if !self.admits(socket, received) {
+        if !self.admits(socket, received, now) {
             return self.lose(Loss::NewFlows, received.peer);
         }
         match kind {
             Datagram::Sip => {
                 let Received { peer, local, .. } = received;
-                self.deliver(Input::Message { flow: Flow::Udp { listener: socket.listener(), local, peer }, bytes });
+                self.deliver_at(
+                    now,
+                    Input::Message { flow: Flow::Udp { listener: socket.listener(), local, peer }, bytes },
+                );
             }
             Datagram::Stun => {
                 let mut answer = Vec::with_capacity(64);
                 if stun::answer(bytes, received.peer, &mut answer) {
                     stats.keep_alives.inc();
                     let _ = socket.send(&answer, received.local, received.peer);
-                    self.tell_keep_alive(socket, received);
+                    self.tell_keep_alive(socket, received, now);
                 } else {
                     self.lose(Loss::Stun, received.peer);
                 }
@@ -94,27 +100,25 @@ impl<M: Machine + 'static> Worker<M> {
         }
     }
 
-    fn tell_keep_alive(&self, socket: &UdpSocket, received: Received) {
+    fn tell_keep_alive(&self, socket: &UdpSocket, received: Received, now: Now) {
         let Received { peer, local, .. } = received;
         if !socket.listener().is_inside() {
-            self.deliver(Input::KeepAlive { flow: Flow::Udp { listener: socket.listener(), local, peer } });
+            self.deliver_at(now, Input::KeepAlive { flow: Flow::Udp { listener: socket.listener(), local, peer } });
         }
     }
 
     /// Whether a datagram comes from a banned source: then not a byte of it is looked at.
-    fn keeps_datagram_out(&self, socket: &UdpSocket, received: Received) -> bool {
+    fn keeps_datagram_out(&self, socket: &UdpSocket, received: Received, now: Now) -> bool {
         let guard = &self.common.guard;
-        !guard.is_idle()
-            && !socket.listener().is_inside()
-            && !guard.admits(received.peer.ip(), false, self.common.clock.now().tick)
+        !guard.is_idle() && !socket.listener().is_inside() && !guard.admits(received.peer.ip(), false, now.tick)
     }
 
     /// Whether the flow is known, or its source may open another; instances are not limited here.
-    fn admits(&self, socket: &UdpSocket, received: Received) -> bool {
+    fn admits(&self, socket: &UdpSocket, received: Received, now: Now) -> bool {
         if socket.listener().is_inside() {
             return true;
         }
-        let now = self.common.clock.now().tick;
+        let now = now.tick;
         let mut recent = self.recent.borrow_mut();
         if recent.knows(received.peer, received.local.port(), now) {
             return true;
@@ -127,8 +131,9 @@ impl<M: Machine + 'static> Worker<M> {
     }
 
     fn read_failures(&self, socket: &UdpSocket) {
-        let mut buffer = self.datagram.borrow_mut();
-        while let Ok(failure) = socket.try_failure(&mut buffer) {
+        let mut batch = self.batch.borrow_mut();
+        let buffer = batch.first();
+        while let Ok(failure) = socket.failure(buffer) {
             self.common.stats.icmp_errors.inc();
             if failure.unreachable {
                 let quoted = buffer.get(..failure.length).unwrap_or_default();

@@ -20,14 +20,22 @@ const FAREWELL_STEP: Duration = Duration::from_millis(10);
 
 /// What listens on one socket.
 pub(super) struct Ear {
-    stop: CancellationToken,
+    /// Ends it gently; a task without it is just dropped.
+    stop: Option<CancellationToken>,
     task: JoinHandle<()>,
+}
+
+fn end(stop: Option<CancellationToken>, task: &JoinHandle<()>) {
+    match stop {
+        Some(stop) => stop.cancel(),
+        None => task.abort(),
+    }
 }
 
 /// Drops `done` when the task has ended and its socket is closed.
 fn finish(ear: Option<Ear>, done: oneshot::Sender<()>) {
     let Some(Ear { stop, task }) = ear else { return };
-    stop.cancel();
+    end(stop, &task);
     spawn_local(async move {
         let _ = task.await;
         drop(done);
@@ -47,7 +55,7 @@ impl<M: Machine + 'static> Worker<M> {
         spawn_local(Rc::clone(&self).open_connections());
         for own in self.own.iter().flatten() {
             // Ends with the worker.
-            spawn_local(datagrams::serve(Rc::clone(&self), Rc::clone(own), CancellationToken::new()));
+            spawn_local(datagrams::serve(Rc::clone(&self), Rc::clone(own)));
         }
         for (listener, socket) in inside {
             self.listen(listener, socket);
@@ -69,18 +77,18 @@ impl<M: Machine + 'static> Worker<M> {
 
     /// Serves a socket; returns the task that served the listener before.
     fn listen(self: &Rc<Self>, listener: ListenerId, socket: Socket) -> Option<Ear> {
-        let stop = CancellationToken::new();
-        let (transport, task) = match socket {
+        let (transport, stop, task) = match socket {
             Socket::Udp(socket) => {
                 let socket = UdpSocket::adopt(socket, listener).map(Rc::new).ok()?;
                 self.sockets.borrow_mut().insert(listener, Rc::clone(&socket));
-                (Transport::Udp, spawn_local(datagrams::serve(Rc::clone(self), socket, stop.clone())))
+                (Transport::Udp, None, spawn_local(datagrams::serve(Rc::clone(self), socket)))
             }
             Socket::Stream(socket, spoken) => {
                 let socket = tokio::net::TcpListener::from_std(socket).ok()?;
                 let transport = spoken.transport;
+                let stop = CancellationToken::new();
                 let accept = streams::accept(Rc::clone(self), listener, socket, spoken, stop.clone());
-                (transport, spawn_local(accept))
+                (transport, Some(stop), spawn_local(accept))
             }
         };
         self.ears.borrow_mut().insert((listener, transport), Ear { stop, task })
@@ -108,7 +116,7 @@ impl<M: Machine + 'static> Worker<M> {
 
     async fn say_farewell(&self) {
         for (_, ear) in self.ears.borrow_mut().drain() {
-            ear.stop.cancel();
+            end(ear.stop, &ear.task);
         }
         for connection in self.connections.borrow().of(None) {
             connection.close();

@@ -13,7 +13,7 @@ use super::notes::Notes;
 use super::options::{Limits, Site};
 use super::service::Ear;
 use super::streams::{Connections, PoolKey};
-use crate::clock::{Clock, Tick};
+use crate::clock::{Clock, Now, Tick};
 use crate::engine::contract::{Greeting, Input};
 use crate::guard::Guard;
 use crate::ids::{Flow, ListenerId, Shard, Transport};
@@ -21,7 +21,7 @@ use crate::net::admission::{Recent, Sources};
 use crate::net::counters::{Loss, NetStats};
 use crate::net::guests::Guests;
 use crate::net::stream::{Connection, Receiver};
-use crate::net::udp::UdpSocket;
+use crate::net::udp::{Batch, UdpSocket};
 use crate::net::ws::upgrade::Asked;
 use crate::route::cell::Reader;
 use crate::route::snapshot::{Map, Snapshot};
@@ -36,6 +36,9 @@ use tokio::sync::{Notify, mpsc};
 
 /// Letters taken from the box before others get their turn.
 const LETTERS: usize = 64;
+/// Milliseconds between two rounds of timers at the least: under load one is due every millisecond, and each round
+/// costs a wake-up.
+const ROUND: u64 = 8;
 
 /// What all workers share.
 #[derive(Clone)]
@@ -69,8 +72,8 @@ pub(super) struct Worker<M> {
     pub(super) connections: RefCell<Connections>,
     pub(super) cork: RefCell<Cork>,
     pub(super) recent: RefCell<Recent>,
-    /// One datagram.
-    pub(super) datagram: RefCell<Box<[u8]>>,
+    /// One reading of a datagram socket.
+    pub(super) batch: RefCell<Batch>,
     /// One turn's reading of a stream.
     pub(super) chunk: RefCell<Box<[u8]>>,
     /// The tasks that listen.
@@ -81,6 +84,7 @@ pub(super) struct Worker<M> {
     /// Connections of load balancers that have not yet said whose they are.
     pub(super) introductions: Cell<u32>,
     armed: Cell<Option<Tick>>,
+    fired: Cell<Tick>,
     rearm: Notify,
 }
 
@@ -105,11 +109,12 @@ impl<M: Machine + 'static> Worker<M> {
             connections: RefCell::default(),
             cork: RefCell::default(),
             recent: RefCell::new(Recent::new(limits.remembered_flows, limits.flow_memory)),
-            datagram: RefCell::new(vec![0; crate::net::udp::LARGEST + 1].into_boxed_slice()),
+            batch: RefCell::default(),
             chunk: RefCell::new(vec![0; 64 * 1024].into_boxed_slice()),
             ears: RefCell::default(),
             introductions: Cell::new(0),
             armed: Cell::new(None),
+            fired: Cell::default(),
             rearm: Notify::new(),
             common,
         })
@@ -117,7 +122,11 @@ impl<M: Machine + 'static> Worker<M> {
 
     /// Gives the engine one thing that happened and does what it wants done.
     pub(super) fn deliver(&self, input: Input<'_>) {
-        let now = self.common.clock.now();
+        self.deliver_at(self.common.clock.now(), input);
+    }
+
+    /// As [`Self::deliver`], where the clock was just read.
+    pub(super) fn deliver_at(&self, now: Now, input: Input<'_>) {
         let mut routes = self.routes.borrow_mut();
         let routes = routes.load();
         let mut machine = self.machine.borrow_mut();
@@ -163,6 +172,7 @@ impl<M: Machine + 'static> Worker<M> {
     fn fire(&self) {
         {
             let now = self.common.clock.now();
+            self.fired.set(now.tick);
             let mut routes = self.routes.borrow_mut();
             let mut machine = self.machine.borrow_mut();
             machine.handle_timeout(now, routes.load());
@@ -186,12 +196,18 @@ impl<M: Machine + 'static> Worker<M> {
         }
     }
 
+    /// When timers are to fire: never more often than every [`ROUND`].
+    fn next_round(&self) -> Option<Tick> {
+        let next = self.machine.borrow_mut().poll_timeout()?;
+        Some(next.max(self.fired.get().after(ROUND)))
+    }
+
     /// Ends a turn: what is held back is sent, and the timer woken if the engine now wants to be called earlier than it is
     /// set to.
     pub(super) fn settle(&self) {
         self.pull_cork();
         self.report_failures();
-        let next = self.machine.borrow_mut().poll_timeout();
+        let next = self.next_round();
         let earlier = match (next, self.armed.get()) {
             (Some(next), Some(armed)) => next < armed,
             (Some(_), None) => true,
@@ -205,7 +221,7 @@ impl<M: Machine + 'static> Worker<M> {
     /// The worker's one timer.
     pub(super) async fn keep_time(self: Rc<Self>) {
         loop {
-            let next = self.machine.borrow_mut().poll_timeout();
+            let next = self.next_round();
             self.armed.set(next);
             let Some(next) = next else {
                 self.rearm.notified().await;

@@ -2,34 +2,39 @@
 //! errors (X04, X06).
 //!
 //! One socket belongs to one worker; the kernel spreads the sources over the workers' sockets of
-//! one address (`SO_REUSEPORT`). No buffering and no batching here: `driver` reads until the socket
-//! is empty and sends at once.
+//! one address (`SO_REUSEPORT`). What lies in the queue is read with one system call into a [`Batch`]; nothing is
+//! held back on the way out: `driver` sends at once. Also used by `health`.
 
 use crate::ids::ListenerId;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg, sendmmsg, sendto,
-    setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrStorage, recvmmsg,
+    recvmsg, sendmmsg, sendto, setsockopt, sockopt,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
-use tokio::io::{Interest, Ready};
+use tokio::io::Interest;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 /// Largest datagram there is (X16: V16 wants all of it accepted).
 pub const LARGEST: usize = 65_535;
+/// Datagrams that one system call takes.
+const AT_ONCE: usize = 8;
 
 /// Binds a datagram socket that others of this process may share.
 pub fn bind(address: SocketAddr, receive_buffer: usize) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    // Where a datagram was sent to is asked only where that is not known anyway: it costs with every datagram.
+    let anywhere = address.ip().is_unspecified();
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
         setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
-        setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &anywhere)?;
     } else {
         setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
-        setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+        setsockopt(&socket, sockopt::Ipv4PacketInfo, &anywhere)?;
     }
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
@@ -52,7 +57,8 @@ pub fn probe(address: SocketAddr) -> io::Result<()> {
 
 /// A socket in its worker's runtime.
 pub struct UdpSocket {
-    socket: tokio::net::UdpSocket,
+    /// Watched for reading only: a socket watched for writing wakes its worker with every datagram that has left.
+    socket: AsyncFd<std::net::UdpSocket>,
     listener: ListenerId,
     local: SocketAddr,
     scratch: RefCell<Scratch>,
@@ -69,6 +75,36 @@ pub struct Received {
     pub local: SocketAddr,
 }
 
+/// Room for what one system call reads; one is enough for all sockets of a thread.
+pub struct Batch {
+    buffers: [Box<[u8]>; AT_ONCE],
+    received: [Option<Received>; AT_ONCE],
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        // Memory that no datagram has reached is not taken from the system.
+        Self { buffers: std::array::from_fn(|_| vec![0; LARGEST + 1].into()), received: [None; AT_ONCE] }
+    }
+}
+
+impl Batch {
+    /// The datagrams of the last reading, oldest first.
+    pub fn datagrams(&self) -> impl Iterator<Item = (Received, &[u8])> {
+        let both = self.received.iter().zip(&self.buffers);
+        both.map_while(|(received, buffer)| {
+            let received = (*received)?;
+            Some((received, buffer.get(..received.length).unwrap_or_default()))
+        })
+    }
+
+    /// A buffer for one datagram.
+    pub fn first(&mut self) -> &mut [u8] {
+        let [first, ..] = &mut self.buffers;
+        first
+    }
+}
+
 /// An ICMP error about a datagram of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -83,6 +119,7 @@ pub struct Failure {
 
 struct Scratch {
     control: Vec<u8>,
+    incoming: MultiHeaders<SockaddrStorage>,
     v4: MultiHeaders<SockaddrStorage>,
     v6: MultiHeaders<SockaddrStorage>,
 }
@@ -92,13 +129,25 @@ impl UdpSocket {
     pub fn adopt(socket: std::net::UdpSocket, listener: ListenerId) -> io::Result<Self> {
         let local = socket.local_addr()?;
         let errors = nix::cmsg_space!(nix::libc::sock_extended_err, nix::libc::sockaddr_in6);
-        let info = nix::cmsg_space!(nix::libc::in6_pktinfo);
+        let (info4, info6) = (nix::cmsg_space!(nix::libc::in_pktinfo), nix::cmsg_space!(nix::libc::in6_pktinfo));
+        // The kernel shrinks the room for control data to what it used, and `recvmmsg` of nix leaves it so: there
+        // must be the same in every datagram, or none at all.
+        let incoming = local.ip().is_unspecified().then(|| {
+            if local.is_ipv4() {
+                nix::cmsg_space!(nix::libc::in_pktinfo)
+            } else {
+                nix::cmsg_space!(nix::libc::in6_pktinfo)
+            }
+        });
         let scratch = Scratch {
-            control: vec![0; errors.capacity() + info.capacity()],
-            v4: MultiHeaders::preallocate(1, Some(nix::cmsg_space!(nix::libc::in_pktinfo))),
-            v6: MultiHeaders::preallocate(1, Some(nix::cmsg_space!(nix::libc::in6_pktinfo))),
+            control: vec![0; errors.capacity() + info6.capacity()],
+            incoming: MultiHeaders::preallocate(AT_ONCE, incoming),
+            v4: MultiHeaders::preallocate(1, Some(info4)),
+            v6: MultiHeaders::preallocate(1, Some(info6)),
         };
-        Ok(Self { socket: tokio::net::UdpSocket::from_std(socket)?, listener, local, scratch: RefCell::new(scratch) })
+        #[allow(deprecated, reason = "its successor is unsafe; a std socket keeps its descriptor as long as it lives")]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE | Interest::ERROR)?;
+        Ok(Self { socket, listener, local, scratch: RefCell::new(scratch) })
     }
 
     /// Whose socket it is.
@@ -111,19 +160,46 @@ impl UdpSocket {
         self.local
     }
 
-    /// Waits for datagrams or errors.
-    pub async fn ready(&self) -> io::Result<Ready> {
+    /// Waits for datagrams or errors; to be cleared when there are none left.
+    pub async fn ready(&self) -> io::Result<AsyncFdReadyGuard<'_, std::net::UdpSocket>> {
         self.socket.ready(Interest::READABLE | Interest::ERROR).await
     }
 
-    /// Takes one datagram, or says `WouldBlock`.
-    pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        self.socket.try_io(Interest::READABLE, || self.receive(buffer))
-    }
-
-    /// Takes one error off the error queue, or says `WouldBlock`.
-    pub fn try_failure(&self, buffer: &mut [u8]) -> io::Result<Failure> {
-        self.socket.try_io(Interest::ERROR, || self.failure(buffer))
+    /// Takes what lies in the queue, as much as the batch holds; true if there may be more. An error is that of a
+    /// datagram sent earlier, and tells nothing about what lies there.
+    pub fn receive(&self, batch: &mut Batch) -> io::Result<bool> {
+        batch.received = [None; AT_ONCE];
+        let mut scratch = self.scratch.borrow_mut();
+        let Batch { buffers, received } = batch;
+        let mut slices = buffers.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
+        let messages =
+            recvmmsg(self.socket.as_raw_fd(), &mut scratch.incoming, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None);
+        let messages = match messages {
+            Ok(messages) => messages,
+            Err(nix::Error::EAGAIN) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let mut count = 0;
+        for (message, place) in messages.zip(received) {
+            count += 1;
+            let mut local = self.local;
+            if local.ip().is_unspecified() {
+                for control in message.cmsgs()? {
+                    match control {
+                        ControlMessageOwned::Ipv4PacketInfo(info) => {
+                            local.set_ip(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
+                        }
+                        ControlMessageOwned::Ipv6PacketInfo(info) => {
+                            local.set_ip(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            let peer = message.address.as_ref().and_then(address).ok_or(io::ErrorKind::InvalidData)?;
+            *place = Some(Received { length: message.bytes, peer, local });
+        }
+        Ok(count == AT_ONCE)
     }
 
     /// Sends one datagram from `local`, or from the kernel's choice where that is unspecified.
@@ -138,11 +214,14 @@ impl UdpSocket {
 
     fn send_once(&self, bytes: &[u8], local: SocketAddr, peer: SocketAddr) -> io::Result<()> {
         let fd = self.socket.as_raw_fd();
-        let to = SockaddrStorage::from(peer);
         if !self.local.ip().is_unspecified() || local.ip().is_unspecified() {
-            sendto(fd, bytes, &to, MsgFlags::MSG_DONTWAIT)?;
+            match peer {
+                SocketAddr::V4(peer) => sendto(fd, bytes, &SockaddrIn::from(peer), MsgFlags::MSG_DONTWAIT)?,
+                SocketAddr::V6(peer) => sendto(fd, bytes, &SockaddrIn6::from(peer), MsgFlags::MSG_DONTWAIT)?,
+            };
             return Ok(());
         }
+        let to = SockaddrStorage::from(peer);
         let mut scratch = self.scratch.borrow_mut();
         let slices = [[IoSlice::new(bytes)]];
         match local {
@@ -167,34 +246,8 @@ impl UdpSocket {
         Ok(())
     }
 
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        let mut scratch = self.scratch.borrow_mut();
-        let mut slices = [IoSliceMut::new(buffer)];
-        let message = recvmsg::<SockaddrStorage>(
-            self.socket.as_raw_fd(),
-            &mut slices,
-            Some(&mut scratch.control),
-            MsgFlags::MSG_DONTWAIT,
-        )?;
-        let mut local = self.local;
-        if local.ip().is_unspecified() {
-            for control in message.cmsgs()? {
-                match control {
-                    ControlMessageOwned::Ipv4PacketInfo(info) => {
-                        local.set_ip(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
-                    }
-                    ControlMessageOwned::Ipv6PacketInfo(info) => {
-                        local.set_ip(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
-                    }
-                    _ => {}
-                }
-            }
-        }
-        let peer = message.address.as_ref().and_then(address).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Received { length: message.bytes, peer, local })
-    }
-
-    fn failure(&self, buffer: &mut [u8]) -> io::Result<Failure> {
+    /// Takes one error off the error queue, or says `WouldBlock`.
+    pub fn failure(&self, buffer: &mut [u8]) -> io::Result<Failure> {
         let mut scratch = self.scratch.borrow_mut();
         let mut slices = [IoSliceMut::new(buffer)];
         let message = recvmsg::<SockaddrStorage>(
@@ -242,12 +295,41 @@ mod tests {
         UdpSocket::adopt(bind(address.parse().unwrap(), 1 << 20).unwrap(), LISTENER).unwrap()
     }
 
+    /// The next datagram; the only one that is there.
     async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> Received {
+        let mut batch = Batch::default();
         loop {
-            socket.ready().await.unwrap();
-            match socket.try_receive(buffer) {
-                Ok(received) => return received,
-                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            let mut ready = socket.ready().await.unwrap();
+            assert!(!socket.receive(&mut batch).unwrap());
+            ready.clear_ready();
+            if let Some((received, bytes)) = batch.datagrams().next() {
+                assert_eq!(batch.datagrams().count(), 1);
+                buffer[..bytes.len()].copy_from_slice(bytes);
+                return received;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_the_queue_is_read_at_once_and_in_order() {
+        // X04
+        for address in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let socket = open(address);
+            let phone = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let mut batch = Batch::default();
+            for round in [AT_ONCE + 1, 1, AT_ONCE, 0, 3] {
+                for n in 0..round {
+                    let reached: SocketAddr = format!("127.0.0.1:{}", socket.local().port()).parse().unwrap();
+                    phone.send_to(&[n as u8], reached).await.unwrap();
+                }
+                let mut seen = Vec::new();
+                let mut more = true;
+                while more {
+                    more = socket.receive(&mut batch).unwrap();
+                    assert!(batch.datagrams().all(|(it, _)| it.local.ip().is_loopback() && it.length == 1));
+                    seen.extend(batch.datagrams().map(|(_, bytes)| bytes[0] as usize));
+                }
+                assert_eq!(seen, (0..round).collect::<Vec<_>>(), "{address}");
             }
         }
     }
@@ -295,11 +377,12 @@ mod tests {
         socket.send(b"OPTIONS sip:nobody SIP/2.0", socket.local(), peer).unwrap();
         let mut buffer = [0; 2000];
         let failure = loop {
-            socket.ready().await.unwrap();
-            match socket.try_failure(&mut buffer) {
+            let mut ready = socket.ready().await.unwrap();
+            match socket.failure(&mut buffer) {
                 Ok(failure) => break failure,
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
             }
+            ready.clear_ready();
         };
         assert_eq!((failure.peer, failure.unreachable), (peer, true));
         assert_eq!(&buffer[..failure.length], b"OPTIONS sip:nobody SIP/2.0");
