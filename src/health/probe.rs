@@ -8,7 +8,7 @@ use super::state::{Probes, TargetKey, Turned};
 use crate::clock::{Clock, Tick};
 use crate::ids::{ListenerId, Transport};
 use crate::net::tcp;
-use crate::net::udp::{self, UdpSocket};
+use crate::net::udp::{self, Batch, UdpSocket};
 use crate::route::cell::Cell;
 use crate::route::snapshot::{Map, Snapshot};
 use crate::sip::view::Index;
@@ -32,6 +32,8 @@ const BATCH: usize = 256;
 const CONNECTIONS: usize = 256;
 /// How often the table is looked at.
 const LOOK: u64 = 1_000;
+/// Milliseconds between two rounds of probes at the least: what is due in between goes out together.
+const ROUND: u64 = 50;
 const SOCKET_BUFFER: usize = 1 << 20;
 const LARGEST_ANSWER: usize = 16 * 1024;
 
@@ -79,7 +81,9 @@ struct State {
     clients: Arc<Clients>,
     places: Semaphore,
     timeout: Duration,
-    /// An answer or failure has moved a target's next probe.
+    /// When the next round is.
+    armed: std::cell::Cell<Tick>,
+    /// An answer or failure has moved a target's next probe to before that.
     replanned: Notify,
 }
 
@@ -109,6 +113,7 @@ impl Prober {
             stats: self.stats,
             clients: self.clients,
             places: Semaphore::new(CONNECTIONS),
+            armed: std::cell::Cell::default(),
             replanned: Notify::new(),
         });
         for (socket, _) in &state.sockets {
@@ -124,8 +129,12 @@ impl Prober {
                 seen = Some(Arc::clone(current));
             }
             state.send_due(now);
-            let look = now.after(LOOK);
-            let next = state.probes.borrow().next().map_or(look, |next| next.min(look));
+            let next = match state.probes.borrow().next() {
+                Some(next) if next <= now => now,
+                Some(next) => next.max(now.after(ROUND)).min(now.after(LOOK)),
+                None => now.after(LOOK),
+            };
+            state.armed.set(next);
             tokio::select! {
                 () = tokio::time::sleep_until(self.clock.instant(next).into()) => {}
                 () = state.replanned.notified() => {}
@@ -168,28 +177,30 @@ impl State {
 
     /// Hears answers and errors of one socket.
     async fn listen(self: Rc<Self>, socket: Rc<UdpSocket>) {
-        let mut buffer = vec![0; udp::LARGEST + 1].into_boxed_slice();
+        let mut batch = Batch::default();
         let mut index = Index::default();
-        while socket.ready().await.is_ok() {
-            while let Ok(failure) = socket.try_failure(&mut buffer) {
-                let number = buffer.get(..failure.length).and_then(asked);
+        while let Ok(mut ready) = socket.ready().await {
+            while let Ok(failure) = socket.failure(batch.first()) {
+                let number = batch.first().get(..failure.length).and_then(asked);
                 if failure.unreachable
                     && let Some(key) = number.and_then(|number| self.open.borrow_mut().remove(&number))
                 {
                     self.fail(key);
                 }
             }
-            loop {
-                match socket.try_receive(&mut buffer) {
-                    Ok(received) => {
-                        let bytes = buffer.get(..received.length).unwrap_or_default();
-                        if let Some(number) = answered(bytes, &mut index) {
-                            self.answer(number, received.peer);
-                        }
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(_) => {}
-                }
+            // The error of an earlier datagram says nothing about what lies in the queue.
+            while socket.receive(&mut batch).unwrap_or(true) {
+                self.hear(&batch, &mut index);
+            }
+            self.hear(&batch, &mut index);
+            ready.clear_ready();
+        }
+    }
+
+    fn hear(&self, batch: &Batch, index: &mut Index) {
+        for (received, bytes) in batch.datagrams() {
+            if let Some(number) = answered(bytes, index) {
+                self.answer(number, received.peer);
             }
         }
     }
@@ -261,14 +272,21 @@ impl State {
         self.stats.answered.inc();
         let turned = self.probes.borrow_mut().answered(self.clock.now().tick, key);
         turned.into_iter().for_each(|turned| self.note(turned));
-        self.replanned.notify_one();
+        self.replan();
     }
 
     fn fail(&self, key: TargetKey) {
         self.stats.failed.inc();
         let turned = self.probes.borrow_mut().failed(self.clock.now().tick, key);
         turned.into_iter().for_each(|turned| self.note(turned));
-        self.replanned.notify_one();
+        self.replan();
+    }
+
+    /// Wakes the schedule if something is due before its next round; that takes its time in any case.
+    fn replan(&self) {
+        if self.probes.borrow().next().is_some_and(|next| next.after(ROUND) < self.armed.get()) {
+            self.replanned.notify_one();
+        }
     }
 
     fn note(&self, turned: Turned) {
