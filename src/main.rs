@@ -6,6 +6,11 @@ use nantucket::cli::{Cli, Command};
 use std::io::Write as _;
 use std::process::ExitCode;
 
+// Workers grow their tables by the gigabyte, each from a thread of its own: glibc's arenas take that in steps of a
+// system call each, and give freed tables back late.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => nantucket::app::run(run.config, run.data_dir),
