@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 
 const PHONES: u32 = 500;
 /// Bytes that one registered phone may cost.
-const BOUND: u64 = 1_150;
+const BOUND: u64 = 930;
 
 fn instances() -> u32 {
     if std::env::var_os("NANTUCKET_LONG").is_some() { 200 } else { 40 }

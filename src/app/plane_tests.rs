@@ -136,6 +136,6 @@ async fn what_is_registered_is_seen_and_the_end_of_a_stream_ends_it() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
-    assert_eq!(stage.shared.bindings(id)[0].account, "bob");
+    assert_eq!(&*stage.shared.bindings(id)[0].account, "bob");
     stage.plane.stop().await;
 }

@@ -226,9 +226,9 @@ fn seen(binding: &registry::Binding) -> Seen<'_> {
 
 fn shown(binding: registry::Binding) -> Binding {
     Binding {
-        account: binding.account,
-        contact: binding.contact,
-        user_agent: binding.user_agent,
+        account: binding.account.into(),
+        contact: binding.contact.into(),
+        user_agent: binding.user_agent.as_ref().into(),
         device: binding.device.map(String::from).unwrap_or_default(),
         transport: binding.flow.map(|flow| flow.transport()),
         source: binding.flow.map(|flow| flow.peer()),
@@ -266,7 +266,7 @@ impl Usage for State {
         let bindings = self.shared.bindings(instance);
         let calls = self.shared.calls(instance).len() as u64;
         let count = bindings.len() as u64;
-        let mut accounts: Vec<_> = bindings.into_iter().map(|binding| binding.account).collect();
+        let mut accounts: Vec<String> = bindings.into_iter().map(|binding| binding.account.into()).collect();
         accounts.sort_unstable();
         accounts.dedup();
         accounts.truncate(ACCOUNTS);
@@ -281,7 +281,7 @@ impl Usage for State {
         let mut known = HashSet::new();
         let users = bindings.into_iter().filter_map(|binding| {
             let who = roster.and_then(|roster| roster.of_account(binding.account.as_bytes()));
-            let (user, kind) = who.map_or((binding.account.as_str(), Kind::Full), |who| (who.name, who.kind));
+            let (user, kind) = who.map_or((&*binding.account, Kind::Full), |who| (who.name, who.kind));
             known.insert(user.to_owned()).then(|| Registered { user: user.to_owned(), kind })
         });
         users.collect()

@@ -6,21 +6,24 @@ use super::Overflow;
 use crate::ids::{ConnId, Flow};
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 /// Contacts one account may have here.
 pub const PER_ACCOUNT: usize = 64;
+/// User-Agents of which one instance keeps one copy each.
+const AGENTS: usize = 32;
 
 /// One registered contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// User part of the address of record.
-    pub account: String,
+    pub account: Box<str>,
     /// Contact URI as the device wrote it.
-    pub contact: String,
+    pub contact: Box<str>,
     /// The way to the device; none for a contact that was registered past this node.
     pub flow: Option<Flow>,
-    /// User-Agent of the REGISTER.
-    pub user_agent: String,
+    /// User-Agent of the REGISTER; a fleet of phones has few.
+    pub user_agent: Arc<str>,
     /// The device's instance id (`+sip.instance`), if it has one.
     pub device: Option<Box<str>>,
     /// Unix seconds of the first REGISTER seen.
@@ -59,6 +62,8 @@ pub struct Bindings {
     /// In the order of their names, so that a list is read part by part.
     accounts: BTreeMap<Box<[u8]>, Vec<Binding>>,
     count: usize,
+    /// User-Agents that several bindings share.
+    agents: Vec<Arc<str>>,
     /// No binding ends before this (Unix seconds).
     soonest: Option<u64>,
     /// Accounts that lost their last binding.
@@ -100,7 +105,9 @@ impl Bindings {
                 known.expires = expires;
                 if g.mine {
                     known.flow = Some(registration.flow);
-                    set(&mut known.user_agent, registration.user_agent);
+                    if known.user_agent.as_bytes() != registration.user_agent {
+                        known.user_agent = share(&mut self.agents, registration.user_agent);
+                    }
                     if known.device.as_deref().unwrap_or_default().as_bytes() != registration.device {
                         known.device = device(registration);
                     }
@@ -113,10 +120,10 @@ impl Bindings {
             }
             list.reserve_exact(1);
             list.push(Binding {
-                account: text(registration.account),
-                contact: text(g.contact),
+                account: text(registration.account).into(),
+                contact: text(g.contact).into(),
                 flow: g.mine.then_some(registration.flow),
-                user_agent: if g.mine { text(registration.user_agent) } else { String::new() },
+                user_agent: share(&mut self.agents, if g.mine { registration.user_agent } else { b"" }),
                 device: if g.mine { device(registration) } else { None },
                 since: now,
                 expires,
@@ -211,7 +218,7 @@ impl Bindings {
     /// Ends one of an account's contacts.
     pub fn remove(&mut self, account: &[u8], contact: &str) -> Option<Binding> {
         let list = self.accounts.get_mut(account)?;
-        let ended = list.remove(list.iter().position(|b| b.contact == contact)?);
+        let ended = list.remove(list.iter().position(|b| *b.contact == *contact)?);
         if list.is_empty() {
             self.forget(account);
         }
@@ -296,11 +303,19 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Writes over a string without a new allocation where nothing changed.
-fn set(target: &mut String, bytes: &[u8]) {
-    if target.as_bytes() != bytes {
-        *target = text(bytes);
+/// One copy of a User-Agent for all who have it, as far as they are among those that are remembered.
+fn share(agents: &mut Vec<Arc<str>>, bytes: &[u8]) -> Arc<str> {
+    if let Some(known) = agents.iter().find(|known| known.as_bytes() == bytes) {
+        return Arc::clone(known);
     }
+    let agent = Arc::from(text(bytes));
+    if agents.len() >= AGENTS {
+        agents.retain(|known| Arc::strong_count(known) > 1);
+    }
+    if agents.len() < AGENTS {
+        agents.push(Arc::clone(&agent));
+    }
+    agent
 }
 
 #[cfg(test)]
@@ -330,7 +345,7 @@ mod tests {
     }
 
     fn contacts(all: &Bindings) -> Vec<&str> {
-        let mut list: Vec<&str> = all.iter().map(|b| b.contact.as_str()).collect();
+        let mut list: Vec<&str> = all.iter().map(|b| &*b.contact).collect();
         list.sort_unstable();
         list
     }

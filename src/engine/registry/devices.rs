@@ -10,6 +10,8 @@ use crate::clock::Tick;
 use crate::engine::token::FlowRef;
 use crate::ids::{ConnId, DeviceId, ListenerId, Shard};
 use crate::route::snapshot::Map;
+use foldhash::quality::RandomState;
+use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 
 /// Ways that are remembered of one device.
@@ -100,23 +102,27 @@ pub(super) struct Device {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Key {
+enum Key {
     Conn(ConnId),
     Peer(ListenerId, SocketAddr),
 }
 
 /// Most flows are of one device.
 #[derive(Debug)]
+#[allow(clippy::box_collection, reason = "the lines of one adapter are rare, and there is an entry for each phone")]
 pub(super) enum Owners {
     One(DeviceId),
-    Many(Vec<DeviceId>),
+    Many(Box<Vec<DeviceId>>),
 }
 
 /// The devices of one instance.
 #[derive(Default, Debug)]
 pub struct Devices {
-    pub(super) known: Map<DeviceId, Device>,
-    pub(super) by_flow: Map<Key, Owners>,
+    /// Boxed: half of the places of a table may be empty.
+    pub(super) known: Map<DeviceId, Box<Device>>,
+    /// By [`Devices::place`]. A hash is enough: what is found is compared with the ways of its device.
+    by_flow: Map<u64, Owners>,
+    places: RandomState,
     /// No device is to be forgotten before this (Unix seconds).
     soonest: Option<u64>,
 }
@@ -157,7 +163,7 @@ impl Devices {
         }
         self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
         let expected = Device { account: Box::default(), ways: Vec::new(), until, lost: None, interested: bit(shard) };
-        self.known.insert(device, expected);
+        self.known.insert(device, Box::new(expected));
         Ok(())
     }
 
@@ -167,12 +173,9 @@ impl Devices {
         let known = match self.known.get_mut(&sight.device) {
             Some(known) => known,
             None if full => return Err(Overflow),
-            None => self.known.entry(sight.device).or_insert_with(|| Device {
-                account: sight.account.into(),
-                ways: Vec::with_capacity(1),
-                until: sight.until,
-                lost: None,
-                interested: 0,
+            None => self.known.entry(sight.device).or_insert_with(|| {
+                let (account, until) = (sight.account.into(), sight.until);
+                Box::new(Device { account, ways: Vec::with_capacity(1), until, lost: None, interested: 0 })
             }),
         };
         if known.account.is_empty() {
@@ -242,7 +245,7 @@ impl Devices {
     }
 
     fn lose(&mut self, key: Key, lost: Option<Tick>) {
-        let Some(owners) = self.by_flow.get(&key) else { return };
+        let Some(owners) = self.by_flow.get(&self.places.hash_one(key)) else { return };
         let one;
         let owners = match owners {
             Owners::One(device) => {
@@ -269,9 +272,9 @@ impl Devices {
     /// One whose old connection is open at the same address stays there: phones with several accounts, and all pages
     /// of a browser, share their TLS sessions, so the new connection may well be another account's.
     pub fn succeed(&mut self, old: ConnId, flow: FlowRef, ip: IpAddr, mut moved: impl FnMut(DeviceId, &[u8], u64)) {
-        let devices = match self.by_flow.get(&Key::Conn(old)) {
+        let devices = match self.by_flow.get(&self.places.hash_one(Key::Conn(old))) {
             Some(Owners::One(device)) => vec![*device],
-            Some(Owners::Many(devices)) => devices.clone(),
+            Some(Owners::Many(devices)) => devices.to_vec(),
             None => return,
         };
         for device in devices {
@@ -296,6 +299,7 @@ impl Devices {
 
     /// The device of an account that is reached over a flow.
     pub fn at(&mut self, flow: &FlowRef, account: &[u8], shard: Shard) -> Option<DeviceId> {
+        let place = self.place(flow);
         let known = &mut self.known;
         let mut is_it = |device: DeviceId| {
             let known = known.get_mut(&device)?;
@@ -305,7 +309,7 @@ impl Devices {
                 device
             })
         };
-        match self.by_flow.get(&key_of(flow))? {
+        match self.by_flow.get(&place)? {
             Owners::One(device) => is_it(*device),
             Owners::Many(devices) => devices.iter().find_map(|device| is_it(*device)),
         }
@@ -327,7 +331,7 @@ impl Devices {
     /// The device of an account that was reached over a flow, also where that is gone.
     pub fn was_at(&self, flow: &FlowRef, account: &[u8]) -> Option<DeviceId> {
         let is_it = |device: &DeviceId| self.known.get(device).is_some_and(|known| *known.account == *account);
-        match self.by_flow.get(&key_of(flow))? {
+        match self.by_flow.get(&self.place(flow))? {
             Owners::One(device) => is_it(device).then_some(*device),
             Owners::Many(devices) => devices.iter().copied().find(is_it),
         }
@@ -335,7 +339,7 @@ impl Devices {
 
     /// The one device that was reached over a flow; none if there were several.
     pub fn only_at(&self, flow: &FlowRef) -> Option<DeviceId> {
-        match self.by_flow.get(&key_of(flow))? {
+        match self.by_flow.get(&self.place(flow))? {
             Owners::One(device) => Some(*device),
             Owners::Many(_) => None,
         }
@@ -391,15 +395,25 @@ impl Devices {
         self.known.is_empty()
     }
 
+    /// The devices that are reached over a flow.
+    pub(super) fn owners(&self, flow: &FlowRef) -> Option<&Owners> {
+        self.by_flow.get(&self.place(flow))
+    }
+
+    fn place(&self, flow: &FlowRef) -> u64 {
+        self.places.hash_one(key_of(flow))
+    }
+
     fn own(&mut self, flow: &FlowRef, device: DeviceId) {
-        match self.by_flow.get_mut(&key_of(flow)) {
+        let place = self.place(flow);
+        match self.by_flow.get_mut(&place) {
             None => {
-                self.by_flow.insert(key_of(flow), Owners::One(device));
+                self.by_flow.insert(place, Owners::One(device));
             }
             Some(Owners::One(other)) if *other == device => {}
             Some(owners @ Owners::One(_)) => {
                 let Owners::One(other) = *owners else { return };
-                *owners = Owners::Many(vec![other, device]);
+                *owners = Owners::Many(Box::new(vec![other, device]));
             }
             Some(Owners::Many(devices)) => {
                 if devices.len() < PER_FLOW && !devices.contains(&device) {
@@ -410,8 +424,8 @@ impl Devices {
     }
 
     fn disown(&mut self, flow: &FlowRef, device: DeviceId) {
-        let key = key_of(flow);
-        let empty = match self.by_flow.get_mut(&key) {
+        let place = self.place(flow);
+        let empty = match self.by_flow.get_mut(&place) {
             None => return,
             Some(Owners::One(other)) => *other == device,
             Some(Owners::Many(devices)) => {
@@ -420,12 +434,12 @@ impl Devices {
             }
         };
         if empty {
-            self.by_flow.remove(&key);
+            self.by_flow.remove(&place);
         }
     }
 }
 
-pub(super) const fn key_of(flow: &FlowRef) -> Key {
+const fn key_of(flow: &FlowRef) -> Key {
     match flow {
         FlowRef::Udp { listener, peer, .. } => Key::Peer(*listener, *peer),
         FlowRef::Stream { conn, .. } => Key::Conn(*conn),

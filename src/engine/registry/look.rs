@@ -57,7 +57,9 @@ impl Room {
                 let mut list: Vec<&Binding> = list.iter().collect();
                 list.sort_unstable_by(|a, b| a.contact.cmp(&b.contact));
                 let behind = |binding: &Binding| {
-                    after.is_none_or(|place| (name, &binding.contact) > (place.account.as_slice(), &place.contact))
+                    after.is_none_or(|place| {
+                        (name, &*binding.contact) > (place.account.as_slice(), place.contact.as_str())
+                    })
                 };
                 for binding in list.into_iter().filter(|binding| behind(binding)) {
                     if seen == AT_ONCE || found.len() == most {
@@ -66,11 +68,14 @@ impl Room {
                     seen += 1;
                     last = Some((name, binding));
                     if wanted(binding) {
-                        found.push((Place { account: name.into(), contact: binding.contact.clone() }, binding.clone()));
+                        found.push((
+                            Place { account: name.into(), contact: binding.contact.as_ref().into() },
+                            binding.clone(),
+                        ));
                     }
                 }
             }
-            (seen, last.map(|(name, binding)| Place { account: name.into(), contact: binding.contact.clone() }))
+            (seen, last.map(|(name, binding)| Place { account: name.into(), contact: binding.contact.as_ref().into() }))
         })
     }
 

@@ -1,7 +1,7 @@
 //! Which devices the edge keeps the way open to by itself: those over UDP behind NAT, each at its own second of the
 //! interval, so that no timer is kept for any of them and they do not all come at once.
 
-use super::devices::{Devices, Owners, State, key_of};
+use super::devices::{Devices, Owners, State};
 use crate::engine::token::FlowRef;
 use crate::ids::DeviceId;
 use crate::model::KeepAlive;
@@ -31,15 +31,15 @@ impl Devices {
     ) {
         let interval = interval.max(1);
         let seconds = until.saturating_sub(from).min(interval);
-        let by_flow = &self.by_flow;
-        for (id, device) in &mut self.known {
+        let mut known = std::mem::take(&mut self.known);
+        for (id, device) in &mut known {
             // How long ago this device's second was.
             if (until % interval + interval - second_of(*id, interval)) % interval >= seconds {
                 continue;
             }
             for way in device.ways.iter_mut().filter(|way| way.state == State::Live && way.nat) {
                 // The lines of one phone have one flow.
-                let first = match by_flow.get(&key_of(&way.flow)) {
+                let first = match self.owners(&way.flow) {
                     Some(Owners::One(first)) => Some(first),
                     Some(Owners::Many(all)) => all.first(),
                     None => None,
@@ -58,11 +58,12 @@ impl Devices {
                 }
             }
         }
+        self.known = known;
     }
 
     /// A device answered an OPTIONS that came over this flow.
     pub fn hear(&mut self, flow: &FlowRef) -> bool {
-        let first = match self.by_flow.get(&key_of(flow)) {
+        let first = match self.owners(flow) {
             Some(Owners::One(first)) => *first,
             Some(Owners::Many(all)) => match all.first() {
                 Some(first) => *first,

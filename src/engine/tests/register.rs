@@ -7,8 +7,8 @@ use crate::model::Profile;
 use crate::route::testing::{instance, proxy, table};
 
 fn bindings(b: &Bench) -> Vec<(String, Option<Flow>, u64)> {
-    let mut list: Vec<_> =
-        b.shared.bindings(InstanceId(1)).into_iter().map(|x| (x.contact, x.flow, x.expires - EPOCH)).collect();
+    let mut list: Vec<(String, _, _)> =
+        b.shared.bindings(InstanceId(1)).into_iter().map(|x| (x.contact.into(), x.flow, x.expires - EPOCH)).collect();
     list.sort_by(|a, b| a.0.cmp(&b.0));
     list
 }

@@ -118,8 +118,9 @@ pub struct Seat<'a> {
 /// The seats of one instance.
 #[derive(Default, Debug)]
 pub struct Ledger {
-    claims: Map<Claim>,
-    users: Map<Holder>,
+    /// Boxed: half of the places of a table may be empty.
+    claims: Map<Box<Claim>>,
+    users: Map<Box<Holder>>,
     counts: Counts,
     changes: Vec<Change>,
     /// No claim ends before this.
@@ -177,7 +178,7 @@ impl Ledger {
     }
 
     fn is_same_device(&self, ask: &Ask<'_>) -> bool {
-        let kept = self.users.get(ask.user).and_then(Holder::device);
+        let kept = self.users.get(ask.user).and_then(|holder| holder.device());
         ask.kind == Kind::Full || kept.is_none_or(|kept| ask.device.is(kept))
     }
 
@@ -393,8 +394,8 @@ impl Ledger {
         let account = Name::from(account);
         let user = self.name_of(user, &account);
         let claim = Claim { user: Arc::clone(&user), in_flight: 0, until: None, written: 0 };
-        self.claims.insert(Arc::clone(&account), claim);
-        self.users.entry(Arc::clone(&user)).or_insert_with(|| Holder::new(kind));
+        self.claims.insert(Arc::clone(&account), Box::new(claim));
+        self.users.entry(Arc::clone(&user)).or_insert_with(|| Box::new(Holder::new(kind)));
         self.change(&user, |holder| holder.claims += 1);
         (account, user)
     }
@@ -409,7 +410,7 @@ impl Ledger {
             holder.claims -= 1;
             holder.committed -= lasting;
         });
-        self.users.entry(Arc::clone(&user)).or_insert_with(|| Holder::new(kind));
+        self.users.entry(Arc::clone(&user)).or_insert_with(|| Box::new(Holder::new(kind)));
         self.change(&user, |holder| {
             holder.claims += 1;
             holder.committed += lasting;
