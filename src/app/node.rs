@@ -44,7 +44,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -191,7 +190,6 @@ impl Node {
             Arc::clone(&certificates),
             Arc::clone(&http_stats),
             clock,
-            Handle::current(),
             Some(Arc::new(plane.front.adopter())),
         )?;
         let Office { listeners: own_listeners, mut tasks } = office::open(office::Wiring {

@@ -14,6 +14,7 @@ use crate::net::stream::StreamLimits;
 use crate::sip;
 use crate::tls::client::Clients;
 use crate::usage::Hook;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// Worker threads: as configured, or one for each core.
@@ -135,6 +136,7 @@ pub(super) fn guard(config: &Config) -> Policy {
 pub(super) fn http(config: &Config) -> http::Config {
     let http = &config.http;
     http::Config {
+        threads: NonZeroUsize::new(workers(config).into()),
         connections: http.connections,
         per_source: http.source_connections,
         handshakes: http.handshakes,

@@ -1,12 +1,15 @@
 //! Bounds of the HTTP front: sizes, counts and times. `app` fills it from the configuration file.
 
 use crate::guard::Guard;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Threads that serve connections; `None` serves them on the runtime that the server is made in.
+    pub threads: Option<NonZeroUsize>,
     /// Who is up to no good.
     pub guard: Arc<Guard>,
     /// Connections of clients, all listeners together.
@@ -25,7 +28,7 @@ pub struct Config {
     pub instance_requests: u32,
     /// Bytes of a request body where the instance's row sets no limit.
     pub body_bytes: u64,
-    /// Kept connections to one instance.
+    /// Kept connections to one web target, of each thread.
     pub kept_per_instance: usize,
     /// A TLS handshake takes at most this long.
     pub handshake: Duration,
@@ -57,6 +60,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            threads: None,
             guard: Arc::default(),
             connections: 10_000,
             per_source: 256,

@@ -64,7 +64,7 @@ pub(super) async fn run(
     let gate = shared.gates.of(instance.id);
     let permit = gate.enter(&instance, limit).ok_or_else(|| refuse(HttpRefusal::Overloaded))?;
     instance.stats.http_requests.inc();
-    let upstream = gate.upstream(web, shared.config.kept_per_instance, &shared.stats).map_err(|error| {
+    let upstream = shared.gates.upstream(&gate, web, &shared.stats).map_err(|error| {
         tracing::warn!(%error, instance = &*instance.name, "no TLS towards the instance's web target");
         refuse(HttpRefusal::Unreachable)
     })?;

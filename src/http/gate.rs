@@ -4,7 +4,7 @@
 //! the table changes, `Gates::apply` closes what belongs to an instance that left, was switched off
 //! or moved, and nothing else.
 
-use super::upstream::Upstream;
+use super::upstream::{Upstream, WebTarget};
 use crate::clock::Tick;
 use crate::ids::InstanceId;
 use crate::model::{State, WebService};
@@ -15,13 +15,19 @@ use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use slab::Slab;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::oneshot;
 
 /// All gates of the node.
-#[derive(Default)]
-pub(super) struct Gates(DashMap<InstanceId, Arc<Gate>, RandomState>);
+pub(super) struct Gates {
+    gates: DashMap<InstanceId, Arc<Gate>, RandomState>,
+    /// The ways that gates have: instances at one address share the connections to it.
+    upstreams: Mutex<HashMap<WebTarget, Weak<Upstream>>>,
+    lanes: usize,
+    most: usize,
+}
 
 /// One instance's gate.
 #[derive(Default)]
@@ -53,25 +59,30 @@ pub(super) enum CloseCode {
 }
 
 impl Gates {
+    /// None, for so many threads that keep `most` connections each to a web target.
+    pub(super) fn new(lanes: usize, most: usize) -> Self {
+        Self { gates: DashMap::default(), upstreams: Mutex::default(), lanes, most }
+    }
+
     /// The gate of an instance.
     pub(super) fn of(&self, id: InstanceId) -> Arc<Gate> {
-        if let Some(gate) = self.0.get(&id) {
+        if let Some(gate) = self.gates.get(&id) {
             return Arc::clone(&gate);
         }
-        Arc::clone(&self.0.entry(id).or_default())
+        Arc::clone(&self.gates.entry(id).or_default())
     }
 
     /// Carries out what changes of the table mean for what is open.
     pub(super) fn apply(&self, diff: &Diff, default_limit: u32) {
         for instance in diff.changed.iter().map(|changed| &changed.new) {
-            let Some(gate) = self.0.get(&instance.id) else { continue };
+            let Some(gate) = self.gates.get(&instance.id) else { continue };
             match reachable(instance) {
                 Some(web) => gate.follow(web, limit(instance, default_limit)),
                 None => gate.shut(CloseCode::Restart),
             }
         }
         for instance in &diff.removed {
-            if let Some((_, gate)) = self.0.remove(&instance.id) {
+            if let Some((_, gate)) = self.gates.remove(&instance.id) {
                 gate.shut(CloseCode::Restart);
             }
         }
@@ -84,19 +95,49 @@ impl Gates {
         }
     }
 
-    /// Drops kept connections that are closed, or unused for `patience` milliseconds, and gates that a request made
-    /// while its instance was leaving the table.
+    /// Drops connections kept by this thread that are closed, or unused for `patience` milliseconds, and gates that a
+    /// request made while its instance was leaving the table.
     pub(super) fn sweep(&self, snapshot: &Snapshot, now: Tick, patience: u64) {
-        for gate in self.all() {
-            if let Some(upstream) = gate.upstream.load_full() {
-                upstream.sweep(now, patience);
-            }
+        let mut ways = Vec::new();
+        self.ways().retain(|_, way| way.upgrade().map(|upstream| ways.push(upstream)).is_some());
+        for upstream in ways {
+            upstream.sweep(now, patience);
         }
-        self.0.retain(|id, gate| snapshot.by_id(*id).is_some() || gate.active.load(Relaxed) > 0);
+        self.gates.retain(|id, gate| snapshot.by_id(*id).is_some() || gate.active.load(Relaxed) > 0);
+    }
+
+    /// The way of a gate to `web`.
+    pub(super) fn upstream(
+        &self,
+        gate: &Gate,
+        web: &Web,
+        stats: &Arc<HttpStats>,
+    ) -> Result<Arc<Upstream>, rustls::Error> {
+        if let Some(upstream) = gate.upstream.load_full().filter(|u| u.leads_to(web)) {
+            return Ok(upstream);
+        }
+        let mut ways = self.ways();
+        let target = WebTarget::of(web);
+        let known = ways.get(&target).and_then(Weak::upgrade);
+        let upstream = match known {
+            Some(upstream) => upstream,
+            None => {
+                let fresh = Arc::new(Upstream::new(target.clone(), self.lanes, self.most, stats)?);
+                ways.insert(target, Arc::downgrade(&fresh));
+                fresh
+            }
+        };
+        drop(ways);
+        gate.upstream.store(Some(Arc::clone(&upstream)));
+        Ok(upstream)
+    }
+
+    fn ways(&self) -> MutexGuard<'_, HashMap<WebTarget, Weak<Upstream>>> {
+        self.upstreams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn all(&self) -> Vec<Arc<Gate>> {
-        self.0.iter().map(|entry| Arc::clone(entry.value())).collect()
+        self.gates.iter().map(|entry| Arc::clone(entry.value())).collect()
     }
 }
 
@@ -107,23 +148,6 @@ impl Gate {
         self.active.fetch_update(Relaxed, Relaxed, one_more).ok()?;
         instance.stats.http_active.inc();
         Some(Permit { gate: Arc::clone(self), stats: Arc::clone(&instance.stats) })
-    }
-
-    /// The way to `web`; the one before is retired where that led elsewhere.
-    pub(super) fn upstream(
-        &self,
-        web: &Web,
-        most: usize,
-        stats: &Arc<HttpStats>,
-    ) -> Result<Arc<Upstream>, rustls::Error> {
-        if let Some(upstream) = self.upstream.load_full().filter(|u| u.leads_to(web)) {
-            return Ok(upstream);
-        }
-        let fresh = Arc::new(Upstream::new(web, most, stats)?);
-        if let Some(old) = self.upstream.swap(Some(Arc::clone(&fresh))) {
-            old.retire();
-        }
-        Ok(fresh)
     }
 
     /// Whether what is open now leads where `web` says.
@@ -153,9 +177,7 @@ impl Gate {
     }
 
     fn shut(&self, code: CloseCode) {
-        if let Some(upstream) = self.upstream.swap(None) {
-            upstream.retire();
-        }
+        self.upstream.store(None);
         self.close(code, 0);
     }
 
@@ -168,7 +190,7 @@ impl Gate {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Slab<Option<oneshot::Sender<CloseCode>>>> {
+    fn lock(&self) -> MutexGuard<'_, Slab<Option<oneshot::Sender<CloseCode>>>> {
         self.tunnels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,6 +20,7 @@ mod front;
 mod gate;
 mod guarded;
 mod handover;
+mod lanes;
 mod page;
 mod pause;
 mod pulse;

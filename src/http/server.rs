@@ -5,11 +5,13 @@ use super::config::Config;
 use super::connection;
 use super::door::{Door, Services, What};
 use super::gate::Gates;
+use super::lanes::Lanes;
 use super::pulse::millis;
 use super::wire::tune;
 use crate::clock::Clock;
 use crate::net::adopted::Workers;
 use crate::net::proxy_protocol::{self, Ends};
+use crate::net::tcp;
 use crate::observe::limit::Limit;
 use crate::route::Diff;
 use crate::route::cell::Cell;
@@ -23,7 +25,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep, timeout};
@@ -38,11 +39,17 @@ const INTRODUCTIONS: usize = 4_096;
 /// The HTTP front of the node. Cheap to clone; the clones are one server.
 #[derive(Clone)]
 pub struct Server {
-    shared: Arc<Shared>,
+    core: Core,
+    lanes: Arc<Lanes>,
     doors: Arc<Mutex<HashMap<DoorKey, Open>>>,
     last: Arc<AtomicU64>,
-    runtime: Handle,
     stop: CancellationToken,
+}
+
+/// What those who accept connections need of it.
+#[derive(Clone)]
+struct Core {
+    shared: Arc<Shared>,
     /// Ends what has not ended by itself.
     kill: CancellationToken,
     connections: TaskTracker,
@@ -80,10 +87,10 @@ pub(super) struct Via {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct DoorKey(u64);
 
-/// A door and the task that accepts there.
+/// A door and the tasks that accept there.
 struct Open {
     door: Arc<Door>,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// Why a listener cannot be served.
@@ -101,19 +108,19 @@ pub enum ListenError {
 }
 
 impl Server {
-    /// A server without listeners, whose tasks run on `runtime`.
+    /// A server without listeners.
     pub fn new(
         config: Config,
         cell: Arc<Cell>,
         certificates: Arc<Certificates>,
         stats: Arc<HttpStats>,
         clock: Clock,
-        runtime: Handle,
         workers: Option<Arc<dyn Workers>>,
     ) -> Result<Self, ListenError> {
         let via = Via::new(&config.pseudonym).ok_or(ListenError::Pseudonym)?;
         let admission = Admission::new(config.connections, config.per_source, config.handshakes, Arc::clone(&stats));
-        let gates = Gates::default();
+        let lanes = Arc::new(config.threads.map_or_else(|| Ok(Lanes::here()), Lanes::start)?);
+        let gates = Gates::new(lanes.count(), config.kept_per_instance);
         let tunnels = TaskTracker::new();
         let mismatches = Limit::new();
         let bridges = CancellationToken::new();
@@ -132,42 +139,40 @@ impl Server {
             mismatches,
             introductions: Semaphore::new(INTRODUCTIONS),
         });
-        let server = Self {
-            shared,
-            doors: Arc::default(),
-            last: Arc::default(),
-            runtime,
-            stop: CancellationToken::new(),
-            kill: CancellationToken::new(),
-            connections: TaskTracker::new(),
-        };
+        let core = Core { shared, kill: CancellationToken::new(), connections: TaskTracker::new() };
+        let server = Self { core, lanes, doors: Arc::default(), last: Arc::default(), stop: CancellationToken::new() };
         server.sweep_regularly();
         Ok(server)
     }
 
-    /// Serves a bound listener.
+    /// Serves a bound listener; with several threads it must be one that shares its port ([`tcp::bind`]).
     pub fn listen(
         &self,
         services: Services,
         listener: std::net::TcpListener,
     ) -> Result<(DoorKey, SocketAddr), ListenError> {
-        let what = What::new(services, &self.shared.certificates)?;
-        listener.set_nonblocking(true)?;
+        let what = What::new(services, &self.core.shared.certificates)?;
         let address = listener.local_addr()?;
-        let listener = {
-            let _context = self.runtime.enter();
-            TcpListener::from_std(listener)?
-        };
+        let mut sockets = vec![listener];
+        for _ in self.lanes.handles().skip(1) {
+            sockets.push(tcp::bind(address)?);
+        }
         let door = Arc::new(Door::new(what, self.stop.child_token()));
-        let task = self.runtime.spawn(accept(self.clone(), listener, Arc::clone(&door)));
+        let accepting = sockets.into_iter().zip(self.lanes.handles()).map(|(socket, lane)| {
+            socket.set_nonblocking(true)?;
+            let _context = lane.enter();
+            let listener = TcpListener::from_std(socket)?;
+            Ok(lane.spawn(accept(self.core.clone(), listener, Arc::clone(&door))))
+        });
+        let tasks = accepting.collect::<io::Result<_>>()?;
         let key = DoorKey(self.last.fetch_add(1, Relaxed));
-        self.lock().insert(key, Open { door, task });
+        self.lock().insert(key, Open { door, tasks });
         Ok((key, address))
     }
 
     /// Speaks something else at an address from now on; connections that are there stay as they are.
     pub fn change(&self, key: DoorKey, services: Services) -> Result<(), ListenError> {
-        let what = What::new(services, &self.shared.certificates)?;
+        let what = What::new(services, &self.core.shared.certificates)?;
         if let Some(open) = self.lock().get(&key) {
             open.door.change(what);
         }
@@ -178,38 +183,62 @@ impl Server {
     /// tunnels and WebSockets stay.
     pub async fn unlisten(&self, key: DoorKey) {
         let open = self.lock().remove(&key);
-        if let Some(Open { door, task }) = open {
+        if let Some(Open { door, tasks }) = open {
             door.stop.cancel();
-            // It cannot fail but by a panic, and then the socket is closed too.
-            let _ = task.await;
+            for task in tasks {
+                // It cannot fail but by a panic, and then the socket is closed too.
+                let _ = task.await;
+            }
         }
     }
 
     /// Ends WebSockets for SIP that are streams of HTTP/2 connections: the node stops and calls are over.
     pub fn end_bridges(&self) {
-        self.shared.bridges.cancel();
+        self.core.shared.bridges.cancel();
     }
 
     /// Takes note of a new table: closes tunnels and kept connections of instances that left,
     /// moved, were switched off or have less room now. To be called after the cell was swapped.
     pub fn apply(&self, diff: &Diff) {
-        self.shared.gates.apply(diff, self.shared.config.instance_requests);
+        self.core.shared.gates.apply(diff, self.core.shared.config.instance_requests);
     }
 
     /// Stops: no new connections, no new requests; what is under way has `patience` to end, then
     /// tunnels are told goodbye, then everything is cut.
     pub async fn drain(&self, patience: Duration) {
         self.stop.cancel();
-        self.connections.close();
-        self.shared.tunnels.close();
+        self.core.connections.close();
+        self.core.shared.tunnels.close();
         // Too late is not an error: what is left is cut below.
-        let _ = timeout(patience, self.connections.wait()).await;
-        self.shared.gates.close_tunnels();
-        let _ = timeout(self.shared.config.linger, self.shared.tunnels.wait()).await;
-        self.kill.cancel();
-        self.connections.wait().await;
+        let _ = timeout(patience, self.core.connections.wait()).await;
+        self.core.shared.gates.close_tunnels();
+        let _ = timeout(self.core.shared.config.linger, self.core.shared.tunnels.wait()).await;
+        self.core.kill.cancel();
+        self.core.connections.wait().await;
     }
 
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DoorKey, Open>> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kept connections that instances have closed, or nobody used for long, are let go.
+    fn sweep_regularly(&self) {
+        for lane in self.lanes.handles() {
+            let shared = Arc::clone(&self.core.shared);
+            let kill = self.core.kill.clone();
+            let kept = shared.config.kept.max(Duration::from_millis(2));
+            lane.spawn(kill.run_until_cancelled_owned(async move {
+                let mut rounds = interval(kept / 2);
+                loop {
+                    rounds.tick().await;
+                    shared.gates.sweep(&shared.cell.load(), shared.clock.now().tick, millis(kept));
+                }
+            }));
+        }
+    }
+}
+
+impl Core {
     /// Keeps a banned source's connection waiting, unread, before it is closed.
     fn hold(&self, tcp: TcpStream) {
         let guard = Arc::clone(&self.shared.config.guard);
@@ -222,24 +251,6 @@ impl Server {
                 guard.release();
             });
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DoorKey, Open>> {
-        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Kept connections that instances have closed, or nobody used for long, are let go.
-    fn sweep_regularly(&self) {
-        let shared = Arc::clone(&self.shared);
-        let kill = self.kill.clone();
-        let kept = shared.config.kept.max(Duration::from_millis(2));
-        self.runtime.spawn(kill.run_until_cancelled_owned(async move {
-            let mut rounds = interval(kept / 2);
-            loop {
-                rounds.tick().await;
-                shared.gates.sweep(&shared.cell.load(), shared.clock.now().tick, millis(kept));
-            }
-        }));
     }
 }
 
@@ -254,7 +265,7 @@ impl Via {
     }
 }
 
-async fn accept(server: Server, listener: TcpListener, door: Arc<Door>) {
+async fn accept(server: Core, listener: TcpListener, door: Arc<Door>) {
     let stats = &server.shared.stats;
     while let Some(accepted) = door.stop.run_until_cancelled(listener.accept()).await {
         let (tcp, peer) = match accepted {
@@ -279,7 +290,7 @@ async fn accept(server: Server, listener: TcpListener, door: Arc<Door>) {
 }
 
 /// Asks a load balancer whose connection it is, and serves it.
-async fn introduce(server: Server, door: Arc<Door>, tcp: TcpStream, own: Ends) {
+async fn introduce(server: Core, door: Arc<Door>, tcp: TcpStream, own: Ends) {
     let Ok(_place) = server.shared.introductions.try_acquire() else { return };
     match proxy_protocol::read(&tcp, own, server.shared.config.handshake).await {
         Ok(ends) => begin(&server, &door, tcp, ends),
@@ -288,7 +299,7 @@ async fn introduce(server: Server, door: Arc<Door>, tcp: TcpStream, own: Ends) {
 }
 
 /// Serves a connection if there is room for it.
-fn begin(server: &Server, door: &Arc<Door>, tcp: TcpStream, ends: Ends) {
+fn begin(server: &Core, door: &Arc<Door>, tcp: TcpStream, ends: Ends) {
     let Shared { config, clock, admission, .. } = &*server.shared;
     if !config.guard.admits(ends.peer.ip(), true, clock.now().tick) {
         return server.hold(tcp);

@@ -4,6 +4,7 @@
 //! receives, passes on and sends. Only where an answer begins before its request is complete, and
 //! for tunnels, it is driven by a task.
 
+use super::lanes;
 use super::pause::Pause;
 use super::upload::{Progress, Upload};
 use super::verify;
@@ -21,8 +22,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -31,14 +31,24 @@ use tokio_rustls::TlsConnector;
 /// Largest head of an answer, and most bytes of a body held for it.
 const BUFFER: usize = 64 * 1024;
 
-/// One web target of one instance, with the connections kept to it.
+/// One web target of one instance or several, with the connections kept to it.
 pub(super) struct Upstream {
-    web: Web,
+    target: WebTarget,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     most: usize,
     stats: Arc<HttpStats>,
-    kept: Mutex<Vec<Kept>>,
-    retired: AtomicBool,
+    /// A connection stays on the thread that opened it.
+    kept: Box<[Mutex<Vec<Kept>>]>,
+}
+
+/// Everything that must be equal for two instances to share connections.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct WebTarget {
+    tls: bool,
+    verify: bool,
+    host: Box<str>,
+    port: u16,
+    addresses: Vec<SocketAddr>,
 }
 
 type Http = Box<Connection<TokioIo<Wire>, Upload>>;
@@ -83,45 +93,32 @@ pub(super) enum ConnectError {
 }
 
 impl Upstream {
-    pub(super) fn new(web: &Web, most: usize, stats: &Arc<HttpStats>) -> Result<Self, rustls::Error> {
-        let tls = if web.tls {
-            let host = web.host.trim_matches(['[', ']']).to_owned();
+    pub(super) fn new(
+        target: WebTarget,
+        lanes: usize,
+        most: usize,
+        stats: &Arc<HttpStats>,
+    ) -> Result<Self, rustls::Error> {
+        let tls = if target.tls {
+            let host = target.host.trim_matches(['[', ']']).to_owned();
             let name = ServerName::try_from(host).map_err(|e| rustls::Error::General(e.to_string()))?;
-            Some((verify::connector(web.verify)?, name))
+            Some((verify::connector(target.verify)?, name))
         } else {
             None
         };
-        Ok(Self {
-            web: web.clone(),
-            tls,
-            most,
-            stats: Arc::clone(stats),
-            kept: Mutex::default(),
-            retired: AtomicBool::new(false),
-        })
+        let kept = (0..lanes).map(|_| Mutex::default()).collect();
+        Ok(Self { target, tls, most, stats: Arc::clone(stats), kept })
     }
 
     /// Whether requests for `web` go where this goes.
     pub(super) fn leads_to(&self, web: &Web) -> bool {
-        let own = &self.web;
-        own.tls == web.tls
-            && own.port == web.port
-            && own.verify == web.verify
-            && own.host == web.host
-            && own.addresses == web.addresses
-    }
-
-    /// Keeps nothing from now on.
-    pub(super) fn retire(&self) {
-        self.retired.store(true, Relaxed);
-        let old = std::mem::take(&mut *self.lock());
-        self.forget(old.len());
+        self.target.is_of(web)
     }
 
     /// A kept connection that is still open, the last used first.
     pub(super) async fn reuse(self: &Arc<Self>, clock: Clock) -> Option<Lease> {
         loop {
-            let kept = self.lock().pop()?;
+            let kept = self.lock()?.pop()?;
             self.forget(1);
             let Link { sender, mut connection } = kept.link;
             // The first poll finds out whether the instance has closed it meanwhile.
@@ -161,7 +158,7 @@ impl Upstream {
 
     async fn connect(&self) -> Result<Wire, ConnectError> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in &self.web.addresses {
+        for address in &self.target.addresses {
             match self.connect_to(*address).await {
                 Ok(wire) => return Ok(wire),
                 Err(error) => last = error,
@@ -179,10 +176,7 @@ impl Upstream {
     }
 
     fn keep(&self, link: Link, now: Tick) {
-        let mut kept = self.lock();
-        if self.retired.load(Relaxed) {
-            return;
-        }
+        let Some(mut kept) = self.lock() else { return };
         if kept.len() >= self.most {
             self.stats.upstream_surplus.inc();
             return;
@@ -191,10 +185,10 @@ impl Upstream {
         self.stats.upstream_idle.inc();
     }
 
-    /// Drops connections that are closed, or were kept for `patience` milliseconds.
+    /// Drops connections of this thread that are closed, or were kept for `patience` milliseconds.
     pub(super) fn sweep(&self, now: Tick, patience: u64) {
         let mut context = Context::from_waker(Waker::noop());
-        let mut kept = self.lock();
+        let Some(mut kept) = self.lock() else { return };
         let before = kept.len();
         kept.retain_mut(|k| {
             now.since(k.since) < patience && Pin::new(&mut k.link.connection).poll(&mut context).is_pending()
@@ -208,14 +202,31 @@ impl Upstream {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Those of this thread.
+    fn lock(&self) -> Option<MutexGuard<'_, Vec<Kept>>> {
+        self.kept.get(lanes::current()).map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        self.retire();
+        let left = self.kept.iter_mut().map(|kept| kept.get_mut().map_or(0, |kept| kept.len())).sum();
+        self.forget(left);
+    }
+}
+
+impl WebTarget {
+    pub(super) fn of(web: &Web) -> Self {
+        let Web { tls, verify, port, .. } = *web;
+        Self { tls, verify, host: web.host.clone(), port, addresses: web.addresses.clone() }
+    }
+
+    fn is_of(&self, web: &Web) -> bool {
+        self.tls == web.tls
+            && self.port == web.port
+            && self.verify == web.verify
+            && self.host == web.host
+            && self.addresses == web.addresses
     }
 }
 

@@ -91,16 +91,8 @@ impl World {
         certificates.apply(&snapshot, now).unwrap();
         let cell = Arc::new(Cell::new(snapshot));
         let stats = Arc::new(HttpStats::default());
-        let server = Server::new(
-            config,
-            Arc::clone(&cell),
-            Arc::clone(&certificates),
-            Arc::clone(&stats),
-            clock,
-            tokio::runtime::Handle::current(),
-            None,
-        )
-        .unwrap();
+        let server =
+            Server::new(config, Arc::clone(&cell), Arc::clone(&certificates), Arc::clone(&stats), clock, None).unwrap();
         let (plain_door, plain) = server.listen(Services::web(PLAIN, false), plain).unwrap();
         let (secure_door, secure) = server.listen(Services::web(SECURE, true), secure).unwrap();
         Self {
