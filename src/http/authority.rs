@@ -89,7 +89,7 @@ impl Authority {
 }
 
 /// The length of the host in `host[:port]`, if both are sound.
-fn host_length(text: &[u8]) -> Option<usize> {
+pub(super) fn host_length(text: &[u8]) -> Option<usize> {
     let end = match text.first() {
         Some(b'[') => {
             let end = memchr::memchr(b']', text)?;

@@ -68,6 +68,14 @@ impl Body {
         Self { kind: Kind::Full(bytes), busy: None }
     }
 
+    /// All of one that is of our own making.
+    pub(super) fn whole(self) -> Bytes {
+        match self.kind {
+            Kind::Full(bytes) => bytes,
+            Kind::Empty | Kind::Answer(_) => Bytes::new(),
+        }
+    }
+
     /// Passes on what an instance sends; `lease` goes back to its pool at the end.
     pub(super) fn answer(incoming: Incoming, lease: Lease, permit: Permit, pause: Pause) -> Self {
         Self { kind: Kind::Answer(Box::new(Answer { incoming, lease: Some(lease), permit, pause })), busy: None }

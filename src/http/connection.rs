@@ -7,6 +7,7 @@ use super::framing::{Fault, Framing};
 use super::front::{Front, Seen};
 use super::handover::Exit;
 use super::page;
+use super::plain;
 use super::pulse::{Late, Pulse};
 use super::serve::serve;
 use super::server::Shared;
@@ -19,6 +20,7 @@ use crate::net::proxy_protocol::Ends;
 use crate::stats::HttpRefusal;
 use crate::tls::failures::{self, Attempt};
 use crate::tls::hello;
+use bytes::BytesMut;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -85,10 +87,17 @@ pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, en
     let front = Arc::new(Front::new(Arc::clone(&shared), seen, held));
     let stop = &door.stop;
     if h2 {
-        h2_connection(front, Stream::new(wire, early, None, pulse), stop).await;
-    } else {
-        let framing = Framing::new(shared.config.target_bytes + METHOD_AND_VERSION, shared.config.field_bytes);
-        h1_connection(front, Stream::new(wire, early, Some(framing), pulse), stop).await;
+        return h2_connection(front, Stream::new(wire, early, pulse), stop).await;
+    }
+    let mut stream = Stream::new(wire, BytesMut::new(), pulse);
+    match plain::run(&front, &mut stream, early, stop).await {
+        plain::Left::Odd(read) => {
+            let framing = Framing::new(shared.config.target_bytes + METHOD_AND_VERSION, shared.config.field_bytes);
+            stream.watch(read, framing);
+            h1_connection(front, stream, stop).await;
+        }
+        plain::Left::Over => leave(&front, &mut stream, None).await,
+        plain::Left::Stalled => shared.stats.stalled.inc(),
     }
 }
 
@@ -193,18 +202,23 @@ async fn h1_connection(front: Arc<Front>, stream: Stream, stop: &CancellationTok
     let Some(parts) = connection.into_parts() else { return };
     let mut stream = parts.io.into_inner();
     stream.stop_watching();
+    if let Some(why) = why {
+        shared.stats.refuse(why);
+    }
+    leave(&front, &mut stream, why.filter(|_| quiet)).await;
+}
+
+/// Says why a connection ends, where there is something to say, and ends it.
+async fn leave(front: &Front, stream: &mut Stream, why: Option<HttpRefusal>) {
     let goodbye = async {
         if let Some(why) = why {
-            shared.stats.refuse(why);
-            if quiet {
-                stream.write_all(canned(why).as_bytes()).await?;
-            }
+            stream.write_all(canned(why).as_bytes()).await?;
         }
         stream.shutdown().await?;
-        if pulse.is_peer_done() { Ok(()) } else { linger(&mut stream).await }
+        if front.pulse.is_peer_done() { Ok(()) } else { linger(stream).await }
     };
     // The client may be gone; then there is nobody to take leave of.
-    let _ = timeout(shared.config.linger, goodbye).await;
+    let _ = timeout(front.shared.config.linger, goodbye).await;
 }
 
 async fn h2_connection(front: Arc<Front>, stream: Stream, stop: &CancellationToken) {

@@ -55,7 +55,7 @@ pub(super) async fn run(
     if known {
         keep_out(&instance).map_err(refuse)?;
     }
-    let watched = web.sign_in.paths.iter().any(|path| is_at(inner, path)) && parts.method == Method::POST;
+    let watched = web.sign_in.paths.iter().any(|path| gate::is_at(inner, path)) && parts.method == Method::POST;
     let offer = (!way.trusted).then(|| Offer::of(front, &parts, watched));
     if offer.as_ref().is_some_and(|offer| !offer.passes(front, &instance)) {
         return Err(refuse(HttpRefusal::Banned));
@@ -116,14 +116,6 @@ pub(super) async fn run(
         lease.detach();
     }
     Ok(deliver(front, Response::from_parts(parts, incoming), lease, permit).await)
-}
-
-/// Whether a path is one that sign-ins are sent to.
-fn is_at(path: &str, wanted: &str) -> bool {
-    match wanted.strip_suffix('*') {
-        Some(begin) => path.starts_with(begin),
-        None => path.trim_end_matches('/') == wanted.trim_end_matches('/'),
-    }
 }
 
 /// Refuses a light user (R46); in shadow mode it is counted and passes.
@@ -291,7 +283,8 @@ fn fault(progress: Option<&Arc<Progress>>) -> Option<HttpRefusal> {
     progress.and_then(|p| p.refusal())
 }
 
-fn refusal_of(error: &ConnectError) -> HttpRefusal {
+/// What a connection that was not made is to the client.
+pub(super) fn refusal_of(error: &ConnectError) -> HttpRefusal {
     tracing::debug!(%error, "no connection to an instance");
     match error {
         ConnectError::Slow => HttpRefusal::InstanceTimeout,

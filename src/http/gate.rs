@@ -227,3 +227,11 @@ pub(super) fn reachable(instance: &Instance) -> Option<&Web> {
 pub(super) fn limit(instance: &Instance, default: u32) -> u32 {
     if instance.limits.http_requests == 0 { default } else { instance.limits.http_requests }
 }
+
+/// Whether a path is one that sign-ins are sent to.
+pub(super) fn is_at(path: &str, wanted: &str) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(begin) => path.starts_with(begin),
+        None => path.trim_end_matches('/') == wanted.trim_end_matches('/'),
+    }
+}

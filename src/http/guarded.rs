@@ -29,21 +29,39 @@ pub(super) struct Offer {
 impl Offer {
     /// Reads them off a request; `is_sign_in` tells that it went to where people sign in.
     pub(super) fn of(front: &Front, parts: &Parts, is_sign_in: bool) -> Self {
-        let offered = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().trim_ascii());
+        let value = |name| parts.headers.get(name).map(http::HeaderValue::as_bytes);
+        let (offered, user_agent) = (value(header::AUTHORIZATION), value(header::USER_AGENT));
+        Self::read(front.peer, offered, user_agent, parts.method.clone(), is_sign_in)
+    }
+
+    /// The same of the values of Authorization and User-Agent.
+    pub(super) fn read(
+        source: IpAddr,
+        offered: Option<&[u8]>,
+        user_agent: Option<&[u8]>,
+        method: Method,
+        is_sign_in: bool,
+    ) -> Self {
+        let offered = offered.map(<[u8]>::trim_ascii);
         let account = match offered {
             Some(value) => name(value),
             None if is_sign_in => b"sign-in".to_vec(),
             None => Vec::new(),
         };
-        let user_agent = parts.headers.get(header::USER_AGENT).map_or(&b""[..], |value| value.as_bytes());
+        let user_agent = user_agent.unwrap_or_default();
         Self {
-            source: front.peer,
+            source,
             account,
             user_agent: user_agent.get(..user_agent.len().min(64)).unwrap_or_default().to_vec(),
-            method: parts.method.clone(),
+            method,
             is_sign_in,
             is_empty: offered.is_none() && !is_sign_in,
         }
+    }
+
+    /// Whose they are.
+    pub(super) fn account(&self) -> &[u8] {
+        &self.account
     }
 
     /// Whether the request may go to the instance.

@@ -23,6 +23,7 @@ mod handover;
 mod lanes;
 mod page;
 mod pause;
+mod plain;
 mod pulse;
 mod relay;
 mod request;

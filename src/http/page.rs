@@ -44,6 +44,23 @@ impl Taste {
         Self { accept: copy(header::ACCEPT), language: copy(header::ACCEPT_LANGUAGE) }
     }
 
+    /// The same of a head as it came.
+    pub(super) fn read(head: &[u8]) -> Self {
+        let mut fields = [httparse::EMPTY_HEADER; 100];
+        let mut parsed = httparse::Request::new(&mut fields);
+        // What could be read counts.
+        let _ = parsed.parse(head);
+        let mut headers = HeaderMap::new();
+        for field in parsed.headers.iter() {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(field.name.as_bytes()), HeaderValue::from_bytes(field.value))
+            {
+                headers.append(name, value);
+            }
+        }
+        Self::of(&headers)
+    }
+
     /// The best of ours among the client's languages.
     fn language(&self) -> Option<Language> {
         let ranges = ranges(self.language.as_ref());

@@ -203,7 +203,7 @@ fn join<'a>(values: impl Iterator<Item = &'a HeaderValue>, between: &[u8]) -> Op
 }
 
 /// A parameter's value, quoted where it is no token (RFC 7239 §4).
-pub(super) fn put_value(out: &mut BytesMut, text: &[u8]) {
+pub(super) fn put_value(out: &mut impl BufMut, text: &[u8]) {
     let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
     if !text.is_empty() && text.iter().all(token) {
         out.put_slice(text);

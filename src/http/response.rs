@@ -58,7 +58,7 @@ impl Outside<'_> {
     }
 
     /// A URL as the client can follow it; `None` where it is that already.
-    fn url(&self, url: &str) -> Option<String> {
+    pub(super) fn url(&self, url: &str) -> Option<String> {
         let (authority, rest) = match split(url) {
             Some(parts) => parts,
             // A path of our host, perhaps inside the prefix.
@@ -90,7 +90,7 @@ impl Outside<'_> {
     }
 
     /// `<seconds>; url=<url>`
-    fn refresh(&self, text: &str) -> Option<String> {
+    pub(super) fn refresh(&self, text: &str) -> Option<String> {
         let at = text.to_ascii_lowercase().find("url=")? + 4;
         let (head, url) = text.split_at_checked(at)?;
         let bare = url.trim_matches(['"', '\'']);
@@ -129,7 +129,7 @@ impl Outside<'_> {
     }
 
     /// A changed cookie; `None` where it is fine as it is.
-    fn cookie(&self, text: &str) -> Option<String> {
+    pub(super) fn cookie(&self, text: &str) -> Option<String> {
         let mut changed = false;
         let mut out = String::with_capacity(text.len() + self.prefix.len());
         for (index, part) in text.split(';').enumerate() {

@@ -2,7 +2,6 @@
 //!
 //! A decision and nothing else: it opens no connection and changes no request.
 
-use super::authority::Authority;
 use super::gate;
 use crate::model::{NamePolicy, Prefix, Service, State, WebService};
 use crate::route::domain;
@@ -21,8 +20,8 @@ pub(super) struct Asked<'a> {
     pub sni: Option<&'a str>,
     /// The address it came to.
     pub local: IpAddr,
-    /// The host it names; HTTP/1.0 may name none.
-    pub authority: Option<&'a Authority>,
+    /// The host it names, without port; HTTP/1.0 may name none.
+    pub host: Option<&'a str>,
     /// Path, with query.
     pub target: &'a str,
 }
@@ -70,7 +69,7 @@ pub(super) fn decide(
     misdirected: impl FnOnce(&str, &str) -> bool,
     mismatch: impl FnOnce(&str),
 ) -> Decision {
-    let host = asked.authority.map_or("", Authority::host);
+    let host = asked.host.unwrap_or_default();
     // HT16
     if let Some(sni) = asked.sni
         && !sni.eq_ignore_ascii_case(host)
@@ -78,7 +77,7 @@ pub(super) fn decide(
     {
         return Decision::Refuse(HttpRefusal::Misdirected, None);
     }
-    let found = match asked.authority {
+    let found = match asked.host {
         None => Host::Proxy,
         Some(_) if domain::address(host) == Some(asked.local) => Host::Proxy,
         Some(_) => snapshot.resolve_host(proxy, host.as_bytes(), now_unix),

@@ -105,7 +105,8 @@ async fn answer(front: &Arc<Front>, request: Request<Incoming>, taste: &Taste) -
     }
     let secure = front.services.tls || (trusted && parts.headers.get(X_FORWARDED_PROTO).is_some_and(|v| v == "https"));
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let asked = Asked { secure, sni: front.sni.as_deref(), local: front.local, authority: authority.as_ref(), target };
+    let host = authority.as_ref().map(Authority::host);
+    let asked = Asked { secure, sni: front.sni.as_deref(), local: front.local, host, target };
     let now = shared.clock.now().unix;
     let misdirected = |a: &str, b: &str| !shared.certificates.same(Some(proxy.id), a, b);
     let mismatch = |host: &str| note_mismatch(front, host);
@@ -185,7 +186,8 @@ fn check(parts: &Parts, front: &Front) -> Result<Option<Authority>, HttpRefusal>
     Ok(authority)
 }
 
-fn is_trusted(proxy: &Proxy, peer: IpAddr) -> bool {
+/// Whether the word of a peer about clients before it is believed.
+pub(super) fn is_trusted(proxy: &Proxy, peer: IpAddr) -> bool {
     proxy.trusted_peers.iter().any(|net| net.contains(&peer))
 }
 

@@ -23,9 +23,14 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// `framing` is given where HTTP/1 is spoken.
-    pub(super) fn new(wire: Wire, early: BytesMut, framing: Option<Framing>, pulse: Arc<Pulse>) -> Self {
-        Self { wire, early, framing, pulse }
+    pub(super) fn new(wire: Wire, early: BytesMut, pulse: Arc<Pulse>) -> Self {
+        Self { wire, early, framing: None, pulse }
+    }
+
+    /// Has what is read from now on watched: HTTP/1 that begins with `early`.
+    pub(super) fn watch(&mut self, early: BytesMut, framing: Framing) {
+        self.early = early;
+        self.framing = Some(framing);
     }
 
     /// What carries it and what was read before, for somebody who goes on with it; nothing is said to the client.

@@ -6,6 +6,7 @@
 
 use super::lanes;
 use super::pause::Pause;
+use super::plain;
 use super::upload::{Progress, Upload};
 use super::verify;
 use super::wire::Wire;
@@ -38,7 +39,15 @@ pub(super) struct Upstream {
     most: usize,
     stats: Arc<HttpStats>,
     /// A connection stays on the thread that opened it.
-    kept: Box<[Mutex<Vec<Kept>>]>,
+    kept: Box<[Mutex<Idle>]>,
+}
+
+/// Connections that wait for their next exchange.
+#[derive(Default)]
+struct Idle {
+    /// Hyper's.
+    http: Vec<Kept>,
+    plain: Vec<(plain::Link, Tick)>,
 }
 
 /// Everything that must be equal for two instances to share connections.
@@ -118,7 +127,7 @@ impl Upstream {
     /// A kept connection that is still open, the last used first.
     pub(super) async fn reuse(self: &Arc<Self>, clock: Clock) -> Option<Lease> {
         loop {
-            let kept = self.lock()?.pop()?;
+            let kept = self.lock()?.http.pop()?;
             self.forget(1);
             let Link { sender, mut connection } = kept.link;
             // The first poll finds out whether the instance has closed it meanwhile.
@@ -177,12 +186,47 @@ impl Upstream {
 
     fn keep(&self, link: Link, now: Tick) {
         let Some(mut kept) = self.lock() else { return };
-        if kept.len() >= self.most {
-            self.stats.upstream_surplus.inc();
-            return;
+        if self.has_room(&kept) {
+            kept.http.push(Kept { link, since: now });
         }
-        kept.push(Kept { link, since: now });
-        self.stats.upstream_idle.inc();
+    }
+
+    /// A kept connection for a plain exchange, the last used first.
+    pub(super) fn reuse_plain(&self, cx: &mut Context<'_>) -> Option<plain::Link> {
+        loop {
+            let (mut link, _) = self.lock()?.plain.pop()?;
+            self.forget(1);
+            if link.is_open(cx) {
+                self.stats.upstream_reused.inc();
+                return Some(link);
+            }
+        }
+    }
+
+    /// A fresh connection for plain exchanges.
+    pub(super) async fn open_plain(&self, patience: Duration) -> Result<plain::Link, ConnectError> {
+        let wire = timeout(patience, self.connect()).await.map_err(|_| ConnectError::Slow)??;
+        self.stats.upstream_opened.inc();
+        Ok(plain::Link::new(wire))
+    }
+
+    /// Keeps a connection for the next plain exchange.
+    pub(super) fn keep_plain(&self, link: plain::Link, now: Tick) {
+        let Some(mut kept) = self.lock() else { return };
+        if self.has_room(&kept) {
+            kept.plain.push((link, now));
+        }
+    }
+
+    /// Takes a place among those that are kept.
+    fn has_room(&self, kept: &Idle) -> bool {
+        let room = kept.len() < self.most;
+        if room {
+            self.stats.upstream_idle.inc()
+        } else {
+            self.stats.upstream_surplus.inc()
+        }
+        room
     }
 
     /// Drops connections of this thread that are closed, or were kept for `patience` milliseconds.
@@ -190,9 +234,10 @@ impl Upstream {
         let mut context = Context::from_waker(Waker::noop());
         let Some(mut kept) = self.lock() else { return };
         let before = kept.len();
-        kept.retain_mut(|k| {
+        kept.http.retain_mut(|k| {
             now.since(k.since) < patience && Pin::new(&mut k.link.connection).poll(&mut context).is_pending()
         });
+        kept.plain.retain_mut(|(link, since)| now.since(*since) < patience && link.is_open(&mut context));
         self.forget(before - kept.len());
     }
 
@@ -203,8 +248,14 @@ impl Upstream {
     }
 
     /// Those of this thread.
-    fn lock(&self) -> Option<MutexGuard<'_, Vec<Kept>>> {
+    fn lock(&self) -> Option<MutexGuard<'_, Idle>> {
         self.kept.get(lanes::current()).map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Idle {
+    fn len(&self) -> usize {
+        self.http.len() + self.plain.len()
     }
 }
 

@@ -1,0 +1,258 @@
+//! The head of an instance's answer: checked so that no second answer hides in it (HT17), and written for the client
+//! without what concerns one hop (HT06) and without the instance's private addresses (R8).
+
+use super::super::framing::digits;
+use super::super::response::Outside;
+use super::coding::Coding;
+use super::date;
+use super::request::put;
+use crate::clock::Clock;
+use crate::stats::HttpRefusal;
+use http::{Method, StatusCode};
+use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
+use std::borrow::Cow;
+
+const MOST_FIELDS: usize = 100;
+/// Largest head of an answer, with the interim answers before it.
+const LARGEST: usize = 64 * 1024;
+
+/// What is known of an answer when its head is read.
+pub(super) struct Answer {
+    pub status: StatusCode,
+    /// `None`: it has no body.
+    pub coding: Option<Coding>,
+    /// Whether the connection serves another request after it.
+    pub kept: bool,
+}
+
+/// Reads the head of an answer at the start of `bytes`, and writes it for the client; `None`: it is not here as a whole.
+/// Also says how many bytes it took. Interim answers are skipped.
+pub(super) fn pass(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    method: &Method,
+    outside: &Outside<'_>,
+    (last, clock): (bool, Clock),
+) -> Result<Option<(usize, Answer)>, HttpRefusal> {
+    let mut skipped = 0;
+    loop {
+        let rest = bytes.get(skipped..).unwrap_or_default();
+        let mut fields = [EMPTY_HEADER; MOST_FIELDS];
+        let mut parsed = httparse::Response::new(&mut fields);
+        let mut config = ParserConfig::default();
+        config.allow_spaces_after_header_name_in_responses(true);
+        let head = match config.parse_response(&mut parsed, rest) {
+            Ok(Status::Complete(head)) => head,
+            Ok(Status::Partial) if bytes.len() < LARGEST => return Ok(None),
+            Ok(Status::Partial) | Err(_) => return Err(HttpRefusal::BadAnswer),
+        };
+        let code = parsed.code.unwrap_or_default();
+        match code {
+            // A tunnel that nobody asked for.
+            101 => return Err(HttpRefusal::BadAnswer),
+            100..200 => {
+                skipped += head;
+                continue;
+            }
+            _ => {}
+        }
+        let status = StatusCode::from_u16(code).map_err(|_| HttpRefusal::BadAnswer)?;
+        let framing = Framing::of(parsed.headers, parsed.version == Some(1))?;
+        let coding = framing.coding(method, status)?;
+        let reason = parsed.reason.filter(|reason| !reason.is_empty()).or(status.canonical_reason()).unwrap_or("");
+        put(out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
+        for field in parsed.headers.iter().filter(|field| !framing.connection.lists(field.name)) {
+            put_field(out, field, outside, status);
+        }
+        if !framing.has_date {
+            put(out, &[b"\r\nDate: "]);
+            date::put(out, clock.now());
+        }
+        if matches!(coding, Some(Coding::Chunked(_) | Coding::UntilClose)) {
+            put(out, &[b"\r\nTransfer-Encoding: chunked"]);
+        }
+        put(out, &[if last { b"\r\nConnection: close\r\n\r\n" } else { b"\r\n\r\n" }]);
+        let kept = framing.is_11 && !framing.connection.closes && coding != Some(Coding::UntilClose);
+        return Ok(Some((skipped + head, Answer { status, coding, kept })));
+    }
+}
+
+/// What the fields say about where the answer ends.
+struct Framing<'a> {
+    is_11: bool,
+    length: Option<u64>,
+    chunked: bool,
+    has_date: bool,
+    connection: Connection<'a>,
+}
+
+/// The Connection fields.
+#[derive(Default)]
+struct Connection<'a> {
+    values: [&'a [u8]; 4],
+    closes: bool,
+}
+
+impl<'a> Framing<'a> {
+    fn of(fields: &[Header<'a>], is_11: bool) -> Result<Self, HttpRefusal> {
+        let mut framing =
+            Self { is_11, length: None, chunked: false, has_date: false, connection: Connection::default() };
+        let mut connections = 0;
+        for Header { name, value } in fields {
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("date") => framing.has_date = true,
+                10 if name.eq_ignore_ascii_case("connection") => {
+                    *framing.connection.values.get_mut(connections).ok_or(HttpRefusal::BadAnswer)? = value;
+                    connections += 1;
+                }
+                14 if name.eq_ignore_ascii_case("content-length") => {
+                    let length = digits(value).ok_or(HttpRefusal::BadAnswer)?;
+                    if framing.length.replace(length).is_some() {
+                        return Err(HttpRefusal::BadAnswer);
+                    }
+                }
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                    if framing.chunked || !is_11 || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                        return Err(HttpRefusal::BadAnswer);
+                    }
+                    framing.chunked = true;
+                }
+                _ => {}
+            }
+        }
+        if framing.chunked && framing.length.is_some() {
+            return Err(HttpRefusal::BadAnswer);
+        }
+        framing.connection.closes = framing.connection.lists("close");
+        Ok(framing)
+    }
+
+    fn coding(&self, method: &Method, status: StatusCode) -> Result<Option<Coding>, HttpRefusal> {
+        if method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            return Ok(None);
+        }
+        Ok(match (self.chunked, self.length) {
+            (true, _) => Some(Coding::Chunked(Default::default())),
+            (false, Some(0)) => None,
+            (false, Some(length)) => Some(Coding::Length(length)),
+            (false, None) => Some(Coding::UntilClose),
+        })
+    }
+}
+
+impl Connection<'_> {
+    fn lists(&self, name: &str) -> bool {
+        let mut options = self.values.iter().flat_map(|value| value.split(|byte| *byte == b','));
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+    }
+}
+
+fn put_field(out: &mut Vec<u8>, field: &Header<'_>, outside: &Outside<'_>, status: StatusCode) {
+    let Header { name, value } = field;
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    let text = || std::str::from_utf8(value).ok();
+    let changed = match name.len() {
+        2 if is("te") => return,
+        3 if is("via") => return,
+        7 if is("alt-svc") || is("upgrade") => return,
+        7 if is("refresh") => text().and_then(|text| outside.refresh(text)),
+        8 if is("location") => text().and_then(|text| outside.url(text)),
+        10 if is("connection") || is("keep-alive") => return,
+        10 if is("set-cookie") => text().and_then(|text| outside.cookie(text)),
+        14 if is("http2-settings") => return,
+        14 if is("content-length") && status == StatusCode::NO_CONTENT => return,
+        16 if is("content-location") => text().and_then(|text| outside.url(text)),
+        16 if is("proxy-connection") => return,
+        17 if is("transfer-encoding") => return,
+        19 if is("proxy-authorization") => return,
+        _ => None,
+    };
+    let value = changed.map_or(Cow::Borrowed(*value), |changed| Cow::Owned(changed.into_bytes()));
+    put(out, &[b"\r\n", name.as_bytes(), b": ", &value]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::coding::Chunks;
+    use super::*;
+    use crate::model::{Prefix, WebService};
+    use crate::route::snapshot::Web;
+
+    fn read(text: &str, method: &Method) -> Result<Option<(String, usize, Answer)>, HttpRefusal> {
+        let web = Web {
+            tls: false,
+            host: "pbx.internal".into(),
+            port: 80,
+            addresses: vec!["203.0.113.9:80".parse().unwrap()],
+            prefix: Prefix::Strip,
+            service: WebService::Full,
+            verify: false,
+            sign_in: crate::model::SignIn::default(),
+        };
+        let outside =
+            Outside { scheme: "https", authority: "acme", host: "acme", prefix: "", stripped: false, web: &web };
+        let mut out = Vec::new();
+        let passed = pass(&mut out, text.as_bytes(), method, &outside, (false, Clock::start()))?;
+        Ok(passed.map(|(used, answer)| (String::from_utf8(out).unwrap(), used, answer)))
+    }
+
+    #[test]
+    fn an_answer_has_one_end() {
+        // HT17
+        for (fields, coding) in [
+            ("Content-Length: 5", Some(Some(Coding::Length(5)))),
+            ("Content-Length: 0", Some(None)),
+            ("Transfer-Encoding: Chunked ", Some(Some(Coding::Chunked(Chunks::default())))),
+            ("X: y", Some(Some(Coding::UntilClose))),
+            ("Content-Length: 5\r\nContent-Length: 5", None),
+            ("Content-Length: 5, 5", None),
+            ("Content-Length: +5", None),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked", None),
+            ("Transfer-Encoding: gzip, chunked", None),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", None),
+            ("X: a\r\n Set-Cookie: evil=1", None),
+            ("X: a\rb", None),
+            ("X: a\0b", None),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nhello");
+            let seen = read(&text, &Method::GET).map(|read| read.unwrap().2.coding);
+            assert_eq!(seen.ok(), coding, "{fields:?}");
+        }
+        for text in [
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/9.9 200 OK\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+            "nonsense\r\n\r\n",
+        ] {
+            assert_eq!(read(text, &Method::GET).err(), Some(HttpRefusal::BadAnswer), "{text:?}");
+        }
+        for (status, method) in
+            [("204 No Content", Method::GET), ("304 Not Modified", Method::GET), ("200 OK", Method::HEAD)]
+        {
+            let text = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n");
+            assert_eq!(read(&text, &method).unwrap().unwrap().2.coding, None, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_client_gets_what_is_its_own() {
+        // HT03 HT06 R8
+        let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 471 Odd But Ours\r\nDate: x\r\nX-Odd : 1\r\nConnection: close, X-Inner\r\n\
+            X-Inner: 1\r\nKeep-Alive: 1\r\nUpgrade: h2c\r\nVia: 1.1 inner\r\nAlt-Svc: x\r\nLocation: http://pbx.internal/a\r\n\
+            Set-Cookie: a=b; Domain=pbx.internal\r\nContent-Length: 2\r\n\r\nok";
+        let (seen, used, answer) = read(text, &Method::GET).unwrap().unwrap();
+        assert_eq!(
+            seen,
+            "HTTP/1.1 471 Odd But Ours\r\nDate: x\r\nX-Odd: 1\r\nLocation: https://acme/a\r\nSet-Cookie: a=b\r\n\
+             Content-Length: 2\r\n\r\n"
+        );
+        assert_eq!((used + 2, answer.kept), (text.len(), false));
+        for cut in 0..used {
+            assert!(read(&text[..cut], &Method::GET).unwrap().is_none(), "{cut}");
+        }
+        let (bare, _, answer) =
+            read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &Method::GET).unwrap().unwrap();
+        assert!(bare.contains("\r\nDate: ") && bare.ends_with("GMT\r\nTransfer-Encoding: chunked\r\n\r\n"), "{bare}");
+        assert!(answer.kept);
+    }
+}

@@ -1,0 +1,337 @@
+//! One plain request and its answer.
+
+use super::super::page::{self, Page, Taste};
+use super::super::pulse::millis;
+use super::super::response::Outside;
+use super::super::upstream::ConnectError;
+use super::answer::{self, Answer};
+use super::coding::{self, Coding};
+use super::plan::Plan;
+use super::request::{self, Request, put};
+use super::{Lane, Link, buffers, date};
+use crate::clock::Tick;
+use crate::stats::HttpRefusal;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite as _;
+
+/// What the client may send ahead while it waits.
+const AHEAD: usize = 64 * 1024;
+
+/// What becomes of the client's connection.
+pub(super) enum End {
+    Next,
+    Over,
+    Stalled,
+}
+
+/// Why there is no answer.
+enum Trouble {
+    /// The connection ended before an answer began.
+    Lost,
+    Why(HttpRefusal),
+    /// The client left.
+    Gone,
+}
+
+/// Bytes on their way to the client.
+struct Back {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Lane<'_> {
+    /// Passes a request on and its answer back.
+    pub(super) async fn exchange(&mut self, request: &Request, plan: Plan) -> End {
+        let shared = &self.front.shared;
+        shared.stats.requests.inc();
+        plan.instance.stats.http_requests.inc();
+        let mut out = buffers::take();
+        let stripped = if plan.strips { plan.prefix } else { 0 };
+        let written = request::write(&mut out, &self.unread, request, stripped, &self.terms);
+        let body = self.unread.get(request.head..request.head + request.body).unwrap_or_default();
+        out.extend_from_slice(body);
+        plan.permit.stats().http_bytes_in.add(body.len() as u64);
+        let mut back = Back { bytes: buffers::take(), sent: 0 };
+        let asked = match written {
+            Some(()) => self.ask(request, &plan, &out, &mut back.bytes).await,
+            None => Err(Trouble::Why(HttpRefusal::BadRequest)),
+        };
+        buffers::give_up(&mut out);
+        let end = match asked {
+            Ok((link, answer)) => {
+                if let Some(offer) = &plan.offer {
+                    offer.answered(self.front, &plan.instance, answer.status);
+                }
+                self.deliver(plan, link, &answer, &mut back).await
+            }
+            Err(Trouble::Gone) => End::Over,
+            Err(Trouble::Lost) => self.refuse(HttpRefusal::Unreachable, request, &plan, &mut back).await,
+            Err(Trouble::Why(why)) => self.refuse(why, request, &plan, &mut back).await,
+        };
+        buffers::give_up(&mut back.bytes);
+        end
+    }
+
+    /// Gets the head of an answer, written for the client; asks a second time where that can do no harm (HT09).
+    async fn ask(
+        &mut self,
+        request: &Request,
+        plan: &Plan,
+        out: &[u8],
+        back: &mut Vec<u8>,
+    ) -> Result<(Link, Answer), Trouble> {
+        let (clock, config) = (self.front.shared.clock, &self.front.shared.config);
+        let repeatable = request.body == 0 && request.method.is_idempotent();
+        let mut kept = poll_fn(|cx| Poll::Ready(plan.upstream.reuse_plain(cx))).await;
+        loop {
+            let reused = kept.is_some();
+            let mut link = match kept.take() {
+                Some(link) => link,
+                None => {
+                    plan.upstream.open_plain(config.connect).await.map_err(|error| Trouble::Why(refusal(&error)))?
+                }
+            };
+            let due = clock.now().tick.after(millis(config.answer));
+            let mut sent = 0;
+            let answered =
+                poll_fn(|cx| self.poll_answer(cx, &mut link, (out, &mut sent), back, (request, plan), due)).await;
+            match answered {
+                Ok(answer) => return Ok((link, answer)),
+                Err(Trouble::Lost) if reused && (repeatable || sent == 0) => self.front.shared.stats.retries.inc(),
+                Err(trouble) => return Err(trouble),
+            }
+        }
+    }
+
+    fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut Link,
+        (out, sent): (&[u8], &mut usize),
+        back: &mut Vec<u8>,
+        (request, plan): (&Request, &Plan),
+        due: Tick,
+    ) -> Poll<Result<Answer, Trouble>> {
+        // An answer may come before all is sent, and say why that fails.
+        let failed = matches!(link.poll_send(cx, out, sent), Poll::Ready(Err(_)));
+        while let Poll::Ready(read) = link.poll_fill(cx) {
+            if !matches!(read, Ok(1..)) {
+                let trouble =
+                    if link.unread().is_empty() { Trouble::Lost } else { Trouble::Why(HttpRefusal::Unreachable) };
+                return Poll::Ready(Err(trouble));
+            }
+            let Some(outside) = self.outside(request, plan) else {
+                return Poll::Ready(Err(Trouble::Why(HttpRefusal::BadRequest)));
+            };
+            let last = self.stop.is_cancelled();
+            match answer::pass(back, link.unread(), &request.method, &outside, (last, self.front.shared.clock)) {
+                Ok(Some((used, answer))) => {
+                    link.used(used);
+                    return Poll::Ready(Ok(answer));
+                }
+                Ok(None) => {}
+                Err(why) => return Poll::Ready(Err(Trouble::Why(why))),
+            }
+        }
+        if failed {
+            return Poll::Ready(Err(Trouble::Lost));
+        }
+        if self.is_gone(cx) {
+            return Poll::Ready(Err(Trouble::Gone));
+        }
+        self.timer.poll(cx, due).map(|()| Err(Trouble::Why(HttpRefusal::InstanceTimeout)))
+    }
+
+    /// Sends the head in `back` and the body behind it; the connection it comes from is kept if it can be.
+    async fn deliver(&mut self, plan: Plan, mut link: Link, answer: &Answer, back: &mut Back) -> End {
+        let shared = &self.front.shared;
+        let last = self.stop.is_cancelled();
+        let mut coding = answer.coding;
+        let mut moved = shared.clock.now().tick;
+        let end = poll_fn(|cx| self.poll_deliver(cx, &mut link, &mut coding, back, &plan, &mut moved)).await;
+        if answer.kept && coding.is_none() && link.unread().is_empty() {
+            plan.upstream.keep_plain(link, moved);
+        }
+        match end {
+            End::Next if last => End::Over,
+            end => end,
+        }
+    }
+
+    fn poll_deliver(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut Link,
+        coding: &mut Option<Coding>,
+        back: &mut Back,
+        plan: &Plan,
+        moved: &mut Tick,
+    ) -> Poll<End> {
+        let (clock, config) = (self.front.shared.clock, &self.front.shared.config);
+        loop {
+            // What is here goes with the head, in one write.
+            if let Some(framing) = coding
+                && back.bytes.len() - back.sent < buffers::ROOM
+                && !link.unread().is_empty()
+            {
+                let before = back.bytes.len();
+                match take(framing, link, &mut back.bytes) {
+                    Ok((passed, done)) => {
+                        plan.permit.stats().http_bytes_out.add(passed);
+                        if done {
+                            *coding = None;
+                        }
+                    }
+                    Err(coding::Bad) => {
+                        // The client must not take what came for the whole.
+                        back.bytes.truncate(before);
+                        return Poll::Ready(End::Over);
+                    }
+                }
+                continue;
+            }
+            match self.poll_back(cx, back) {
+                Poll::Ready(Ok(true)) => *moved = clock.now().tick,
+                Poll::Ready(Ok(false)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Over),
+                Poll::Pending => {
+                    return self.timer.poll(cx, moved.after(millis(config.write))).map(|()| End::Stalled);
+                }
+            }
+            let Some(framing) = coding else { return Poll::Ready(End::Next) };
+            match link.poll_fill(cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0)) if *framing == Coding::UntilClose => {
+                    coding::put_end(&mut back.bytes);
+                    *coding = None;
+                }
+                Poll::Ready(_) => return Poll::Ready(End::Over),
+                Poll::Pending if self.is_gone(cx) => return Poll::Ready(End::Over),
+                Poll::Pending => {
+                    return self.timer.poll(cx, moved.after(millis(config.answer_body))).map(|()| End::Over);
+                }
+            }
+        }
+    }
+
+    /// Writes what waits for the client; whether it was anything.
+    fn poll_back(&mut self, cx: &mut Context<'_>, back: &mut Back) -> Poll<io::Result<bool>> {
+        let any = !back.bytes.is_empty();
+        while let Some(rest) = back.bytes.get(back.sent..).filter(|rest| !rest.is_empty()) {
+            match ready!(Pin::new(&mut *self.client).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => back.sent += written,
+            }
+        }
+        back.bytes.clear();
+        back.sent = 0;
+        ready!(Pin::new(&mut *self.client).poll_flush(cx))?;
+        Poll::Ready(Ok(any))
+    }
+
+    /// Whether the client left; what it sends ahead is kept.
+    fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.unread.len() < AHEAD {
+            match buffers::poll_fill(self.client, &mut self.unread, cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return true,
+                Poll::Pending => return false,
+            }
+        }
+        false
+    }
+
+    /// How the client sees the instance.
+    fn outside<'a>(&'a self, request: &Request, plan: &'a Plan) -> Option<Outside<'a>> {
+        let text = |range: std::ops::Range<usize>| std::str::from_utf8(self.unread.get(range)?).ok();
+        let authority = text(request.authority.clone())?;
+        let start = request.target.start;
+        Some(Outside {
+            scheme: if self.front.services.tls { "https" } else { "http" },
+            authority,
+            host: authority.get(..request.host)?,
+            prefix: text(start..start + plan.prefix)?,
+            stripped: plan.strips,
+            web: plan.instance.web.as_ref()?,
+        })
+    }
+
+    /// Says why there is no answer.
+    async fn refuse(&mut self, why: HttpRefusal, request: &Request, plan: &Plan, back: &mut Back) -> End {
+        let front = self.front;
+        front.shared.stats.refuse(why);
+        tracing::debug!(why = why.label(), peer = %front.peer, "http request refused");
+        let instance = &plan.instance;
+        let refusal = Page::Refusal {
+            why,
+            name: Some(&*instance.display_name).filter(|name| !name.is_empty()),
+            state: Some(instance.state),
+            language: Some(instance.language),
+        };
+        let taste = self.unread.get(..request.head).map(Taste::read).unwrap_or_default();
+        let (parts, body) = page::answer(refusal, &taste).into_parts();
+        let body = body.whole();
+        let last = self.stop.is_cancelled();
+        let out = &mut back.bytes;
+        out.clear();
+        let reason = parts.status.canonical_reason().unwrap_or_default();
+        put(out, &[b"HTTP/1.1 ", parts.status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"]);
+        for (name, value) in &parts.headers {
+            put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+        put(out, &[b"Date: "]);
+        date::put(out, front.shared.clock.now());
+        if last {
+            put(out, &[b"\r\nConnection: close"]);
+        }
+        put(out, &[b"\r\nContent-Length: ", body.len().to_string().as_bytes(), b"\r\n\r\n"]);
+        if request.method != http::Method::HEAD {
+            put(out, &[&body]);
+        }
+        let due = front.shared.clock.now().tick.after(millis(front.shared.config.write));
+        poll_fn(|cx| match self.poll_back(cx, back) {
+            Poll::Ready(Ok(_)) if last => Poll::Ready(End::Over),
+            Poll::Ready(Ok(_)) => Poll::Ready(End::Next),
+            Poll::Ready(Err(_)) => Poll::Ready(End::Over),
+            Poll::Pending => self.timer.poll(cx, due).map(|()| End::Stalled),
+        })
+        .await
+    }
+}
+
+/// Takes a piece of a body out of what was read: how many bytes of it there were, and whether it is complete.
+fn take(framing: &mut Coding, link: &mut Link, out: &mut Vec<u8>) -> Result<(u64, bool), coding::Bad> {
+    let bytes = link.unread();
+    let (used, passed, done) = match framing {
+        Coding::Length(left) => {
+            let length = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+            out.extend_from_slice(bytes.get(..length).unwrap_or_default());
+            *left -= length as u64;
+            (length, length as u64, *left == 0)
+        }
+        Coding::Chunked(chunks) => {
+            let mut passed = 0;
+            let used = chunks.read(bytes, |data| {
+                passed += data.len() as u64;
+                coding::put_chunk(out, data);
+            })?;
+            if chunks.is_done() {
+                coding::put_end(out);
+            }
+            (used, passed, chunks.is_done())
+        }
+        Coding::UntilClose => {
+            coding::put_chunk(out, bytes);
+            (bytes.len(), bytes.len() as u64, false)
+        }
+    };
+    link.used(used);
+    Ok((passed, done))
+}
+
+fn refusal(error: &ConnectError) -> HttpRefusal {
+    super::super::exchange::refusal_of(error)
+}

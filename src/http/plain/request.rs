@@ -1,0 +1,295 @@
+//! A plain request: read from the client's bytes, and written for the instance, in one pass each (HT02, HT06, HT07,
+//! HT08, HT15). What is not plain is left to the other way, unread.
+
+use super::super::authority::host_length;
+use super::super::framing::digits;
+use super::super::front::Front;
+use http::Method;
+use httparse::{EMPTY_HEADER, Header};
+use std::ops::Range;
+
+/// Fields of a head; hyper has the same bound.
+const MOST_FIELDS: usize = 100;
+
+/// A request as far as it is needed while its answer is awaited. The ranges are of the bytes that it was read from.
+pub(super) struct Request {
+    pub method: Method,
+    pub target: Range<usize>,
+    /// Host, with the port as the client wrote it.
+    pub authority: Range<usize>,
+    /// Bytes of `authority` that are the host.
+    pub host: usize,
+    pub authorization: Option<Range<usize>>,
+    pub user_agent: Option<Range<usize>>,
+    /// Bytes of the head.
+    pub head: usize,
+    /// Bytes of the body.
+    pub body: usize,
+}
+
+/// What a request is held against, and what the instance is told with each: the same for all of a connection.
+pub(super) struct Terms {
+    target_bytes: usize,
+    field_bytes: usize,
+    pseudonym: Box<[u8]>,
+    /// The fields about the client, up to the host in Forwarded.
+    about: Box<[u8]>,
+    /// What follows that host, to the end of the head.
+    rest: Box<[u8]>,
+}
+
+impl Terms {
+    pub(super) fn of(front: &Front) -> Self {
+        let config = &front.shared.config;
+        let (client, via) = (front.forwarded_for().as_bytes(), front.shared.via.of_11.as_bytes());
+        let bounds = (config.target_bytes as usize, config.field_bytes as usize);
+        Self::new(bounds, &config.pseudonym, front.services.tls, (client, front.forwarded_element()), via)
+    }
+
+    fn new(
+        (target_bytes, field_bytes): (usize, usize),
+        pseudonym: &str,
+        tls: bool,
+        (client, element): (&[u8], &str),
+        via: &[u8],
+    ) -> Self {
+        let scheme: &[u8] = if tls { b"https" } else { b"http" };
+        let mut about = Vec::new();
+        put(&mut about, &[b"\r\nX-Forwarded-Proto: ", scheme, b"\r\nX-Forwarded-For: ", client]);
+        put(&mut about, &[b"\r\nForwarded: ", element.as_bytes(), b";host="]);
+        let mut rest = Vec::new();
+        put(&mut rest, &[b";proto=", scheme, b"\r\nVia: ", via, b"\r\n\r\n"]);
+        Self {
+            target_bytes,
+            field_bytes,
+            pseudonym: pseudonym.as_bytes().into(),
+            about: about.into(),
+            rest: rest.into(),
+        }
+    }
+}
+
+/// Reads a request at the start of `bytes`. `None`: it is not here as a whole, or not plain.
+pub(super) fn read(bytes: &[u8], terms: &Terms) -> Option<Request> {
+    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
+    let mut parsed = httparse::Request::new(&mut fields);
+    let httparse::Status::Complete(head) = parsed.parse(bytes).ok()? else { return None };
+    let method = method(parsed.method?)?;
+    let target = parsed.path?;
+    let line = parsed.method?.len() + target.len() + " HTTP/1.1\r\n ".len();
+    let plain = parsed.version == Some(1)
+        && target.starts_with('/')
+        && target.len() <= terms.target_bytes
+        && head.saturating_sub(line) <= terms.field_bytes
+        // Not after empty lines, which are counted as part of the head.
+        && bytes.first().is_some_and(u8::is_ascii_uppercase);
+    if !plain {
+        return None;
+    }
+    let place = |text: &[u8]| {
+        let start = text.as_ptr().addr() - bytes.as_ptr().addr();
+        start..start + text.len()
+    };
+    let mut request = Request {
+        method,
+        target: place(target.as_bytes()),
+        authority: 0..0,
+        host: 0,
+        authorization: None,
+        user_agent: None,
+        head,
+        body: 0,
+    };
+    let (mut hosts, mut lengths) = (0, 0);
+    for Header { name, value } in parsed.headers.iter() {
+        match kind(name) {
+            Kind::Host => {
+                hosts += 1;
+                request.authority = place(value);
+                request.host = host_length(value)?;
+            }
+            Kind::Length => {
+                lengths += 1;
+                request.body = usize::try_from(digits(value)?).ok()?;
+            }
+            Kind::Authorization if request.authorization.is_some() => return None,
+            Kind::Authorization => request.authorization = Some(place(value)),
+            Kind::UserAgent => request.user_agent = Some(place(value)),
+            Kind::Connection if !value.eq_ignore_ascii_case(b"keep-alive") => return None,
+            Kind::Via if memchr::memmem::find(value, &terms.pseudonym).is_some() => return None,
+            Kind::Special => return None,
+            Kind::Connection | Kind::Via | Kind::Claim | Kind::OfOneHop | Kind::Other => {}
+        }
+    }
+    (hosts == 1 && lengths <= 1).then_some(request)
+}
+
+/// Writes it for the instance; `prefix` bytes of the target are taken away.
+pub(super) fn write(out: &mut Vec<u8>, bytes: &[u8], request: &Request, prefix: usize, terms: &Terms) -> Option<()> {
+    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
+    let mut parsed = httparse::Request::new(&mut fields);
+    parsed.parse(bytes.get(..request.head)?).ok()?;
+    let (target, authority) = (parsed.path?, bytes.get(request.authority.clone())?);
+    put(out, &[parsed.method?.as_bytes(), b" ", target.get(prefix..)?.as_bytes(), b" HTTP/1.1\r\nHost: ", authority]);
+    for Header { name, value } in parsed.headers.iter() {
+        match kind(name) {
+            Kind::Host | Kind::Connection | Kind::Claim | Kind::OfOneHop => {}
+            _ => put(out, &[b"\r\n", name.as_bytes(), b": ", value]),
+        }
+    }
+    put(out, &[b"\r\nX-Forwarded-Host: ", authority]);
+    if prefix > 0 {
+        put(out, &[b"\r\nX-Forwarded-Prefix: ", target.get(..prefix)?.as_bytes()]);
+    }
+    put(out, &[&terms.about]);
+    super::super::request::put_value(out, authority);
+    put(out, &[&terms.rest]);
+    Some(())
+}
+
+/// What a field of a request is to us.
+enum Kind {
+    Host,
+    Length,
+    Authorization,
+    UserAgent,
+    Connection,
+    Via,
+    /// What a stranger says about where the request came from.
+    Claim,
+    /// Ends here.
+    OfOneHop,
+    /// Makes it more than plain.
+    Special,
+    Other,
+}
+
+fn kind(name: &str) -> Kind {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        2 if is("te") => Kind::Special,
+        3 if is("via") => Kind::Via,
+        4 if is("host") => Kind::Host,
+        6 if is("expect") => Kind::Special,
+        7 if is("upgrade") || is("trailer") => Kind::Special,
+        9 if is("forwarded") || is("x-real-ip") => Kind::Claim,
+        10 if is("connection") => Kind::Connection,
+        10 if is("user-agent") => Kind::UserAgent,
+        10 if is("keep-alive") => Kind::OfOneHop,
+        13 if is("authorization") => Kind::Authorization,
+        14 if is("content-length") => Kind::Length,
+        14 if is("http2-settings") => Kind::OfOneHop,
+        16 if is("proxy-connection") => Kind::OfOneHop,
+        17 if is("transfer-encoding") => Kind::Special,
+        19 if is("proxy-authorization") => Kind::OfOneHop,
+        12.. if name.get(..12).is_some_and(|begin| begin.eq_ignore_ascii_case("x-forwarded-")) => Kind::Claim,
+        _ => Kind::Other,
+    }
+}
+
+/// The method of a plain request: OPTIONS may be about us, and counts its way.
+fn method(text: &str) -> Option<Method> {
+    let method = Method::from_bytes(text.as_bytes()).ok()?;
+    (!matches!(method, Method::CONNECT | Method::TRACE | Method::OPTIONS)).then_some(method)
+}
+
+/// Appends pieces.
+pub(super) fn put(out: &mut Vec<u8>, pieces: &[&[u8]]) {
+    for piece in pieces {
+        out.extend_from_slice(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms() -> Terms {
+        Terms::new((64, 256), "front-7", true, (b"192.0.2.1", "for=192.0.2.1"), b"1.1 front-7")
+    }
+
+    fn is_plain(text: &str) -> bool {
+        read(text.as_bytes(), &terms()).is_some()
+    }
+
+    #[test]
+    fn a_plain_request_is_read() {
+        let text = b"POST /a?b HTTP/1.1\r\nUser-Agent: x\r\nHost: acme:80\r\nAuthorization: Basic eA==\r\nContent-Length: 2\r\n\r\nhiGET";
+        let request = read(text, &terms()).unwrap();
+        let at = |range: &Range<usize>| &text[range.clone()];
+        assert_eq!((at(&request.target), at(&request.authority), request.host), (&b"/a?b"[..], &b"acme:80"[..], 4));
+        assert_eq!(request.authorization.as_ref().map(at), Some(&b"Basic eA=="[..]));
+        assert_eq!((request.head + request.body + 3, request.body), (text.len(), 2));
+        for cut in 0..request.head {
+            assert!(read(&text[..cut], &terms()).is_none(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_not_plain_is_left_alone() {
+        // HT01 HT02 HT03 HT04 HT06 HT10 HT12
+        assert!(is_plain("GET / HTTP/1.1\r\nHost: a\r\nConnection: Keep-Alive\r\nVia: 1.1 b\r\n\r\n"));
+        for fields in [
+            "",
+            "Host: a\r\nHost: a\r\n",
+            "Host: a b\r\n",
+            "Host: a@b\r\n",
+            "Host : a\r\n",
+            " Host: a\r\n",
+            "Host: a\r\nX: b\r\n c\r\n",
+            "Host: a\r\nX: b\rc\r\n",
+            "Host: a\r\nX: b\0c\r\n",
+            "Host: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n",
+            "Host: a\r\nContent-Length: +1\r\n",
+            "Host: a\r\nContent-Length: 1, 1\r\n",
+            "Host: a\r\nContent-Length:\r\n",
+            "Host: a\r\nContent-Length: 18446744073709551616\r\n",
+            "Host: a\r\nTransfer-Encoding: chunked\r\n",
+            "Host: a\r\nTRANSFER-ENCODING: x\r\nContent-Length: 1\r\n",
+            "Host: a\r\nTE: trailers\r\n",
+            "Host: a\r\nTrailer: x\r\n",
+            "Host: a\r\nExpect: 100-continue\r\n",
+            "Host: a\r\nUpgrade: websocket\r\n",
+            "Host: a\r\nConnection: close\r\n",
+            "Host: a\r\nConnection: keep-alive, x\r\n",
+            "Host: a\r\nVia: 1.1 b, 1.1 front-7\r\n",
+            "Host: a\r\nAuthorization: a\r\nAuthorization: b\r\n",
+        ] {
+            assert!(!is_plain(&format!("GET / HTTP/1.1\r\n{fields}\r\n")), "{fields:?}");
+        }
+        for line in [
+            "GET / HTTP/1.0",
+            "GET / HTTP/2.0",
+            "GET http://a/ HTTP/1.1",
+            "GET * HTTP/1.1",
+            "OPTIONS / HTTP/1.1",
+            "TRACE / HTTP/1.1",
+            "CONNECT a:1 HTTP/1.1",
+            "get / HTTP/1.1",
+            "\r\nGET / HTTP/1.1",
+            "GET  / HTTP/1.1",
+        ] {
+            assert!(!is_plain(&format!("{line}\r\nHost: a\r\n\r\n")), "{line:?}");
+        }
+        let long = |target: usize, field: usize| {
+            is_plain(&format!("GET /{} HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "t".repeat(target), "f".repeat(field)))
+        };
+        assert!(long(63, 1) && !long(64, 1) && long(1, 200) && !long(1, 300));
+    }
+
+    #[test]
+    fn the_instance_gets_the_client_s_words_and_ours() {
+        // HT02 HT06 HT07 HT08 HT15
+        let text = b"GET /acme/x?y HTTP/1.1\r\nX-Odd:  1 \r\nHost: front\r\nKeep-Alive: 1\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\nHTTP2-Settings: x\r\nForwarded: for=x\r\nX-Forwarded-Anything: x\r\nX-Real-IP: x\r\nVia: 1.0 b\r\nx-odd: 2\r\n\r\n";
+        let mut bytes = text.to_vec();
+        let terms = Terms::new((64, 999), "front-7", true, (b"192.0.2.1", "for=192.0.2.1"), b"1.1 front-7");
+        let request = read(&bytes, &terms).unwrap();
+        bytes.extend(b"more");
+        let mut out = Vec::new();
+        write(&mut out, &bytes, &request, "/acme".len(), &terms).unwrap();
+        let seen = "GET /x?y HTTP/1.1\r\nHost: front\r\nX-Odd: 1\r\nVia: 1.0 b\r\nx-odd: 2\r\nX-Forwarded-Host: front\r\n\
+            X-Forwarded-Prefix: /acme\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 192.0.2.1\r\n\
+            Forwarded: for=192.0.2.1;host=front;proto=https\r\nVia: 1.1 front-7\r\n\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), seen);
+    }
+}
