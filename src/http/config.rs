@@ -70,7 +70,7 @@ impl Default for Config {
             field_bytes: 48 * 1024,
             instance_requests: 512,
             body_bytes: 1 << 30,
-            kept_per_instance: 32,
+            kept_per_instance: 256,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(15),
             idle: Duration::from_secs(75),
