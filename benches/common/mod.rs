@@ -2,8 +2,10 @@
 //! and one PBX.
 #![allow(dead_code, reason = "each binary uses its share")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "no product code")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock itself")]
 
 pub mod line;
+pub mod seats;
 
 use nantucket::engine::steer::{
     Arrival, BackendRef, Ends, Inbound, Keys, Place, Plan, Scratch, Side, analyse, flow_ref, request_out,
