@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 // Workers grow their tables by the gigabyte, each from a thread of its own: glibc's arenas take that in steps of a
-// system call each, and give freed tables back late.
+// system call each. Without huge pages: the kernel makes room for those by moving others, for tens of milliseconds.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
