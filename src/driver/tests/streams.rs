@@ -85,6 +85,19 @@ async fn a_peer_that_does_not_read_is_closed_and_harms_nobody() {
 }
 
 #[tokio::test]
+async fn a_peer_that_is_told_why_and_does_not_read_is_closed_all_the_same() {
+    let mut limits = Limits::default();
+    (limits.stream.outbox, limits.stream.stall) = (64 << 20, 300);
+    let mut stage = Stage::open(1, limits).await;
+    let mut stalled = stage.tcp().await;
+    socket2::SockRef::from(&stalled).set_recv_buffer_size(4096).unwrap();
+    let said = framed("FLOOD 16000") + "INVITE sip:x SIP/2.0\r\nVia: x\r\n\r\n";
+    stalled.write_all(said.as_bytes()).await.unwrap();
+    stage.until(|seen| matches!(seen, Seen::Closed(..)).then_some(())).await;
+    assert_eq!(stage.stats.lost(Loss::Framing), 1);
+}
+
+#[tokio::test]
 async fn silence_and_half_messages_end_a_connection() {
     let mut limits = Limits::default();
     limits.stream.first_byte = 50;

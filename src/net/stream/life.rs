@@ -18,8 +18,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const LATE: usize = 256 * 1024;
 
 impl Connection {
-    /// Whether a deadline has passed, which ends it. The runtime's timer is only set anew where a deadline is earlier than it,
-    /// not with every message.
+    /// Whether a deadline has passed, which ends it. The runtime's timer is only set anew where a deadline is earlier
+    /// than it, not with every message.
     pub(super) fn is_due(&self, cx: &mut Context<'_>, partial: Option<Tick>, mut timer: Pin<&mut Sleep>) -> bool {
         let due = self.clock.instant(self.deadline(partial).0).into();
         if due < timer.deadline() {
@@ -28,6 +28,8 @@ impl Connection {
         while timer.as_mut().poll(cx).is_ready() {
             let (due, why) = self.deadline(partial);
             if due <= self.clock.now().tick {
+                // Who is told why and does not read is not waited for again.
+                self.cut.set(self.end.get().is_some());
                 self.finish(End::Lost(why));
                 return true;
             }
