@@ -40,18 +40,14 @@ impl<M: Machine + 'static> Worker<M> {
     fn read_datagrams(&self, socket: &UdpSocket) -> bool {
         let mut batch = self.batch.borrow_mut();
         for _ in 0..READINGS {
-            match socket.receive(&mut batch) {
-                Ok(more) => {
-                    let now = self.common.clock.now();
-                    for (received, bytes) in batch.datagrams() {
-                        self.read_datagram(socket, received, bytes, now);
-                    }
-                    if !more {
-                        return false;
-                    }
-                }
-                // The error of an earlier datagram; the error queue has the details.
-                Err(_) => {}
+            // Otherwise it is the error of an earlier datagram; the error queue has the details.
+            let Ok(more) = socket.receive(&mut batch) else { continue };
+            let now = self.common.clock.now();
+            for (received, bytes) in batch.datagrams() {
+                self.read_datagram(socket, received, bytes, now);
+            }
+            if !more {
+                return false;
             }
         }
         true
