@@ -90,7 +90,7 @@ pub(super) async fn add(
 ) -> Result<Json<BanView>, Problem> {
     let snapshot = api.cell.load();
     if !(1..=LONGEST).contains(&asked.seconds) {
-        return Err(Problem::new(Code::Invalid, format!("seconds is 1 to {LONGEST}")));
+        return Err(Problem::new(Code::Invalid, format!("a ban lasts 1 to {LONGEST} seconds (3650 days)")));
     }
     if asked.account.is_some() && asked.instance.is_none() {
         return Err(Problem::new(Code::Invalid, "an account is one of an instance: name it"));
