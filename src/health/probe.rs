@@ -233,11 +233,12 @@ impl State {
         if key.transport != Transport::Tls {
             return self.ask_over(stream, own, key).await;
         }
-        let Some((config, name)) = self.clients.terms(key.instance, key.address) else { return false };
+        let Some(instance) = key.terms else { return false };
+        let Some((config, name)) = self.clients.terms(instance, key.address) else { return false };
         match TlsConnector::from(config).connect(name, stream).await {
             Ok(stream) => self.ask_over(stream, own, key).await,
             Err(error) => {
-                tracing::debug!(instance = key.instance.0, address = %key.address, %error, "TLS with a target");
+                tracing::debug!(instance = instance.0, address = %key.address, %error, "TLS with a target");
                 false
             }
         }
@@ -290,13 +291,13 @@ impl State {
     }
 
     fn note(&self, turned: Turned) {
-        let TargetKey { instance, backend, address, transport } = turned.target;
-        if turned.up {
-            self.stats.ups.inc();
-            tracing::info!(instance = instance.0, backend = backend.0, %address, %transport, "a target is up again");
+        let Turned { target: TargetKey { address, transport, .. }, instance, instances, up } = turned;
+        if up {
+            self.stats.ups.add(instances);
+            tracing::info!(instance = instance.0, instances, %address, %transport, "a target is up again");
         } else {
-            self.stats.downs.inc();
-            tracing::warn!(instance = instance.0, backend = backend.0, %address, %transport, "a target is down");
+            self.stats.downs.add(instances);
+            tracing::warn!(instance = instance.0, instances, %address, %transport, "a target is down");
         }
     }
 

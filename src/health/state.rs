@@ -7,9 +7,11 @@
 
 use crate::clock::Tick;
 use crate::ids::{BackendId, InstanceId, Transport};
-use crate::route::snapshot::{Map, Snapshot};
+use crate::model::State;
+use crate::route::instances::Instances;
+use crate::route::snapshot::{Backend, Instance, Map, Snapshot};
 use crate::stats::{Counter, TargetHealth};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -34,17 +36,15 @@ impl Default for Schedule {
     }
 }
 
-/// What is probed: one backend address of one instance.
+/// What is probed: an address, for all instances that have it. Over TLS each has terms of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct TargetKey {
-    /// The instance.
-    pub instance: InstanceId,
-    /// Its backend.
-    pub backend: BackendId,
     /// The address.
     pub address: SocketAddr,
     /// The transport.
     pub transport: Transport,
+    /// Whose terms of TLS are to be kept.
+    pub terms: Option<InstanceId>,
 }
 
 /// A target that went up or down.
@@ -52,12 +52,16 @@ pub struct TargetKey {
 pub struct Turned {
     /// Which.
     pub target: TargetKey,
+    /// One of the instances it turned for.
+    pub instance: InstanceId,
+    /// How many these are. Each has its own idea of it: what its requests met counts too.
+    pub instances: u64,
     /// Up, or down.
     pub up: bool,
 }
 
 struct Target {
-    health: Arc<TargetHealth>,
+    members: BTreeMap<(InstanceId, BackendId), Arc<TargetHealth>>,
     /// When something is to be done: send the next probe, or give the pending one up.
     at: Tick,
     pending: bool,
@@ -69,6 +73,10 @@ pub struct Probes {
     targets: Map<TargetKey, Target>,
     queue: BTreeSet<(Tick, TargetKey)>,
     most: usize,
+    /// The instances whose targets these are.
+    taken: Instances,
+    /// Whether some were left out.
+    is_full: bool,
     /// Targets left unprobed because there are too many.
     pub unprobed: Counter,
 }
@@ -76,43 +84,59 @@ pub struct Probes {
 impl Probes {
     /// A schedule for at most `most` targets.
     pub fn new(schedule: Schedule, most: usize) -> Self {
-        Self { schedule, targets: Map::default(), queue: BTreeSet::new(), most, unprobed: Counter::default() }
+        let (targets, queue, taken, unprobed) = Default::default();
+        Self { schedule, targets, queue, most, taken, is_full: false, unprobed }
     }
 
     /// Takes the targets of a snapshot: known ones keep their place, new ones are spread over one
     /// interval by `spread` (a random number for each call) so that 10,000 do not go out at once, and
-    /// gone ones are forgotten. Only instances that are on are probed.
+    /// gone ones are forgotten. Only instances that are on are probed. Costs what changed.
     pub fn take(&mut self, now: Tick, snapshot: &Snapshot, spread: u64) {
-        let mut live: Map<TargetKey, Arc<TargetHealth>> = Map::default();
-        for instance in snapshot.instances.iter().filter(|instance| instance.state == crate::model::State::On) {
-            for backend in &instance.backends {
-                let (instance, backend_id, address) = (instance.id, backend.id, backend.address);
-                let key = TargetKey { instance, backend: backend_id, address, transport: backend.transport };
-                live.insert(key, Arc::clone(&backend.health));
+        let mut place = spread;
+        let mut spread = |every: u64| {
+            place = place.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            now.after((place >> 33) % every.max(1))
+        };
+        let before = std::mem::replace(&mut self.taken, snapshot.instances.clone());
+        before.differences(&snapshot.instances, |old, new| {
+            new.into_iter().for_each(|new| self.join(new, &mut spread));
+            let stays = |target: &(TargetKey, BackendId)| {
+                new.is_some_and(|new| targets(new).any(|(other, backend)| *target == (other, backend.id)))
+            };
+            if let Some(old) = old {
+                let left = targets(old).map(|(target, backend)| (target, backend.id)).filter(|it| !stays(it));
+                left.for_each(|(target, backend)| self.leave(target, (old.id, backend)));
+            }
+        });
+        if self.is_full && self.targets.len() < self.most {
+            self.is_full = false;
+            snapshot.instances.iter().for_each(|instance| self.join(instance, &mut spread));
+        }
+    }
+
+    fn join(&mut self, instance: &Instance, spread: &mut impl FnMut(u64) -> Tick) {
+        for (target, backend) in targets(instance) {
+            let (member, health) = ((instance.id, backend.id), Arc::clone(&backend.health));
+            if let Some(known) = self.targets.get_mut(&target) {
+                known.members.insert(member, health);
+            } else if self.targets.len() >= self.most {
+                self.is_full = true;
+                self.unprobed.inc();
+            } else {
+                let at = spread(self.schedule.up_every);
+                self.queue.insert((at, target));
+                let members = BTreeMap::from([(member, health)]);
+                self.targets.insert(target, Target { members, at, pending: false });
             }
         }
-        let queue = &mut self.queue;
-        self.targets.retain(|key, target| {
-            let stays = live.contains_key(key);
-            if !stays {
-                queue.remove(&(target.at, *key));
-            }
-            stays
-        });
-        let mut place = spread;
-        for (key, health) in live {
-            if let Some(known) = self.targets.get_mut(&key) {
-                known.health = health;
-                continue;
-            }
-            if self.targets.len() >= self.most {
-                self.unprobed.inc();
-                continue;
-            }
-            place = place.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let at = now.after((place >> 33) % self.schedule.up_every.max(1));
-            self.queue.insert((at, key));
-            self.targets.insert(key, Target { health, at, pending: false });
+    }
+
+    fn leave(&mut self, target: TargetKey, member: (InstanceId, BackendId)) {
+        let Some(known) = self.targets.get_mut(&target) else { return };
+        known.members.remove(&member);
+        if known.members.is_empty() {
+            self.queue.remove(&(known.at, target));
+            self.targets.remove(&target);
         }
     }
 
@@ -141,52 +165,74 @@ impl Probes {
     /// a caller is never kept long.
     pub fn due(&mut self, now: Tick, batch: usize, send: &mut Vec<TargetKey>, turned: &mut Vec<Turned>) {
         for _ in 0..batch {
-            let Some((at, key)) = self.queue.first().copied().filter(|(at, _)| *at <= now) else { return };
-            let pending = self.targets.get(&key).is_some_and(|target| target.pending);
+            let Some((at, target)) = self.queue.first().copied().filter(|(at, _)| *at <= now) else { return };
+            let pending = self.targets.get(&target).is_some_and(|target| target.pending);
             if pending {
-                turned.extend(self.failed(now, key));
+                turned.extend(self.failed(now, target));
                 continue;
             }
-            self.queue.remove(&(at, key));
-            send.push(key);
-            self.plan(key, now.after(self.schedule.timeout), true);
+            self.queue.remove(&(at, target));
+            send.push(target);
+            self.plan(target, now.after(self.schedule.timeout), true);
         }
     }
 
     /// A probe was answered: any final response counts, the PBX is alive.
-    pub fn answered(&mut self, now: Tick, key: TargetKey) -> Option<Turned> {
+    pub fn answered(&mut self, now: Tick, target: TargetKey) -> Option<Turned> {
         let rise = self.schedule.rise;
-        self.settle(now, key, |health| health.success(rise)).then_some(Turned { target: key, up: true })
+        self.settle(now, target, true, |health| health.success(rise))
     }
 
     /// A probe failed: time over, refused, unreachable.
-    pub fn failed(&mut self, now: Tick, key: TargetKey) -> Option<Turned> {
+    pub fn failed(&mut self, now: Tick, target: TargetKey) -> Option<Turned> {
         let fall = self.schedule.fall;
-        self.settle(now, key, |health| health.failure(fall)).then_some(Turned { target: key, up: false })
+        self.settle(now, target, false, |health| health.failure(fall))
     }
 
-    fn settle(&mut self, now: Tick, key: TargetKey, note: impl FnOnce(&TargetHealth) -> bool) -> bool {
-        let Some(target) = self.targets.get(&key).filter(|target| target.pending) else { return false };
-        let turned = note(&target.health);
-        let every = if target.health.is_up() { self.schedule.up_every } else { self.schedule.down_every };
-        self.queue.remove(&(target.at, key));
-        self.plan(key, now.after(every), false);
+    fn settle(
+        &mut self,
+        now: Tick,
+        target: TargetKey,
+        up: bool,
+        note: impl Fn(&TargetHealth) -> bool,
+    ) -> Option<Turned> {
+        let known = self.targets.get(&target).filter(|known| known.pending)?;
+        let (mut turned, mut is_up) = (None, true);
+        for ((instance, _), health) in &known.members {
+            if note(health) {
+                let instances = turned.map_or(0, |turned: Turned| turned.instances) + 1;
+                turned = Some(Turned { target, instance: *instance, instances, up });
+            }
+            is_up &= health.is_up();
+        }
+        let every = if is_up { self.schedule.up_every } else { self.schedule.down_every };
+        self.queue.remove(&(known.at, target));
+        self.plan(target, now.after(every), false);
         turned
     }
 
-    fn plan(&mut self, key: TargetKey, at: Tick, pending: bool) {
-        if let Some(target) = self.targets.get_mut(&key) {
-            target.at = at;
-            target.pending = pending;
-            self.queue.insert((at, key));
+    fn plan(&mut self, target: TargetKey, at: Tick, pending: bool) {
+        if let Some(known) = self.targets.get_mut(&target) {
+            known.at = at;
+            known.pending = pending;
+            self.queue.insert((at, target));
         }
     }
+}
+
+/// What is to be probed of an instance.
+fn targets(instance: &Instance) -> impl Iterator<Item = (TargetKey, &Backend)> {
+    let backends = instance.backends.iter().filter(|_| instance.state == State::On);
+    backends.map(|backend| {
+        let terms = (backend.transport == Transport::Tls).then_some(instance.id);
+        (TargetKey { address: backend.address, transport: backend.transport, terms }, backend)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{self, State};
+    use crate::model;
     use crate::route::testing::{compiled, instance, table};
 
     const SCHEDULE: Schedule = Schedule { up_every: 100, down_every: 30, timeout: 10, fall: 3, rise: 2 };
@@ -260,6 +306,57 @@ mod tests {
         assert_eq!(probes.queue.first().unwrap().1.address.to_string(), "198.51.100.99:5060");
         probes.take(Tick(7), &compile(&table([off], [])), 8);
         assert_eq!((probes.targets.len(), probes.next()), (0, None));
+    }
+
+    #[test]
+    fn instances_that_share_an_address_share_its_probe() {
+        let at = |id: u32, host: &str| {
+            let mut row = instance(id, &format!("i{id}"));
+            row.backends[0].address = host.into();
+            row
+        };
+        let handles = crate::route::handles::Handles::default();
+        let compile =
+            |rows: Vec<model::Instance>| crate::route::compile(&table(rows, []), &handles, &Default::default(), 0).0;
+        let snapshot = compile((1..=100).map(|id| at(id, "192.0.2.1")).chain([at(101, "192.0.2.2")]).collect());
+        let mut probes = Probes::new(SCHEDULE, 10);
+        probes.take(Tick(0), &snapshot, 7);
+        assert_eq!(probes.len(), 2);
+        let shared_address: SocketAddr = "192.0.2.1:5060".parse().unwrap();
+        let shared = |probes: &mut Probes| loop {
+            let (now, send, _) = step(probes);
+            if let Some(target) = send.into_iter().find(|target| target.address == shared_address) {
+                return (now, target);
+            }
+        };
+        // What a request of one of them met counts for that one alone.
+        snapshot.instances[0].backends[0].health.failure(3);
+        for turns in [None, Some((1, false)), Some((99, false))] {
+            let (now, target) = shared(&mut probes);
+            let turned = probes.failed(now, target);
+            assert_eq!(turned.map(|turned| (turned.instances, turned.up)), turns);
+        }
+        assert!(snapshot.instances.iter().take(100).all(|instance| !instance.backends[0].health.is_up()));
+        assert!(snapshot.instances[100].backends[0].health.is_up());
+        // One that leaves takes nothing from the others, the last one takes the probe along.
+        probes.take(Tick(2_000), &compile(vec![at(2, "192.0.2.1"), at(3, "192.0.2.1")]), 7);
+        assert_eq!((probes.len(), probes.queue.len()), (1, 1));
+        probes.take(Tick(2_000), &compile(vec![at(2, "192.0.2.3"), at(3, "192.0.2.4")]), 7);
+        assert_eq!(probes.len(), 2);
+    }
+
+    #[test]
+    fn what_was_left_out_is_probed_when_there_is_room() {
+        let handles = crate::route::handles::Handles::default();
+        let compile = |ids: std::ops::RangeInclusive<u32>| {
+            let rows = ids.map(|id| instance(id, &format!("i{id}")));
+            crate::route::compile(&table(rows, []), &handles, &Default::default(), 0).0
+        };
+        let mut probes = Probes::new(SCHEDULE, 2);
+        probes.take(Tick(0), &compile(1..=3), 7);
+        assert_eq!((probes.len(), probes.unprobed.read()), (2, 1));
+        probes.take(Tick(0), &compile(2..=3), 7);
+        assert_eq!((probes.len(), probes.is_full), (2, false));
     }
 
     #[test]
