@@ -1,14 +1,15 @@
 //! Each instance, or the sum of all where there are too many.
 
 use super::sheet::Sheet;
+use super::sums::Sums;
 use crate::route::snapshot::Snapshot;
 use crate::stats::{Counter, Gauge, InstanceStats};
 use std::fmt;
 
-type Read = fn(&InstanceStats) -> u64;
+pub(super) type Read = fn(&InstanceStats) -> u64;
 
 /// Name, help, and where it is.
-const COUNTERS: [(&str, &str, Read); 9] = [
+pub(super) const COUNTERS: [(&str, &str, Read); 9] = [
     ("instance_sip_requests", "SIP requests accepted for an instance", |s| Counter::read(&s.requests)),
     ("instance_sip_refused", "SIP requests refused on its behalf", |s| Counter::read(&s.refused)),
     ("instance_shadow_refused", "Refusals for licences, SIP and HTTP, that shadow mode let pass", |s| {
@@ -26,7 +27,7 @@ const COUNTERS: [(&str, &str, Read); 9] = [
     ("instance_http_bytes_out", "Bytes of HTTP bodies and tunnels from it", |s| Counter::read(&s.http_bytes_out)),
 ];
 
-const GAUGES: [(&str, &str, Read); 9] = [
+pub(super) const GAUGES: [(&str, &str, Read); 9] = [
     ("instance_sip_transactions", "Live SIP transactions", |s| Gauge::read(&s.transactions)),
     ("instance_calls", "Calls in progress", |s| Gauge::read(&s.calls)),
     ("instance_bindings", "Registered contacts", |s| Gauge::read(&s.bindings)),
@@ -41,39 +42,38 @@ const GAUGES: [(&str, &str, Read); 9] = [
 /// What stands for all instances.
 pub(super) const ALL: &str = "*";
 
-pub(super) fn write(sheet: &mut Sheet<'_>, snapshot: &Snapshot, bound: usize) -> fmt::Result {
-    let summed = snapshot.instances.len() > bound;
+pub(super) fn write(sheet: &mut Sheet<'_>, snapshot: &Snapshot, sums: &Sums, summed: bool) -> fmt::Result {
     sheet.gauge(
         "instance_series_summed",
         "Whether there are too many instances for series of their own",
         summed.into(),
     )?;
-    for (name, help, read) in COUNTERS {
-        sheet.counts(name, help, samples(snapshot, summed, read))?;
+    for ((name, help, read), sum) in COUNTERS.into_iter().zip(sums.counters) {
+        sheet.counts(name, help, samples(snapshot, summed.then_some(sum), read))?;
     }
-    for (name, help, read) in GAUGES {
-        sheet.gauges(name, help, samples(snapshot, summed, read))?;
+    for ((name, help, read), sum) in GAUGES.into_iter().zip(sums.gauges) {
+        sheet.gauges(name, help, samples(snapshot, summed.then_some(sum), read))?;
     }
-    targets(sheet, snapshot, summed)
+    targets(sheet, snapshot, sums, summed)
 }
 
-fn samples(snapshot: &Snapshot, summed: bool, read: Read) -> Vec<([(&'static str, &str); 1], u64)> {
-    let each = snapshot.instances.iter().map(|instance| (&*instance.name, read(&instance.stats)));
-    if summed {
-        return vec![([("instance", ALL)], each.map(|(_, value)| value).sum())];
+fn samples(snapshot: &Snapshot, sum: Option<u64>, read: Read) -> Vec<([(&'static str, &str); 1], u64)> {
+    if let Some(sum) = sum {
+        return vec![([("instance", ALL)], sum)];
     }
+    let each = snapshot.instances.iter().map(|instance| (&*instance.name, read(&instance.stats)));
     each.map(|(name, value)| ([("instance", name)], value)).collect()
 }
 
-fn targets(sheet: &mut Sheet<'_>, snapshot: &Snapshot, summed: bool) -> fmt::Result {
-    let all = || snapshot.instances.iter().flat_map(|it| it.backends.iter().map(move |backend| (it, backend)));
-    let up = all().filter(|(_, backend)| backend.health.is_up()).count() as u64;
-    let counts = [([("health", "up")], up), ([("health", "down")], all().count() as u64 - up)];
+fn targets(sheet: &mut Sheet<'_>, snapshot: &Snapshot, sums: &Sums, summed: bool) -> fmt::Result {
+    let [up, all] = sums.targets;
+    let counts = [([("health", "up")], up), ([("health", "down")], all - up)];
     sheet.gauges("targets", "SIP targets of instances", counts)?;
     if summed {
         return Ok(());
     }
-    let each: Vec<_> = all()
+    let each = snapshot.instances.iter().flat_map(|it| it.backends.iter().map(move |backend| (it, backend)));
+    let each: Vec<_> = each
         .map(|(instance, backend)| {
             let target = format!("{}:{}", backend.transport, backend.address);
             (&*instance.name, target, u64::from(backend.health.is_up()))

@@ -2,14 +2,13 @@
 
 use super::instances::ALL;
 use super::sheet::Sheet;
+use super::sums::{KINDS, Sums, limit_of};
 use crate::licence::{Now, Standing};
 use crate::model::Kind;
 use crate::reason::Refusal;
 use crate::route::snapshot::{Instance, Snapshot};
 use crate::stats::{InstanceStats, UsageStats};
 use std::fmt;
-
-const KINDS: [(Kind, &str); 2] = [(Kind::Full, "full"), (Kind::Light, "light")];
 
 /// What the licence clock shows, and what wall time is.
 #[derive(Clone, Copy)]
@@ -18,32 +17,41 @@ pub(super) struct Clocks {
     pub(super) wall: u64,
 }
 
-pub(super) fn write(sheet: &mut Sheet<'_>, snapshot: &Snapshot, summed: bool, clocks: Clocks) -> fmt::Result {
-    let used = by_kind(snapshot, summed, |it, kind| it.stats.seats(kind).used.read());
+pub(super) fn write(
+    sheet: &mut Sheet<'_>,
+    snapshot: &Snapshot,
+    sums: &Sums,
+    summed: bool,
+    clocks: Clocks,
+) -> fmt::Result {
+    let summed = summed.then_some(sums);
+    let used = by_kind(snapshot, summed.map(|sums| sums.used), |instance, kind| instance.stats.seats(kind).used.read());
     sheet.gauges("instance_seats_used", "Users with a seat", used)?;
-    let limit = by_kind(snapshot, summed, |it, kind| {
-        let seats = it.allowance.seats;
-        u64::from(if kind == Kind::Full { seats.full } else { seats.light }.min(it.allowance.total))
-    });
+    let limit = by_kind(snapshot, summed.map(|sums| sums.limit), limit_of);
     sheet.gauges("instance_seats_limit", "Users an instance is licensed for", limit)?;
-    let refused = by_reason(snapshot, summed, |stats, why| stats.licence_refused.read(why));
+    let refused = by_reason(snapshot, summed.map(|sums| sums.refused), |stats, why| stats.licence_refused.read(why));
     sheet.counts("instance_licence_refused", "SIP requests refused because of licences", refused)?;
-    let shadowed = by_reason(snapshot, summed, |stats, why| stats.licence_shadowed.read(why));
+    let shadowed = by_reason(snapshot, summed.map(|sums| sums.shadowed), |stats, why| stats.licence_shadowed.read(why));
     sheet.counts("instance_licence_shadowed", "Such refusals that shadow mode let pass", shadowed)?;
-    let valid =
-        snapshot.instances.iter().map(|it| (it, u64::from(it.allowance.standing.at(clocks.licence) == Now::Active)));
-    sheet.gauges("instance_licence_valid", "Whether its licences are valid", each(valid, summed))?;
-    let ends = snapshot.instances.iter().filter_map(|it| match it.allowance.standing {
-        Standing::Until(end) => Some((it, end.saturating_sub(clocks.licence))),
+    let valid = |it: &Instance| u64::from(it.allowance.standing.at(clocks.licence) == Now::Active);
+    let valid: Vec<Of<'_, 1>> = match summed {
+        Some(sums) => vec![([("instance", ALL)], sums.valid)],
+        None => snapshot.instances.iter().map(|it| ([("instance", &*it.name)], valid(it))).collect(),
+    };
+    sheet.gauges("instance_licence_valid", "Whether its licences are valid", valid)?;
+    let end = |it: &Instance| match it.allowance.standing {
+        Standing::Until(end) => Some(end.saturating_sub(clocks.licence)),
         _ => None,
-    });
+    };
+    let ends: Vec<Of<'_, 1>> = match summed {
+        Some(sums) => sums.soonest.into_iter().map(|left| ([("instance", ALL)], left)).collect(),
+        None => {
+            let each = snapshot.instances.iter().filter_map(|it| Some(([("instance", &*it.name)], end(it)?)));
+            each.collect()
+        }
+    };
     let help = "Until its licences end; absent where they do not";
-    if summed {
-        let soonest = ends.map(|(_, left)| left).min();
-        sheet.gauges("instance_licence_ends_seconds", help, soonest.map(|left| ([("instance", ALL)], left)))?;
-    } else {
-        sheet.gauges("instance_licence_ends_seconds", help, each(ends, false))?;
-    }
+    sheet.gauges("instance_licence_ends_seconds", help, ends)?;
     let age = clocks.wall.saturating_sub(clocks.licence);
     sheet.gauge("licence_clock_age_seconds", "Since the licence clock was last moved on", age)?;
     let ahead = clocks.licence.saturating_sub(clocks.wall);
@@ -69,29 +77,32 @@ pub(super) fn usage(sheet: &mut Sheet<'_>, stats: &UsageStats) -> fmt::Result {
 
 type Of<'a, const N: usize> = ([(&'static str, &'a str); N], u64);
 
-fn by_kind(snapshot: &Snapshot, summed: bool, read: impl Fn(&Instance, Kind) -> u64) -> Vec<Of<'_, 2>> {
-    let of = |name, values: &dyn Fn(Kind) -> u64| {
-        KINDS.map(|(kind, word)| ([("instance", name), ("kind", word)], values(kind)))
+fn by_kind(snapshot: &Snapshot, sums: Option<[u64; 2]>, read: impl Fn(&Instance, Kind) -> u64) -> Vec<Of<'_, 2>> {
+    let of = |name, [full, light]: [u64; 2]| {
+        [([("instance", name), ("kind", "full")], full), ([("instance", name), ("kind", "light")], light)]
     };
-    if summed {
-        return of(ALL, &|kind| snapshot.instances.iter().map(|it| read(it, kind)).sum()).into();
+    match sums {
+        Some(sums) => of(ALL, sums).into(),
+        None => snapshot.instances.iter().flat_map(|it| of(&it.name, KINDS.map(|kind| read(it, kind)))).collect(),
     }
-    snapshot.instances.iter().flat_map(|it| of(&it.name, &|kind| read(it, kind))).collect()
 }
 
-fn by_reason(snapshot: &Snapshot, summed: bool, read: impl Fn(&InstanceStats, Refusal) -> u64) -> Vec<Of<'_, 2>> {
-    let of = |name, values: &dyn Fn(Refusal) -> u64| {
-        Refusal::LICENCE.map(|why| ([("instance", name), ("reason", why.kind())], values(why)))
-    };
-    if summed {
-        return of(ALL, &|why| snapshot.instances.iter().map(|it| read(&it.stats, why)).sum()).into();
-    }
-    snapshot.instances.iter().flat_map(|it| of(&it.name, &|why| read(&it.stats, why))).collect()
-}
+type Reasons = [u64; Refusal::LICENCE.len()];
 
-fn each<'a>(values: impl Iterator<Item = (&'a std::sync::Arc<Instance>, u64)>, summed: bool) -> Vec<Of<'a, 1>> {
-    if summed {
-        return vec![([("instance", ALL)], values.map(|(_, value)| value).sum())];
+fn by_reason(
+    snapshot: &Snapshot,
+    sums: Option<Reasons>,
+    read: impl Fn(&InstanceStats, Refusal) -> u64,
+) -> Vec<Of<'_, 2>> {
+    let of = |name, values: Reasons| {
+        let reasons = Refusal::LICENCE.iter().zip(values);
+        reasons.map(move |(why, value)| ([("instance", name), ("reason", why.kind())], value))
+    };
+    match sums {
+        Some(sums) => of(ALL, sums).collect(),
+        None => {
+            let each = |it: &Instance| Refusal::LICENCE.map(|why| read(&it.stats, why));
+            snapshot.instances.iter().flat_map(|it| of(&it.name, each(it))).collect()
+        }
     }
-    values.map(|(it, value)| ([("instance", &*it.name)], value)).collect()
 }

@@ -12,6 +12,7 @@ mod net;
 mod node;
 mod sheet;
 mod sip;
+mod sums;
 
 use super::facts::Facts;
 use super::process;
@@ -28,6 +29,7 @@ use prometheus_client::registry::Registry;
 use sheet::Sheet;
 use std::fmt;
 use std::sync::Arc;
+use sums::Sums;
 
 /// The media type of [`Metrics::text`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -97,15 +99,16 @@ impl Collector for Scrape {
         let snapshot = cell.load();
         let facts = facts();
         let clocks = licences::Clocks { licence: licence_clock.seen(), wall: facts.now };
-        node::write(&mut sheet, &facts, &snapshot, cell.revision(), &process::read())?;
+        let (sums, summed) = (Sums::of(&snapshot, clocks.licence), snapshot.instances.len() > *instances);
+        node::write(&mut sheet, &facts, &snapshot, &sums, cell.revision(), &process::read())?;
         sip::write(&mut sheet, node, probes)?;
         net::write(&mut sheet, net)?;
         guard::write(&mut sheet, &guard.stats)?;
         http::write(&mut sheet, http)?;
         api::write(&mut sheet, api)?;
         licences::usage(&mut sheet, usage)?;
-        licences::write(&mut sheet, &snapshot, snapshot.instances.len() > *instances, clocks)?;
-        instances::write(&mut sheet, &snapshot, *instances)
+        licences::write(&mut sheet, &snapshot, &sums, summed, clocks)?;
+        instances::write(&mut sheet, &snapshot, &sums, summed)
     }
 }
 

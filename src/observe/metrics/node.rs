@@ -3,6 +3,7 @@
 use super::super::facts::Facts;
 use super::super::process::Process;
 use super::sheet::Sheet;
+use super::sums::Sums;
 use crate::model::State;
 use crate::route::snapshot::Snapshot;
 use std::fmt;
@@ -22,6 +23,7 @@ pub(super) fn write(
     sheet: &mut Sheet<'_>,
     facts: &Facts,
     snapshot: &Snapshot,
+    sums: &Sums,
     revision: u64,
     process: &Process,
 ) -> fmt::Result {
@@ -43,10 +45,7 @@ pub(super) fn write(
     sheet.gauge("table_revision", "Revision of the table that is served", revision)?;
     sheet.gauge("table_age_seconds", "Since the table was last known to be the newest", facts.table_age)?;
     sheet.gauge("table_problems", "Rows that had to be left out", facts.table_problems as u64)?;
-    let states = STATES.map(|(state, name)| {
-        let count = snapshot.instances.iter().filter(|instance| instance.state == state).count();
-        ([("state", name)], count as u64)
-    });
+    let states = STATES.map(|(state, name)| ([("state", name)], sums.state(state)));
     sheet.gauges("instances", "Instances in the table", states)?;
     let ends = snapshot.certificates.iter().take(CERTIFICATES);
     let ends = ends.map(|it| ([("certificate", &*it.name)], it.not_after));

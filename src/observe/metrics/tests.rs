@@ -82,8 +82,8 @@ fn seats_and_refusals_of_instances_are_apart() {
     // R72 R69 R12 R10
     let metrics = metrics(2, 10);
     let snapshot = metrics.sources.cell.load();
-    snapshot.instances[0].stats.seats(Kind::Light).set(3);
-    snapshot.instances[1].stats.seats(Kind::Full).set(5);
+    snapshot.instances[0].stats.set_seats(Kind::Light, 3);
+    snapshot.instances[1].stats.set_seats(Kind::Full, 5);
     snapshot.instances[1].stats.refuse(Refusal::SeatsExhausted);
     snapshot.instances[0].stats.shadow(Refusal::SeatsExhausted);
     let text = metrics.text();
