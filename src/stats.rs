@@ -5,10 +5,12 @@ mod http;
 
 pub use http::{HttpRefusal, HttpStats};
 
+use crate::ids::InstanceId;
 use crate::model::Kind;
 use crate::reason::{Drop, Refusal};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A number that only grows.
 #[derive(Default, Debug)]
@@ -225,19 +227,61 @@ pub struct SeatStats {
 
 impl SeatStats {
     /// Notes how many users have a seat.
-    pub fn set(&self, used: u64) {
+    fn set(&self, used: u64) {
         self.used.set(used);
         self.peak.fetch_max(used, Relaxed);
     }
 
     /// The most that had a seat since the last call, and from now on the present number.
-    pub fn take_peak(&self) -> u64 {
+    fn take_peak(&self) -> u64 {
         let used = self.used.read();
         self.peak.swap(used, Relaxed).max(used)
     }
 }
 
+/// Instances whose seats changed since they were looked at last: each is named once, so that looking costs what
+/// happened and not what there is.
+#[derive(Default, Debug)]
+pub struct Touched(Mutex<Vec<InstanceId>>);
+
+impl Touched {
+    /// Those of now, which are forgotten here.
+    pub fn take(&self) -> Vec<InstanceId> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, id: InstanceId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+    }
+}
+
 impl InstanceStats {
+    /// The counters of a new instance; `touched` is told when its seats change.
+    pub fn of(id: InstanceId, touched: &Arc<Touched>) -> Self {
+        Self { told: Some((id, Arc::clone(touched))), ..Self::default() }
+    }
+
+    /// Notes how many users of a kind have a seat.
+    pub fn set_seats(&self, kind: Kind, used: u64) {
+        let seats = self.seats(kind);
+        if seats.used.read() == used {
+            return;
+        }
+        seats.set(used);
+        if let Some((id, touched)) = &self.told
+            && !self.is_told.swap(true, AcqRel)
+        {
+            touched.add(*id);
+        }
+    }
+
+    /// The most users of each kind that had a seat since the last call: full ones, light ones.
+    pub fn take_peaks(&self) -> [u64; 2] {
+        // What changes from here on is told anew.
+        self.is_told.store(false, Release);
+        [Kind::Full, Kind::Light].map(|kind| self.seats(kind).take_peak())
+    }
+
     /// The seats of a kind.
     pub const fn seats(&self, kind: Kind) -> &SeatStats {
         let [full, light] = &self.seats;
@@ -263,21 +307,23 @@ pub struct RegisterStats {
     pub forgotten: Counter,
 }
 
-/// Refusals that licences are the reason of, by reason.
+/// Refusals that licences are the reason of, by reason. Most instances never have one, and no counters for them.
 #[derive(Default, Debug)]
-pub struct LicenceRefusals([Counter; Refusal::LICENCE.len()]);
+pub struct LicenceRefusals(OnceLock<Box<[Counter; Refusal::LICENCE.len()]>>);
 
 impl LicenceRefusals {
     /// Counts one; other reasons are not counted here.
     pub fn count(&self, why: Refusal) {
-        if let Some(counter) = why.licence_index().and_then(|n| self.0.get(n)) {
+        if let Some(n) = why.licence_index()
+            && let Some(counter) = self.0.get_or_init(Box::default).get(n)
+        {
             counter.inc();
         }
     }
 
     /// How often it was this reason.
     pub fn read(&self, why: Refusal) -> u64 {
-        why.licence_index().and_then(|n| self.0.get(n)).map_or(0, Counter::read)
+        why.licence_index().and_then(|n| self.0.get()?.get(n)).map_or(0, Counter::read)
     }
 }
 
@@ -336,6 +382,10 @@ pub struct InstanceStats {
     pub http_bytes_out: Counter,
     /// Bytes of HTTP bodies and tunnels towards the instance.
     pub http_bytes_in: Counter,
+    /// Who is told when seats change, and by which id.
+    told: Option<(InstanceId, Arc<Touched>)>,
+    /// Whether they are told already.
+    is_told: AtomicBool,
 }
 
 /// Up or down, with hysteresis: `fall` failures in a row make a target down, `rise` good answers in

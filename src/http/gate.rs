@@ -220,7 +220,7 @@ impl Drop for Entry {
 
 /// Where an instance's HTTP goes, if it goes anywhere at all.
 pub(super) fn reachable(instance: &Instance) -> Option<&Web> {
-    instance.web.as_ref().filter(|web| instance.state == State::On && web.service != WebService::Off)
+    instance.web.as_deref().filter(|web| instance.state == State::On && web.service != WebService::Off)
 }
 
 /// Requests at once of an instance.

@@ -50,7 +50,7 @@ pub(super) struct Target {
 impl Target {
     /// Its web side.
     pub(super) fn web(&self) -> Option<&Web> {
-        self.instance.web.as_ref()
+        self.instance.web.as_deref()
     }
 
     /// Whether the prefix is removed before the request goes on.

@@ -55,7 +55,7 @@ pub(super) async fn serve(front: Arc<Front>, request: Request<Incoming>) -> Resu
             let mut response = page::answer(
                 Page::Refusal {
                     why: refused.why,
-                    name: instance.map(|i| &*i.display_name).filter(|name| !name.is_empty()),
+                    name: instance.map(|i| i.display_name()).filter(|name| !name.is_empty()),
                     state: instance.map(|i| i.state),
                     language: instance.map(|i| i.language),
                 },

@@ -15,7 +15,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// What the licences and the list of users say of an instance.
 pub(super) struct Terms {
@@ -96,10 +96,9 @@ impl Build<'_> {
         Some(Instance {
             id: row.id,
             name: row.name.as_str().into(),
-            display_name: if row.display_name.is_empty() { &row.name } else { &row.display_name }.as_str().into(),
             state: row.state,
             backends: self.backends(row, old),
-            web: row.web.as_ref().and_then(|web| self.web(web)),
+            web: row.web.as_ref().and_then(|web| self.web(web)).map(Box::new),
             limits: model::Limits {
                 transactions: limit(row.limits.transactions, defaults.transactions),
                 http_requests: limit(row.limits.http_requests, defaults.http_requests),
@@ -113,7 +112,7 @@ impl Build<'_> {
             roster: terms.roster,
             second_device: row.licence.second_device,
             shadow: row.licence.shadow,
-            emergency_numbers: row.emergency_numbers.iter().map(|number| number.as_str().into()).collect(),
+            emergency_numbers: numbers(&row.emergency_numbers),
             certificate: row.certificate.as_deref().map(Into::into),
             origins: origins(&row.origins),
             only_from: row.only_from.as_slice().into(),
@@ -143,10 +142,9 @@ impl Build<'_> {
             }
             let endpoint = endpoint::target(&backend.address, port);
             self.tls_terms(n, backend);
-            let host: Box<str> = match &endpoint {
-                Ok(Endpoint { host: HostPart::Ip(ip), .. }) => ip.to_string().into(),
-                Ok(Endpoint { host: HostPart::Name(name), .. }) => name.clone(),
-                Err(_) => Box::default(),
+            let name = match &endpoint {
+                Ok(Endpoint { host: HostPart::Name(name), .. }) => Some(name.clone()),
+                _ => None,
             };
             for address in self.addresses(format!("backends[{n}].address"), endpoint) {
                 if backends.iter().any(|other| other.address == address && other.transport == backend.transport) {
@@ -161,13 +159,13 @@ impl Build<'_> {
                     });
                     backends.push(Backend {
                         id: backend.id,
-                        host: host.clone(),
+                        name: name.clone(),
                         address,
                         transport: backend.transport,
                         priority: backend.priority,
                         weight: backend.weight,
                         profile: backend.profile,
-                        tls: Arc::new(backend.tls.clone()),
+                        tls: terms(&backend.tls),
                         health: known.map(|known| Arc::clone(&known.health)).unwrap_or_default(),
                     });
                 }
@@ -334,6 +332,23 @@ pub(super) fn proxy(
         tls_routes: row.tls_routes,
         keep_alive: row.keep_alive,
     })
+}
+
+/// Emergency numbers: one list for all that have the usual ones.
+fn numbers(list: &[String]) -> Arc<[Box<str>]> {
+    static USUAL: LazyLock<(Vec<String>, Arc<[Box<str>]>)> = LazyLock::new(|| {
+        let usual = model::Instance::named("").emergency_numbers;
+        let shared = usual.iter().map(|number| number.as_str().into()).collect();
+        (usual, shared)
+    });
+    let (usual, shared) = &*USUAL;
+    if *usual == list { Arc::clone(shared) } else { list.iter().map(|number| number.as_str().into()).collect() }
+}
+
+/// What holds for a backend over TLS: one for all that say nothing.
+fn terms(tls: &model::BackendTls) -> Arc<model::BackendTls> {
+    static NOTHING: LazyLock<Arc<model::BackendTls>> = LazyLock::new(Arc::default);
+    if *tls == **NOTHING { Arc::clone(&NOTHING) } else { Arc::new(tls.clone()) }
 }
 
 /// Whether a PEM text holds certificates of authorities; an empty one names none.

@@ -18,6 +18,7 @@ use super::sum::{self, Sum};
 use crate::ids::InstanceId;
 use crate::licence::Roster;
 use crate::model::{self, Table};
+use crate::stats::InstanceStats;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -283,7 +284,8 @@ impl Compiler<'_> {
             }
             kept.rows.add(&sum::hash(&**row));
         }
-        let stats = was.map(|was| Arc::clone(was.stats())).unwrap_or_default();
+        let stats = was.map(|was| Arc::clone(was.stats()));
+        let stats = stats.unwrap_or_else(|| Arc::new(InstanceStats::of(id, &kept.touched)));
         let built = build::instance(row, was, stats.clone(), &kept.resolved, self.limits, terms);
         let was_built = was.is_some_and(|was| was.built().is_some());
         let is_nameless = matches!(was, Some(Became::Nameless(_)));
@@ -339,12 +341,13 @@ impl Compiler<'_> {
     }
 
     fn finish(self, revision: u64, fresh_proxies: bool) -> Compiled {
-        let Kept { certificates, assigned, instances, .. } = &*self.kept;
+        let Kept { certificates, assigned, instances, touched, .. } = &*self.kept;
         let mut snapshot = Snapshot {
             revision,
             certificates: Arc::clone(&certificates.sound),
             by_certificate: Arc::clone(&certificates.by_name),
             instances: instances.clone(),
+            touched: Arc::clone(touched),
             names: assigned.names.clone(),
             ..Snapshot::default()
         };

@@ -104,7 +104,7 @@ pub fn diff<'a>(old: &'a Snapshot, new: &'a Snapshot) -> Diff {
     old.instances.differences(&new.instances, |old, new| match (old, new) {
         (Some(old), None) => diff.removed.push(Arc::clone(old)),
         (None, Some(new)) => diff.added.push(Arc::clone(new)),
-        (Some(old), Some(new)) if !Arc::ptr_eq(old, new) && !old.same(new) => {
+        (Some(old), Some(new)) if !old.same(new) => {
             diff.changed.push(Changed { old: Arc::clone(old), new: Arc::clone(new) });
         }
         _ => {}

@@ -15,6 +15,7 @@ use super::sum::Sum;
 use crate::ids::{InstanceId, ProxyId};
 use crate::licence::{Book, Roster};
 use crate::model;
+use crate::stats::Touched;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,6 +43,8 @@ pub(super) struct Kept {
     pub(super) certificates: KeptCertificates,
     pub(super) book: Option<(Arc<Book>, [u8; 32])>,
     pub(super) rosters: Map<InstanceId, KeptUsers>,
+    /// Told by the counters made here.
+    pub(super) touched: Arc<Touched>,
     /// The sum over the lists of users.
     pub(super) users: Sum,
 }

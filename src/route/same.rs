@@ -8,12 +8,12 @@ use std::sync::Arc;
 impl Instance {
     /// Whether both route, serve and show the same.
     pub fn same(&self, other: &Self) -> bool {
-        let Self { id, name, display_name, state, backends: _, web, limits, language, stats: _, .. } = self;
+        let Self { id, name, state, backends: _, web, limits, language, stats: _, .. } = self;
         let Self { allowance, roster, second_device, shadow, emergency_numbers, .. } = self;
         let Self { certificate, origins, only_from, never_ban, .. } = self;
         *id == other.id
             && *name == other.name
-            && *display_name == other.display_name
+            && self.display_name() == other.display_name()
             && *state == other.state
             && *web == other.web
             && *limits == other.limits
@@ -58,11 +58,11 @@ fn same_certificate(one: Option<&Arc<Certificate>>, other: Option<&Arc<Certifica
 
 impl Backend {
     fn same(&self, other: &Self) -> bool {
-        let Self { id, host, address, transport, priority, weight, profile, tls, health: _ } = self;
+        let Self { id, name, address, transport, priority, weight, profile, tls, health: _ } = self;
         (*id, *address, *transport, *priority, *weight, *profile)
             == (other.id, other.address, other.transport, other.priority, other.weight, other.profile)
             && *tls == other.tls
-            && *host == other.host
+            && *name == other.name
     }
 }
 

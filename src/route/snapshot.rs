@@ -10,8 +10,9 @@ use crate::model::{
     self, DeviceCertificates, KeepAlive, Language, NamePolicy, Prefix, Profile, SecondDevice, Service, State,
     TlsRoutes, Unknown, WebService,
 };
-use crate::stats::{InstanceStats, TargetHealth};
+use crate::stats::{InstanceStats, TargetHealth, Touched};
 use foldhash::fast::RandomState;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub certificates: Arc<[Arc<Certificate>]>,
     /// The same by name in lower case.
     pub(super) by_certificate: Arc<Map<Box<str>, Arc<Certificate>>>,
+    /// Names the instances whose seats changed.
+    pub touched: Arc<Touched>,
     pub(super) by_proxy: Map<ProxyId, ProxyIndex>,
     pub(super) names: Names,
 }
@@ -98,19 +101,18 @@ impl Snapshot {
 }
 
 /// One instance, ready to be routed to.
+#[cfg_attr(test, derive(Clone))]
 pub struct Instance {
     /// Stable id.
     pub id: InstanceId,
     /// The name as spelled.
     pub name: Box<str>,
-    /// What people see.
-    pub display_name: Box<str>,
     /// Routable only when `On`.
     pub state: State,
     /// Targets ordered by priority.
     pub backends: Vec<Backend>,
     /// Where HTTP goes.
-    pub web: Option<Web>,
+    pub web: Option<Box<Web>>,
     /// Its share of the node, node defaults filled in.
     pub limits: model::Limits,
     /// Language of what is made for people.
@@ -124,7 +126,7 @@ pub struct Instance {
     /// Count what would be refused, and refuse nothing.
     pub shadow: bool,
     /// Numbers that pass whatever the licence says (R71).
-    pub emergency_numbers: Box<[Box<str>]>,
+    pub emergency_numbers: Arc<[Box<str>]>,
     /// Name of the certificate for its own names, where it has one of its own.
     pub certificate: Option<Box<str>>,
     /// Pages whose scripts may open a WebSocket to it, lower case; none lets all that the proxy lets.
@@ -140,11 +142,12 @@ pub struct Instance {
 }
 
 /// One SIP target. A backend whose host has several addresses becomes several of these.
+#[cfg_attr(test, derive(Clone))]
 pub struct Backend {
     /// Stable id inside the instance.
     pub id: BackendId,
-    /// Its host as written: an address, or a name in lower case.
-    pub host: Box<str>,
+    /// Its host in lower case, if that is no address.
+    pub(super) name: Option<Box<str>>,
     /// Where it is.
     pub address: SocketAddr,
     /// How it is spoken to.
@@ -159,6 +162,20 @@ pub struct Backend {
     pub tls: Arc<model::BackendTls>,
     /// Up or down, the same handle in every revision in which id, address and transport are equal.
     pub health: Arc<TargetHealth>,
+}
+
+impl Instance {
+    /// What people see.
+    pub fn display_name(&self) -> &str {
+        if self.row.display_name.is_empty() { &self.name } else { &self.row.display_name }
+    }
+}
+
+impl Backend {
+    /// Its host as written: an address, or a name in lower case.
+    pub fn host(&self) -> Cow<'_, str> {
+        self.name.as_deref().map_or_else(|| self.address.ip().to_string().into(), Cow::Borrowed)
+    }
 }
 
 /// Where an instance's HTTP goes.

@@ -20,6 +20,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::SingleCertAndKey;
 use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -108,12 +109,12 @@ impl std::fmt::Debug for Clients {
 impl Client {
     fn new(backend: &Backend, shown: Option<&Arc<Certificate>>) -> Result<Self, Unfit> {
         let terms = &backend.tls;
-        let wanted = if terms.name.is_empty() { &*backend.host } else { terms.name.as_str() };
+        let wanted = if terms.name.is_empty() { backend.host() } else { Cow::Borrowed(terms.name.as_str()) };
         let name = ServerName::try_from(wanted.trim_matches(['[', ']']).to_owned()).map_err(|_| Unfit::Name)?;
         let provider = Arc::new(default_provider());
         let expected = if terms.verify {
             let roots = roots(&terms.authorities).map_err(Unfit::Authorities)?;
-            Some(Expected { roots, domain: wanted.into(), wildcard: terms.wildcard })
+            Some(Expected { roots, domain: wanted.clone().into(), wildcard: terms.wildcard })
         } else {
             None
         };
@@ -129,7 +130,7 @@ impl Client {
             }
             (name, None) => return Err(Unfit::Certificate(name.to_owned())),
         };
-        let host = backend.host.clone();
+        let host = backend.host().into();
         Ok(Self { config: Arc::new(config), name, terms: Arc::clone(terms), host, shown: shown.cloned() })
     }
 
@@ -139,7 +140,7 @@ impl Client {
             (None, None) => true,
             _ => false,
         };
-        same_shown && self.terms == backend.tls && self.host == backend.host
+        same_shown && self.terms == backend.tls && *self.host == *backend.host()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Pure. `task` shows it the snapshot every second and writes down what it returns. What was said is remembered
 //! under keys that the journal keeps, so that a restart says nothing twice.
 
-use super::crossings::Crossings;
+use super::crossings::{CALM, Crossings};
 use super::event::{Counted, Event};
 use super::journal::Notes;
 use super::months::{Mark, Month, Months};
@@ -11,8 +11,9 @@ use crate::ids::InstanceId;
 use crate::licence::Allowance;
 use crate::licence::allowance::{Now, Standing};
 use crate::model::{Kind, Seats};
+use crate::route::instances::Instances;
 use crate::route::snapshot::{Instance, Snapshot};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Days before the end of licences at which a warning is due, the last one last (R60).
 const DAYS: [u64; 3] = [7, 3, 1];
@@ -33,14 +34,21 @@ pub(super) struct Moment {
 }
 
 /// What was seen and said so far.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Watcher {
     months: Months,
     crossings: HashMap<(InstanceId, Counted), Crossings>,
     standings: HashMap<InstanceId, Now>,
     /// The days last warned of, by the end of the licences.
     deadlines: BTreeMap<u64, u64>,
+    /// Instances whose licences end, by when they do: those that have not ended.
+    ending: BTreeMap<u64, BTreeSet<InstanceId>>,
     over: Seats,
+    /// The instances as they were seen last; none before the first look.
+    seen: Option<Instances>,
+    /// Instances at which something happened, and how often they are to be looked at yet: a step of a counter is left
+    /// only after it has been calm for a while.
+    awake: BTreeMap<InstanceId, u8>,
 }
 
 impl Watcher {
@@ -85,17 +93,25 @@ impl Watcher {
         self.months.month()
     }
 
-    /// Looks at everything. `turn` has the marks of the month that has begun since the last look.
+    /// Looks at where something happened, and at everything the first time and when a month begins. `turn` has the
+    /// marks of the month that has begun since the last look.
     pub(super) fn look(&mut self, snapshot: &Snapshot, moment: Moment, turn: Option<Months>) -> Notes {
         let mut notes = Notes::default();
+        let touched = snapshot.touched.take();
+        let changed = self.follow(snapshot, moment, &mut notes);
+        if turn.is_some() {
+            self.awake = snapshot.instances.iter().map(|instance| (instance.id, CALM)).collect();
+        } else {
+            self.awake.extend(touched.into_iter().map(|id| (id, CALM)));
+        }
         let turned = turn.is_some();
         let mut carried = Vec::new();
-        for instance in &snapshot.instances {
-            let [full, light] = KINDS.map(|kind| {
-                let peak = instance.stats.seats(kind).take_peak();
+        for instance in self.awake.keys().copied().collect::<Vec<_>>() {
+            let Some(instance) = snapshot.by_id(instance) else { continue };
+            let [full, light] = instance.stats.take_peaks();
+            for (kind, peak) in KINDS.into_iter().zip([full, light]) {
                 self.raise(instance, kind, peak, moment.now, &mut notes);
-                peak
-            });
+            }
             // Who stayed over the end of the month is there in the new one, too.
             if turned {
                 carried.push((instance, KINDS.map(|kind| instance.stats.seats(kind).used.read())));
@@ -104,6 +120,7 @@ impl Watcher {
                 self.warn(instance, counted, peak, limit, moment.now, &mut notes);
             }
         }
+        self.awake.retain(|_, looks| looks.checked_sub(1).is_some_and(|less| std::mem::replace(looks, less) > 0));
         if let Some(months) = turn {
             self.months = months;
             for (instance, used) in carried {
@@ -112,10 +129,50 @@ impl Watcher {
                 }
             }
         }
-        self.look_at_licences(snapshot, moment, &mut notes);
+        self.look_at_licences(snapshot, changed, moment, &mut notes);
         self.look_at_pool(moment, &mut notes);
-        self.forget_deleted(snapshot, &mut notes);
         notes
+    }
+
+    /// Takes note of what changed in the table; returns the instances whose licences may stand otherwise than before.
+    fn follow(&mut self, snapshot: &Snapshot, moment: Moment, notes: &mut Notes) -> BTreeSet<InstanceId> {
+        let mut changed = BTreeSet::new();
+        let first = self.seen.is_none();
+        let before = self.seen.replace(snapshot.instances.clone()).unwrap_or_default();
+        let mut gone = Vec::new();
+        before.differences(&snapshot.instances, |old, new| {
+            if let Some((end, id)) = old.and_then(|old| Some((end_of(old)?, old.id)))
+                && let Some(all) = self.ending.get_mut(&end)
+            {
+                all.remove(&id);
+                if all.is_empty() {
+                    self.ending.remove(&end);
+                }
+            }
+            match (old, new) {
+                (_, Some(new)) => {
+                    changed.insert(new.id);
+                    self.awake.insert(new.id, CALM);
+                    if let Some(end) = end_of(new) {
+                        self.ending.entry(end).or_default().insert(new.id);
+                    }
+                }
+                (Some(old), None) => gone.push(old.id),
+                (None, None) => {}
+            }
+        });
+        if first {
+            // What is remembered may be of instances that were deleted meanwhile.
+            let known = self.crossings.keys().map(|(id, _)| id).chain(self.standings.keys());
+            gone.extend(known.filter(|id| snapshot.by_id(**id).is_none()));
+            gone.sort_unstable();
+            gone.dedup();
+        }
+        gone.into_iter().for_each(|id| self.forget(id, notes));
+        while let Some(ended) = self.ending.first_entry().filter(|ended| *ended.key() <= moment.licence) {
+            changed.extend(ended.remove());
+        }
+        changed
     }
 
     fn raise(&mut self, instance: &Instance, kind: Kind, used: u64, now: u64, notes: &mut Notes) {
@@ -151,15 +208,16 @@ impl Watcher {
     }
 
     /// What changed about the licences of instances, told once for all of them that it is true of.
-    fn look_at_licences(&mut self, snapshot: &Snapshot, moment: Moment, notes: &mut Notes) {
+    fn look_at_licences(
+        &mut self,
+        snapshot: &Snapshot,
+        changed_ids: BTreeSet<InstanceId>,
+        moment: Moment,
+        notes: &mut Notes,
+    ) {
         let mut changed: BTreeMap<&str, Vec<&Instance>> = BTreeMap::new();
-        let mut ending: BTreeMap<u64, Vec<&Instance>> = BTreeMap::new();
-        for instance in &snapshot.instances {
-            let standing = instance.allowance.standing;
-            let now = standing.at(moment.licence);
-            if let (Standing::Until(end), Now::Active) = (standing, now) {
-                ending.entry(end).or_default().push(instance);
-            }
+        for instance in changed_ids.into_iter().filter_map(|id| snapshot.by_id(id)) {
+            let now = instance.allowance.standing.at(moment.licence);
             let before = match now {
                 Now::Active => self.standings.remove(&instance.id),
                 now => self.standings.insert(instance.id, now),
@@ -178,7 +236,9 @@ impl Watcher {
             let (count, instances) = (instances.len(), names(&instances));
             notes.events.push((moment.now, Event::LicenceState { state: state.into(), instances, count }));
         }
-        for (deadline, instances) in &ending {
+        let [soon, ..] = DAYS;
+        let due = self.ending.range(..=moment.licence.saturating_add(soon * DAY));
+        for (deadline, ids) in due {
             let left = deadline.saturating_sub(moment.licence);
             let Some(days) = DAYS.into_iter().rev().find(|days| left <= days * DAY) else { continue };
             if self.deadlines.get(deadline).is_some_and(|said| *said <= days) {
@@ -186,10 +246,11 @@ impl Watcher {
             }
             self.deadlines.insert(*deadline, days);
             notes.given.push((format!("deadline/{deadline}"), Some(days)));
-            let (count, instances) = (instances.len(), names(instances));
+            let instances = ids.iter().take(NAMED).filter_map(|id| snapshot.by_id(*id));
+            let (count, instances) = (ids.len(), instances.map(|instance| instance.name.to_string()).collect());
             notes.events.push((moment.now, Event::LicenceDeadline { days, deadline: *deadline, instances, count }));
         }
-        let passed: Vec<u64> = self.deadlines.keys().filter(|end| !ending.contains_key(end)).copied().collect();
+        let passed: Vec<u64> = self.deadlines.keys().filter(|end| !self.ending.contains_key(end)).copied().collect();
         for deadline in passed {
             self.deadlines.remove(&deadline);
             notes.given.push((format!("deadline/{deadline}"), None));
@@ -210,22 +271,24 @@ impl Watcher {
         }
     }
 
-    fn forget_deleted(&mut self, snapshot: &Snapshot, notes: &mut Notes) {
-        let gone = |id: InstanceId| snapshot.by_id(id).is_none();
-        self.crossings.retain(|(id, counted), _| {
-            let gone = gone(*id);
-            if gone {
-                notes.given.push((seats_key(*id, *counted), None));
+    fn forget(&mut self, id: InstanceId, notes: &mut Notes) {
+        self.awake.remove(&id);
+        for counted in [Counted::Full, Counted::Light, Counted::All] {
+            if self.crossings.remove(&(id, counted)).is_some() {
+                notes.given.push((seats_key(id, counted), None));
             }
-            !gone
-        });
-        self.standings.retain(|id, _| {
-            let gone = gone(*id);
-            if gone {
-                notes.given.push((format!("standing/{}", id.0), None));
-            }
-            !gone
-        });
+        }
+        if self.standings.remove(&id).is_some() {
+            notes.given.push((format!("standing/{}", id.0), None));
+        }
+    }
+}
+
+/// When the licences of an instance end.
+fn end_of(instance: &Instance) -> Option<u64> {
+    match instance.allowance.standing {
+        Standing::Until(end) => Some(end),
+        Standing::Active | Standing::Unlicensed | Standing::Deactivated => None,
     }
 }
 

@@ -140,7 +140,7 @@ impl Room {
         self.stats.bindings.set(live.bindings.len() as u64);
         self.stats.calls.set(live.calls.len() as u64);
         for kind in [Kind::Full, Kind::Light] {
-            self.stats.seats(kind).set(u64::from(used.of(kind)));
+            self.stats.set_seats(kind, used.of(kind).into());
         }
         done
     }

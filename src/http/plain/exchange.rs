@@ -255,7 +255,7 @@ impl Lane<'_> {
             host: authority.get(..request.host)?,
             prefix: text(start..start + plan.prefix)?,
             stripped: plan.strips,
-            web: plan.instance.web.as_ref()?,
+            web: plan.instance.web.as_deref()?,
         })
     }
 
@@ -267,7 +267,7 @@ impl Lane<'_> {
         let instance = &plan.instance;
         let refusal = Page::Refusal {
             why,
-            name: Some(&*instance.display_name).filter(|name| !name.is_empty()),
+            name: Some(instance.display_name()).filter(|name| !name.is_empty()),
             state: Some(instance.state),
             language: Some(instance.language),
         };

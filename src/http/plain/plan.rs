@@ -55,7 +55,7 @@ impl Lane<'_> {
         let Decision::Forward(found) = decision else { return None };
         let strips = found.strips();
         let (instance, prefix) = (found.instance, found.prefix);
-        let web = instance.web.as_ref()?;
+        let web = instance.web.as_deref()?;
         // Who may not come in is found out where a body can be looked at.
         if !agree || instance.roster.as_deref().is_some_and(|roster| roster.has_light()) {
             return None;

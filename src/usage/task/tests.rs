@@ -84,7 +84,7 @@ impl Stage {
     }
 
     fn set(&self, used: u64) {
-        self.cell.load().instances[0].stats.seats(Kind::Full).set(used);
+        self.cell.load().instances[0].stats.set_seats(Kind::Full, used);
     }
 
     /// Takes one delivery and answers it; returns its text and what it says.

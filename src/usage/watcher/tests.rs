@@ -29,7 +29,7 @@ impl Stage {
     }
 
     fn set(&self, n: usize, kind: Kind, used: u64) {
-        self.snapshot.instances[n].stats.seats(kind).set(used);
+        self.snapshot.instances[n].stats.set_seats(kind, used);
     }
 
     fn look(&mut self) -> Notes {
