@@ -28,8 +28,9 @@ const MARGIN: f64 = 0.05;
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/instructions.txt");
 /// Milliseconds between two messages: transactions of the first rounds end while later ones begin.
 const BETWEEN: u64 = 64;
-/// What is counted, and its rounds.
-const CASES: &[(&str, u32, fn(u32, u32))] = &[
+/// What is counted, its rounds, and how so many are run.
+type Case = (&'static str, u32, fn(u32, u32));
+const CASES: &[Case] = &[
     ("view: a REGISTER, read and checked", 2_000, |rounds, _| view(rounds, &register(1))),
     ("view: an INVITE, read and checked", 2_000, |rounds, _| view(rounds, &invite(1))),
     ("edit: a REGISTER on its way to the PBX", 2_000, |rounds, _| edit(rounds, &register(1))),

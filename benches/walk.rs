@@ -3,7 +3,14 @@
 //!
 //! `walk register|digest|call INSTANCES USERS COUNT [RATE] [fresh]`: prints nanoseconds for each transaction or call.
 //! With `fresh` each REGISTER is of another device. Also to be run by callgrind and perf.
-#![allow(missing_docs, clippy::print_stdout, clippy::disallowed_methods, reason = "no product code")]
+#![allow(
+    missing_docs,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "no product code"
+)]
 
 mod common;
 

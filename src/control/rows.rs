@@ -270,7 +270,10 @@ impl Held {
             "instance" => match id.parse().map(InstanceId) {
                 Ok(id) => parse::<Instance>(&entry).and_then(|row| match row {
                     Some(row) if row.row.id != id => Err(format!("its row has the id {}", row.row.id.0)),
-                    row => Ok(self.set_instance(id, row)),
+                    row => {
+                        self.set_instance(id, row);
+                        Ok(())
+                    }
                 }),
                 Err(_) => Err("its key holds no id".into()),
             },

@@ -336,13 +336,13 @@ pub(super) fn proxy(
 
 /// Emergency numbers: one list for all that have the usual ones.
 fn numbers(list: &[String]) -> Arc<[Box<str>]> {
-    static USUAL: LazyLock<(Vec<String>, Arc<[Box<str>]>)> = LazyLock::new(|| {
-        let usual = model::Instance::named("").emergency_numbers;
-        let shared = usual.iter().map(|number| number.as_str().into()).collect();
-        (usual, shared)
-    });
-    let (usual, shared) = &*USUAL;
-    if *usual == list { Arc::clone(shared) } else { list.iter().map(|number| number.as_str().into()).collect() }
+    static USUAL: LazyLock<Arc<[Box<str>]>> = LazyLock::new(|| boxed(&model::Instance::named("").emergency_numbers));
+    let is_usual = USUAL.iter().map(|number| &**number).eq(list.iter().map(String::as_str));
+    if is_usual { Arc::clone(&USUAL) } else { boxed(list) }
+}
+
+fn boxed(list: &[String]) -> Arc<[Box<str>]> {
+    list.iter().map(|number| number.as_str().into()).collect()
 }
 
 /// What holds for a backend over TLS: one for all that say nothing.

@@ -9,7 +9,7 @@ use super::certificate;
 use super::handles::{Handles, Kept, KeptCertificate, KeptCertificates, KeptUsers, Strays};
 use super::hosts::News;
 use super::instances::{Became, Broken};
-use super::names::{Assigned, Fronts};
+use super::names::{Assigned, Fronts, Renamed};
 use super::patch::Patch;
 use super::problem::{Code, Problem};
 use super::resolved::Resolved;
@@ -90,8 +90,6 @@ fn run(
     let fresh_names = compiler.names(fresh_proxies);
     compiler.finish(patch.revision, fresh_proxies || fresh_certificates || fresh_names)
 }
-
-type Renamed = (Option<Arc<model::Instance>>, Option<Arc<model::Instance>>);
 
 struct Compiler<'a> {
     now_unix: u64,

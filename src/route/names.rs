@@ -126,6 +126,9 @@ impl Fronts {
     }
 }
 
+/// A row as it was and as it is; nothing where there was or is none.
+pub(super) type Renamed = (Option<Arc<Instance>>, Option<Arc<Instance>>);
+
 /// Names given to rows, kept from one compile to the next.
 #[derive(Default)]
 pub(super) struct Assigned {
@@ -165,7 +168,7 @@ impl Assigned {
 
     /// Follows changes of a few rows, each as it was and as it is. False if it is not so simple, because names are
     /// in each other's way: then they are to be given afresh.
-    pub(super) fn follow(&mut self, changes: &[(Option<Arc<Instance>>, Option<Arc<Instance>>)], now_unix: u64) -> bool {
+    pub(super) fn follow(&mut self, changes: &[Renamed], now_unix: u64) -> bool {
         let is_over = self.is_over(now_unix);
         self.expire(now_unix);
         if !self.problems.is_empty() {
