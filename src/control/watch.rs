@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The least time between two swaps.
-const GAP: Duration = Duration::from_millis(20);
+const GAP: Duration = Duration::from_millis(5);
 /// How often the store is asked without a hint.
 const ROUND: Duration = Duration::from_secs(1);
 /// How long the start waits for DNS, all names together.

@@ -8,7 +8,7 @@ use super::build::{self, Terms};
 use super::certificate;
 use super::handles::{Handles, Kept, KeptCertificate, KeptCertificates, KeptUsers, Strays};
 use super::hosts::News;
-use super::instances::{Became, Broken};
+use super::instances::{Became, Broken, Instances, Placed};
 use super::names::{Assigned, Fronts, Renamed};
 use super::patch::Patch;
 use super::problem::{Code, Problem};
@@ -227,6 +227,15 @@ impl Compiler<'_> {
                 .collect();
             gone.into_iter().for_each(|id| self.remove(id));
         }
+        if self.kept.instances.rows() == 0 {
+            let mut all = Vec::with_capacity(rows.len());
+            for (id, row) in rows {
+                touched.remove(&id);
+                all.extend(row.map(|row| Placed { id, became: self.make(id, &row, None) }));
+            }
+            self.kept.instances = Instances::of(all);
+            return;
+        }
         for (id, row) in rows {
             match row {
                 Some(row) => {
@@ -272,9 +281,15 @@ impl Compiler<'_> {
     }
 
     fn build(&mut self, id: InstanceId, row: &Arc<model::Instance>) {
+        let was = self.kept.instances.row(id).cloned();
+        let became = self.make(id, row, was.as_ref());
+        self.kept.instances.put(id, became);
+    }
+
+    /// What becomes of a row, and all that is kept of it elsewhere.
+    fn make(&mut self, id: InstanceId, row: &Arc<model::Instance>, was: Option<&Became>) -> Became {
         let terms = self.terms(row);
         let kept = &mut *self.kept;
-        let was = kept.instances.row(id);
         let old_row = was.map(|was| Arc::clone(was.row()));
         if !old_row.as_ref().is_some_and(|old| Arc::ptr_eq(old, row)) {
             if let Some(old) = &old_row {
@@ -299,13 +314,13 @@ impl Compiler<'_> {
             Some(instance) => Became::Sound(instance),
             None => Became::Broken(Arc::new(Broken { row: Arc::clone(row), stats })),
         };
-        kept.instances.put(id, became);
         kept.hosts.set(id, built.hosts, &kept.resolved);
         if built.problems.is_empty() {
             kept.problems.remove(&id);
         } else {
             kept.problems.insert(id, built.problems);
         }
+        became
     }
 
     /// Gives names to rows; true if one stands for something else than before.

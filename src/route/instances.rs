@@ -126,6 +126,12 @@ impl Instances {
         self.sound -= usize::from(before.is_some_and(|before| before.became.sound().is_some()));
     }
 
+    /// All of them at once, each id once: cheaper than one after the other.
+    pub(super) fn of(all: Vec<Placed>) -> Self {
+        let sound = all.iter().filter(|placed| placed.became.sound().is_some()).count();
+        Self { rows: all.into_iter().collect(), sound }
+    }
+
     pub(super) fn take(&mut self, id: InstanceId) -> Option<Became> {
         let taken = self.rows.take(id.0, |_| true)?.became;
         self.sound -= usize::from(taken.sound().is_some());

@@ -63,10 +63,11 @@ impl Directory {
         found.map(Entry::named)
     }
 
-    pub(super) fn set(&mut self, name: &str, named: Named) {
+    /// Sets what a name stands for; returns what it stood for before.
+    pub(super) fn set(&mut self, name: &str, named: Named) -> Option<Named> {
         let Named { id, until } = named;
         let entry = Entry { hash: self.hash(name), id, until, text: name.into() };
-        self.entries.put(entry, |entry| entry.text.bytes() == name.as_bytes());
+        self.entries.put(entry, |entry| entry.text.bytes() == name.as_bytes()).map(|before| before.named())
     }
 
     /// Takes a name away from whom it stands for.
@@ -220,10 +221,14 @@ impl Assigned {
 
     fn name(&mut self, row: &Instance) -> Result<(), Problem> {
         let label = fold(&row.name);
-        if self.fronts.names.contains(&label) || self.names.labels.get(&label).is_some() {
-            return Err(problem(row, "name".into(), Code::NameTaken, "another row has this name"));
+        let taken = || problem(row, "name".into(), Code::NameTaken, "another row has this name");
+        if self.fronts.names.contains(&label) {
+            return Err(taken());
         }
-        self.names.labels.set(&label, Named { id: row.id, until: None });
+        if let Some(owner) = self.names.labels.set(&label, Named { id: row.id, until: None }) {
+            self.names.labels.set(&label, owner);
+            return Err(taken());
+        }
         Ok(())
     }
 

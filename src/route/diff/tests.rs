@@ -41,7 +41,7 @@ fn apply(old: &Snapshot, diff: &Diff) -> Snapshot {
             };
         }
         let into = if alias { &mut applied.names.aliases } else { &mut applied.names.labels };
-        meanings.into_iter().for_each(|(name, (id, until))| into.set(&name, Named { id, until }));
+        meanings.into_iter().for_each(|(name, (id, until))| _ = into.set(&name, Named { id, until }));
     }
     applied
 }
