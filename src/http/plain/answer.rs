@@ -61,7 +61,7 @@ pub(super) fn pass(
         let coding = framing.coding(method, status)?;
         let reason = parsed.reason.filter(|reason| !reason.is_empty()).or(status.canonical_reason()).unwrap_or("");
         put(out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
-        for field in parsed.headers.iter().filter(|field| !framing.connection.lists(field.name)) {
+        for field in parsed.headers.iter().filter(|field| !framing.connection.takes(field.name)) {
             put_field(out, field, outside, status);
         }
         if !framing.has_date {
@@ -141,6 +141,11 @@ impl<'a> Framing<'a> {
 }
 
 impl Connection<'_> {
+    /// Whether a field ends here. The length never does: without it the client would not see where the answer ends.
+    fn takes(&self, name: &str) -> bool {
+        self.lists(name) && !name.eq_ignore_ascii_case("content-length")
+    }
+
     fn lists(&self, name: &str) -> bool {
         let mut options = self.values.iter().flat_map(|value| value.split(|byte| *byte == b','));
         options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
@@ -254,5 +259,9 @@ mod tests {
             read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &Method::GET).unwrap().unwrap();
         assert!(bare.contains("\r\nDate: ") && bare.ends_with("GMT\r\nTransfer-Encoding: chunked\r\n\r\n"), "{bare}");
         assert!(answer.kept);
+        // An instance cannot take the end of its answer away from the client.
+        let text = "HTTP/1.1 200 OK\r\nDate: x\r\nConnection: content-length, date\r\nContent-Length: 2\r\n\r\nok";
+        let (seen, ..) = read(text, &Method::GET).unwrap().unwrap();
+        assert_eq!(seen, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
     }
 }

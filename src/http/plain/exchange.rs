@@ -116,7 +116,10 @@ impl Lane<'_> {
         due: Tick,
     ) -> Poll<Result<Answer, Trouble>> {
         // An answer may come before all is sent, and say why that fails.
-        let failed = matches!(link.poll_send(cx, out, sent), Poll::Ready(Err(_)));
+        let (whole, failed) = match link.poll_send(cx, out, sent) {
+            Poll::Ready(sending) => (sending.is_ok(), sending.is_err()),
+            Poll::Pending => (false, false),
+        };
         while let Poll::Ready(read) = link.poll_fill(cx) {
             if !matches!(read, Ok(1..)) {
                 let trouble =
@@ -128,8 +131,10 @@ impl Lane<'_> {
             };
             let last = self.stop.is_cancelled();
             match answer::pass(back, link.unread(), &request.method, &outside, (last, self.front.shared.clock)) {
-                Ok(Some((used, answer))) => {
+                Ok(Some((used, mut answer))) => {
                     link.used(used);
+                    // Whatever came next would be taken for the rest of this request.
+                    answer.kept &= whole;
                     return Poll::Ready(Ok(answer));
                 }
                 Ok(None) => {}

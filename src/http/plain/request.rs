@@ -79,6 +79,7 @@ pub(super) fn read(bytes: &[u8], terms: &Terms) -> Option<Request> {
     let line = parsed.method?.len() + target.len() + " HTTP/1.1\r\n ".len();
     let plain = parsed.version == Some(1)
         && target.starts_with('/')
+        && target.bytes().all(is_of_target)
         && target.len() <= terms.target_bytes
         && head.saturating_sub(line) <= terms.field_bytes
         // Not after empty lines, which are counted as part of the head.
@@ -187,6 +188,11 @@ fn kind(name: &str) -> Kind {
     }
 }
 
+/// Whether a byte may stand in a path or a query (RFC 3986 section 3.3 and 3.4).
+fn is_of_target(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:@/?".contains(&byte)
+}
+
 /// The method of a plain request: OPTIONS may be about us, and counts its way.
 fn method(text: &str) -> Option<Method> {
     let method = Method::from_bytes(text.as_bytes()).ok()?;
@@ -262,6 +268,11 @@ mod tests {
             "GET / HTTP/2.0",
             "GET http://a/ HTTP/1.1",
             "GET * HTTP/1.1",
+            "GET /a#b HTTP/1.1",
+            "GET /a?<b> HTTP/1.1",
+            "GET /a`b HTTP/1.1",
+            "GET /a\\b HTTP/1.1",
+            "GET /ä HTTP/1.1",
             "OPTIONS / HTTP/1.1",
             "TRACE / HTTP/1.1",
             "CONNECT a:1 HTTP/1.1",

@@ -168,6 +168,34 @@ async fn chunks_pass_and_only_chunks() {
 }
 
 #[tokio::test]
+async fn a_connection_with_half_a_request_on_it_serves_no_other() {
+    // HT09
+    let upstream = Upstream::far(|mut peer| async move {
+        while let Some(head) = peer.head().await {
+            match head.start.as_str() {
+                "POST /late HTTP/1.1" => {
+                    peer.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n").await;
+                    let rest = String::from_utf8(peer.rest().await).unwrap();
+                    assert!(!rest.contains("GET"), "a request inside a body");
+                    return;
+                }
+                _ => peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await,
+            }
+        }
+    });
+    let world = World::new([instance(1, "acme", upstream.address)]);
+    let mut client = Peer::connect(world.plain).await;
+    let get = format!("GET / HTTP/1.1\r\nHost: {ACME}\r\n\r\n");
+    let body = "b".repeat(60_000);
+    let post = format!("POST /late HTTP/1.1\r\nHost: {ACME}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    // Both at once, so that the whole of the second is there when its turn comes.
+    assert_eq!(client.ask(get.clone() + &post).await.status(), 200);
+    assert_eq!(client.answer().await.status(), 413);
+    assert_eq!(client.ask(get).await.status(), 200);
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[tokio::test]
 async fn trailers_stay_trailers() {
     // HT05
     let upstream = Upstream::new(|mut peer| async move {

@@ -1,6 +1,7 @@
 //! HTTP/1 by hand, from either side, with nothing in between that would mend or refuse it.
 
 use crate::support::PATIENCE;
+use socket2::{Domain, Socket, Type};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -215,7 +216,29 @@ impl Upstream {
         F: Fn(Peer) -> Done + Send + Sync + 'static,
         Done: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), serve)
+    }
+
+    /// One that takes little at a time, like one a long way off.
+    pub fn far<F, Done>(serve: F) -> Self
+    where
+        F: Fn(Peer) -> Done + Send + Sync + 'static,
+        Done: Future<Output = ()> + Send + 'static,
+    {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(2048).unwrap();
+        socket.set_tcp_mss(536).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(8).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self::on(TcpListener::from_std(socket.into()).unwrap(), serve)
+    }
+
+    fn on<F, Done>(listener: TcpListener, serve: F) -> Self
+    where
+        F: Fn(Peer) -> Done + Send + Sync + 'static,
+        Done: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
