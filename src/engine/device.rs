@@ -47,7 +47,7 @@ pub(super) fn of(
 
 /// Whether a request names its device by an instance id (RFC 5626 §4.1).
 pub(super) fn instance_id<'a>(contact: &NameAddr<'a>) -> Option<&'a [u8]> {
-    contact.param(b"+sip.instance").map(|param| param.unquoted()).filter(|value| !value.is_empty())
+    contact.instance_id().filter(|value| !value.is_empty())
 }
 
 /// The `reg-id` of a request, 0 without one; it counts only beside an instance id.
@@ -65,8 +65,7 @@ pub(super) fn is_behind_nat(view: &View<'_>, flow: &Flow) -> bool {
 }
 
 fn reg_id(contact: &NameAddr<'_>) -> u32 {
-    let value = contact.param(b"reg-id").and_then(|param| param.value);
-    value.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).unwrap_or(0)
+    contact.reg_id().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).unwrap_or(0)
 }
 
 /// A part and its length, so that no two lists of parts are the same bytes.

@@ -99,8 +99,7 @@ impl Engine {
             contacts.read(&request, view, keys, &mut self.room.steer);
             self.tell_registered(moment, instance, &server.flow, account, contacts.longest());
             let user_agent = request.value(Name::UserAgent).unwrap_or_default();
-            let device = request.contacts().flatten().find_map(|contact| contact.param(b"+sip.instance"));
-            let device = device.map(|param| param.unquoted()).unwrap_or_default();
+            let device = request.contacts().flatten().find_map(|contact| contact.instance_id()).unwrap_or_default();
             let registration = Registration { account, flow: server.flow, user_agent, device };
             let room = self.shared.registry.room(instance);
             let answered = Answered { moment, instance, room: &room, request: &request, registration, hold };
@@ -181,7 +180,7 @@ impl Contacts {
         for contact in answer.contacts().flatten().filter(|contact| !contact.is_star()) {
             let own = steer::own_contact(&contact, keys, scratch);
             let mine = request.contacts().flatten().any(|asked| is_same(asked.uri_text(), own));
-            let granted = contact.param(b"expires").and_then(|param| delta_seconds(param.value?));
+            let granted = contact.expires().and_then(delta_seconds);
             let start = self.text.len();
             self.text.extend_from_slice(own);
             self.list.push((start..self.text.len(), granted.unwrap_or(default), mine));

@@ -125,14 +125,14 @@ fn common(view: &View<'_>, channel: Channel, limits: &Limits) -> Result<(), Bad>
     }
     for (number, via) in view.vias().enumerate() {
         bound(number, limits)?;
-        params(via?.params, limits)?;
+        via?.sound(limits.params)?;
     }
     let call_id = view.value(Name::CallId).ok_or(Bad::Missing(Name::CallId))?;
     if call_id.is_empty() || call_id.iter().any(|b| *b <= b' ' || *b == 0x7f) {
         return Err(Bad::Header(Name::CallId));
     }
     for address in [view.from()?, view.to()?] {
-        params(address.params, limits)?;
+        address.sound(limits.params)?;
     }
     Ok(())
 }
@@ -143,7 +143,7 @@ fn addresses(view: &View<'_>, limits: &Limits) -> Result<(), Bad> {
         for (number, item) in view.values(name).enumerate() {
             bound(number, limits)?;
             let address = view.address(item?)?;
-            params(address.params, limits)?;
+            address.sound(limits.params)?;
             if name != Name::Contact {
                 address.uri()?;
             } else if address.is_star() {
@@ -166,16 +166,6 @@ fn star(view: &View<'_>) -> Result<(), Bad> {
 
 fn bound(number: usize, limits: &Limits) -> Result<(), Bad> {
     if number < limits.values { Ok(()) } else { Err(Bad::TooManyValues) }
-}
-
-fn params(params: super::params::Params<'_>, limits: &Limits) -> Result<(), Bad> {
-    for (number, param) in params.enumerate() {
-        param?;
-        if number >= limits.params {
-            return Err(Bad::TooManyParams);
-        }
-    }
-    Ok(())
 }
 
 fn request_uri(view: &View<'_>) -> Result<(), Bad> {

@@ -3,7 +3,7 @@
 use super::bad::Bad;
 use super::chars::{is_control, is_lws, is_uri_forbidden, skip_lws, skip_quoted, trim_end};
 use super::list::Item;
-use super::params::{Param, Params};
+use super::params::{Marks, Param, Params, unquoted};
 use super::span::Span;
 use super::uri::{self, Uri};
 
@@ -22,7 +22,15 @@ pub struct NameAddr<'a> {
     /// The parameters of the header field (not those of the URI).
     pub params: Params<'a>,
     uri: Result<uri::Parts, Bad>,
+    marks: Marks<4>,
 }
+
+/// The parameters of an address that are asked for often, and their places.
+const NAMES: [&[u8]; 4] = [b"tag", b"+sip.instance", b"expires", b"reg-id"];
+const TAG: usize = 0;
+const INSTANCE: usize = 1;
+const EXPIRES: usize = 2;
+const REG_ID: usize = 3;
 
 /// Where the parts of an address are.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +40,7 @@ pub(super) struct Parts {
     bracketed: bool,
     params: u32,
     uri: Result<uri::Parts, Bad>,
+    marks: Marks<4>,
 }
 
 impl Parts {
@@ -63,7 +72,8 @@ impl Parts {
         let close = open + 1 + length;
         let uri_span = Span::new(open + 1, close);
         let uri = uri::Parts::read(uri_span.text(text));
-        Ok(Self { display, uri_span, bracketed: true, params: close as u32 + 1, uri })
+        let marks = Marks::read(Params::new(text, close + 1), &NAMES);
+        Ok(Self { display, uri_span, bracketed: true, params: close as u32 + 1, uri, marks })
     }
 
     /// The addr-spec form: a semicolon ends the URI, and a comma or question mark may not be in it
@@ -78,7 +88,8 @@ impl Parts {
         }
         let display = Span::new(start, start);
         let uri = uri::Parts::read(uri);
-        Ok(Self { display, uri_span, bracketed: false, params: end as u32, uri })
+        let marks = Marks::read(Params::new(text, end), &NAMES);
+        Ok(Self { display, uri_span, bracketed: false, params: end as u32, uri, marks })
     }
 }
 
@@ -86,8 +97,8 @@ impl<'a> NameAddr<'a> {
     /// The value at `item` of `buffer`, of which these are the parts.
     pub(super) fn of(buffer: &'a [u8], item: Item, parts: Parts) -> Self {
         let text = buffer.get(..item.span.end as usize).unwrap_or_default();
-        let Parts { display, uri_span, bracketed, params, uri } = parts;
-        Self { buffer, item, display, uri_span, bracketed, params: Params::new(text, params as usize), uri }
+        let Parts { display, uri_span, bracketed, params, uri, marks } = parts;
+        Self { buffer, item, display, uri_span, bracketed, params: Params::new(text, params as usize), uri, marks }
     }
 
     /// The URI as written.
@@ -115,9 +126,33 @@ impl<'a> NameAddr<'a> {
         self.params.find(name)
     }
 
+    /// Whether its parameters can be read, and are not more than these.
+    pub(super) fn sound(&self, most: usize) -> Result<(), Bad> {
+        self.marks.sound(most)
+    }
+
     /// The tag.
     pub fn tag(&self) -> Option<&'a [u8]> {
-        self.param(b"tag")?.value
+        self.value(TAG)
+    }
+
+    /// The instance id of a Contact without its quotes (RFC 5626 §4.1).
+    pub fn instance_id(&self) -> Option<&'a [u8]> {
+        self.value(INSTANCE).map(unquoted)
+    }
+
+    /// `expires` of a Contact.
+    pub fn expires(&self) -> Option<&'a [u8]> {
+        self.value(EXPIRES)
+    }
+
+    /// `reg-id` of a Contact.
+    pub fn reg_id(&self) -> Option<&'a [u8]> {
+        self.value(REG_ID)
+    }
+
+    fn value(&self, number: usize) -> Option<&'a [u8]> {
+        self.marks.get(number).value().map(|span| span.text(self.buffer))
     }
 }
 

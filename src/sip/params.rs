@@ -25,9 +25,95 @@ impl<'a> Param<'a> {
 
     /// The value without its quotes; escapes inside stay as they are.
     pub fn unquoted(&self) -> &'a [u8] {
-        let value = self.value.unwrap_or_default();
-        value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
+        unquoted(self.value.unwrap_or_default())
     }
+}
+
+/// Where a parameter is, kept without its text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Found {
+    semicolon: u32,
+    value: u32,
+    end: u32,
+}
+
+impl Found {
+    const ABSENT: Self = Self { semicolon: u32::MAX, value: u32::MAX, end: u32::MAX };
+
+    const fn of(param: &Param<'_>) -> Self {
+        let value = if param.value.is_some() { param.value_span.start } else { u32::MAX };
+        Self { semicolon: param.span.start, value, end: param.span.end }
+    }
+
+    const fn is_absent(self) -> bool {
+        self.semicolon == u32::MAX
+    }
+
+    /// From the semicolon to its end; `None` if it is not there.
+    pub(super) fn span(self) -> Option<Span> {
+        (!self.is_absent()).then_some(Span { start: self.semicolon, end: self.end })
+    }
+
+    /// Where its value is; `None` also without `=`.
+    pub(super) fn value(self) -> Option<Span> {
+        (self.value != u32::MAX).then_some(Span { start: self.value, end: self.end })
+    }
+}
+
+/// All parameters of a value, read once: the first of each name that is asked for often, and whether they are sound.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marks<const N: usize> {
+    list: [Found; N],
+    count: u32,
+    fault: Option<Bad>,
+}
+
+impl<const N: usize> Marks<N> {
+    /// Reads them. The names are in small letters.
+    pub(super) fn read(params: Params<'_>, names: &[&[u8]; N]) -> Self {
+        let mut all = Self { list: [Found::ABSENT; N], count: 0, fault: None };
+        for param in params {
+            let param = match param {
+                Ok(param) => param,
+                Err(bad) => {
+                    all.fault = Some(bad);
+                    break;
+                }
+            };
+            all.count += 1;
+            let mut places = all.list.iter_mut().zip(names);
+            if let Some((place, _)) = places.find(|(_, name)| is_word(param.name, name))
+                && place.is_absent()
+            {
+                *place = Found::of(&param);
+            }
+        }
+        all
+    }
+
+    /// The first one of a name.
+    pub(super) fn get(&self, number: usize) -> Found {
+        self.list.get(number).copied().unwrap_or(Found::ABSENT)
+    }
+
+    /// Whether all can be read, and there are not more than these.
+    pub(super) fn sound(&self, most: usize) -> Result<(), Bad> {
+        if self.count as usize > most {
+            return Err(Bad::TooManyParams);
+        }
+        self.fault.map_or(Ok(()), Err)
+    }
+}
+
+/// Whether a token is this word of small letters, in any case.
+fn is_word(token: &[u8], word: &[u8]) -> bool {
+    // No character of a token but a capital letter becomes one of a word's by this bit.
+    token.len() == word.len() && token.iter().zip(word).all(|(one, other)| one | 0x20 == *other)
+}
+
+/// The text of a quoted string; escapes inside stay as they are.
+pub(super) fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 /// The parameters at the end of a value.

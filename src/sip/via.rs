@@ -5,7 +5,7 @@ use super::chars::{is_lws, is_token, number, skip_lws};
 use super::decimal;
 use super::host;
 use super::list::Item;
-use super::params::{Param, Params};
+use super::params::{Marks, Param, Params};
 use super::span::Span;
 use std::net::{IpAddr, SocketAddr};
 
@@ -36,8 +36,16 @@ pub struct Via<'a> {
     pub port: Option<u16>,
     /// The parameters.
     pub params: Params<'a>,
-    branch: Option<&'a [u8]>,
+    marks: Marks<5>,
 }
+
+/// The parameters that are asked for often, and their places.
+const NAMES: [&[u8]; 5] = [b"branch", b"rport", b"received", b"maddr", b"keep"];
+const BRANCH: usize = 0;
+const RPORT: usize = 1;
+const RECEIVED: usize = 2;
+const MADDR: usize = 3;
+const KEEP: usize = 4;
 
 /// The start of every branch since RFC 3261 (§8.1.1.7).
 pub const COOKIE: &[u8] = b"z9hG4bK";
@@ -49,7 +57,7 @@ pub(super) struct Parts {
     host: Span,
     port: Option<u16>,
     params: u32,
-    branch: Option<Span>,
+    marks: Marks<5>,
 }
 
 impl Parts {
@@ -84,9 +92,8 @@ impl Parts {
         if !matches!(text.get(at), None | Some(b';')) {
             return Err(Bad::Via);
         }
-        let branch = Params::new(text, at).find(b"branch").filter(|branch| branch.value.is_some());
-        let branch = branch.map(|branch| branch.value_span);
-        Ok(Self { transport, host: Span::new(start, end), port, params: at as u32, branch })
+        let marks = Marks::read(Params::new(text, at), &NAMES);
+        Ok(Self { transport, host: Span::new(start, end), port, params: at as u32, marks })
     }
 }
 
@@ -94,10 +101,9 @@ impl<'a> Via<'a> {
     /// The value at `item` of `buffer`, of which these are the parts.
     pub(super) fn of(buffer: &'a [u8], item: Item, parts: Parts) -> Self {
         let text = buffer.get(..item.span.end as usize).unwrap_or_default();
-        let Parts { transport, host, port, params, branch } = parts;
+        let Parts { transport, host, port, params, marks } = parts;
         let params = Params::new(text, params as usize);
-        let branch = branch.map(|branch| branch.text(text));
-        Self { buffer, item, transport: transport.text(text), host: host.text(text), port, params, branch }
+        Self { buffer, item, transport: transport.text(text), host: host.text(text), port, params, marks }
     }
 
     /// The whole value as written.
@@ -111,8 +117,17 @@ impl<'a> Via<'a> {
     }
 
     /// The branch as written.
-    pub const fn branch(&self) -> Option<&'a [u8]> {
-        self.branch
+    pub fn branch(&self) -> Option<&'a [u8]> {
+        self.value(BRANCH)
+    }
+
+    fn value(&self, number: usize) -> Option<&'a [u8]> {
+        self.marks.get(number).value().map(|span| span.text(self.buffer))
+    }
+
+    /// Whether its parameters can be read, and are not more than these.
+    pub(super) fn sound(&self, most: usize) -> Result<(), Bad> {
+        self.marks.sound(most)
     }
 
     /// The branch if it identifies a transaction: with the cookie and something behind it. `None`
@@ -123,21 +138,29 @@ impl<'a> Via<'a> {
 
     /// The address in `received`, with or without brackets (RFC 5118 §4.5).
     pub fn received(&self) -> Option<IpAddr> {
-        host::ip(self.param(b"received")?.value?)
+        host::ip(self.value(RECEIVED)?)
     }
 
     /// `rport`.
     pub fn rport(&self) -> Rport {
-        match self.param(b"rport") {
-            None => Rport::Absent,
-            Some(Param { value: None | Some(b""), .. }) => Rport::Empty,
-            Some(Param { value: Some(port), .. }) => number(port).map_or(Rport::Bad, Rport::Port),
+        if self.marks.get(RPORT).span().is_none() {
+            return Rport::Absent;
         }
+        match self.value(RPORT) {
+            None | Some(b"") => Rport::Empty,
+            Some(port) => number(port).map_or(Rport::Bad, Rport::Port),
+        }
+    }
+
+    /// Where `keep` is (RFC 6223), and whether it has a value.
+    pub fn keep(&self) -> Option<(Span, bool)> {
+        let keep = self.marks.get(KEEP);
+        keep.span().map(|span| (span, keep.value().is_some()))
     }
 
     /// `maddr` as written.
     pub fn maddr(&self) -> Option<&'a [u8]> {
-        self.param(b"maddr")?.value
+        self.value(MADDR)
     }
 
     /// The address of a sent-by that is an IP literal.
@@ -150,17 +173,10 @@ impl<'a> Via<'a> {
     /// `received` that a client wrote itself is replaced.
     pub fn stamp(&self, peer: SocketAddr) -> Stamp {
         let address = peer.ip().to_canonical();
-        let (mut rport, mut received) = (None, None);
-        for param in self.params.flatten() {
-            if param.is(b"rport") {
-                rport.get_or_insert(param);
-            } else if param.is(b"received") {
-                received.get_or_insert(param);
-            }
-        }
-        let rport_change = rport.map(|rport| (rport.span, Mark::Rport(peer.port())));
+        let (rport, received) = (self.marks.get(RPORT).span(), self.marks.get(RECEIVED).span());
+        let rport_change = rport.map(|span| (span, Mark::Rport(peer.port())));
         let received_change = match received {
-            Some(received) => Some((received.span, Mark::Received(address))),
+            Some(span) => Some((span, Mark::Received(address))),
             None if rport.is_some() || self.ip() != Some(address) => {
                 Some((Span::at(self.item.span.end), Mark::Received(address)))
             }

@@ -1,5 +1,6 @@
 //! What a REGISTER asks for, as far as seats are concerned.
 
+use crate::engine::device::instance_id;
 use crate::licence::ledger::Device;
 use crate::sip::name_addr::NameAddr;
 use crate::sip::uri::Scheme;
@@ -34,7 +35,7 @@ impl<'a> Asked<'a> {
         let default = register.expires().unwrap_or(DEFAULT_EXPIRES);
         let mut asked: Option<Self> = None;
         for contact in register.contacts().flatten() {
-            let ttl = contact.param(b"expires").and_then(|param| delta_seconds(param.value?)).unwrap_or(default);
+            let ttl = contact.expires().and_then(delta_seconds).unwrap_or(default);
             let Some(device) = device(&contact, user_agent).filter(|_| ttl > 0) else { continue };
             match &mut asked {
                 None => {
@@ -60,8 +61,7 @@ impl<'a> Asked<'a> {
 /// The device of a SIP contact (R43).
 fn device<'a>(contact: &NameAddr<'a>, user_agent: &'a [u8]) -> Option<Device<'a>> {
     let uri = contact.uri().ok().filter(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips))?;
-    let instance = contact.param(b"+sip.instance").map(|param| param.unquoted()).filter(|value| !value.is_empty());
-    Some(match instance {
+    Some(match instance_id(contact) {
         Some(instance) => Device::Instance(instance),
         None => Device::Phone { user: uri.user.unwrap_or_default(), agent: user_agent },
     })

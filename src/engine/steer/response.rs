@@ -80,14 +80,14 @@ fn keep(view: &View<'_>, transport: Transport, edit: &mut Splices) {
         return;
     }
     for (number, via) in view.vias().flatten().enumerate().skip(1) {
-        let Some(param) = via.param(b"keep") else { continue };
-        match (number, param.value) {
-            (1, None) => edit.replace_with(Span::at(param.span.end), |out| {
+        let Some((span, has_value)) = via.keep() else { continue };
+        match (number, has_value) {
+            (1, false) => edit.replace_with(Span::at(span.end), |out| {
                 out.push(b'=');
                 decimal::write(keep_alive_seconds(transport), out);
             }),
-            (1, Some(_)) | (_, None) => {}
-            (_, Some(_)) => edit.replace(param.span, b";keep"),
+            (1, true) | (_, false) => {}
+            (_, true) => edit.replace(span, b";keep"),
         }
     }
 }
