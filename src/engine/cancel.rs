@@ -66,6 +66,7 @@ impl Engine {
                 flow,
                 reply: to,
                 request: b"",
+                wish: None,
                 instance: server.instance,
                 stats: &stats,
                 way: server.way,

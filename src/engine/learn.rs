@@ -2,17 +2,17 @@
 //! INVITE and BYE.
 
 use super::core::{Engine, Moment};
-use super::device;
 use super::registry::devices::Sight;
 use super::registry::{Call, Granted, Registration};
 use super::seats::{Answered, Asked, DEFAULT_EXPIRES};
 use super::steer::{self, Side};
 use super::tables::{ServerId, Topic};
+use super::wish::Wish;
 use crate::licence::ledger::Hold;
 use crate::model::State;
 use crate::route::snapshot::Instance;
 use crate::sip::uri::Uri;
-use crate::sip::view::{Name, View, delta_seconds};
+use crate::sip::view::{View, delta_seconds};
 use std::ops::Range;
 
 /// The contacts of an answer, decoded, in reused room.
@@ -91,25 +91,31 @@ impl Engine {
         let mut index = std::mem::take(&mut self.room.own_index);
         let mut contacts = std::mem::take(&mut self.room.contacts);
         let (mut settled, mut moved) = (false, None);
-        if let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits)
-            && let Ok(Some(account)) = request.to().and_then(|to| to.uri()).map(|uri| uri.user)
-        {
+        // A client's request was told its device when it came.
+        let told = server.client_end.device().filter(|_| !server.flow.listener().is_inside());
+        let places = server.wish.filter(|_| told.is_some() && !server.request.is_empty());
+        let wish = match places {
+            Some(places) => Some(places.wish(server.request.bytes())),
+            None => View::read(server.request.bytes(), &mut index, &self.config.limits)
+                .ok()
+                .and_then(|request| Wish::read(&request, &server.flow)),
+        };
+        if let Some(wish) = wish {
+            let account = wish.account;
             let keyring = self.shared.keys.load();
             let keys = steer::Keys { ring: &keyring, now_unix: moment.now.unix };
-            contacts.read(&request, view, keys, &mut self.room.steer);
+            contacts.read(&wish, view, keys, &mut self.room.steer);
             self.tell_registered(moment, instance, &server.flow, account, contacts.longest());
-            let user_agent = request.value(Name::UserAgent).unwrap_or_default();
-            let device = request.contacts().flatten().find_map(|contact| contact.instance_id()).unwrap_or_default();
-            let registration = Registration { account, flow: server.flow, user_agent, device };
+            let registration =
+                Registration { account, flow: server.flow, user_agent: wish.user_agent, device: wish.instance_id };
             let room = self.shared.registry.room(instance);
-            let answered = Answered { moment, instance, room: &room, request: &request, registration, hold };
+            let answered = Answered { moment, instance, room: &room, wish: &wish, registration, hold };
             if !answered.settle(contacts.granted(), self.config.bindings) {
                 self.shared.stats.bindings_overflow.inc();
             }
-            // A client's request was told its device when it came.
-            let seen = match server.client_end.device() {
-                Some(device) if !server.flow.listener().is_inside() => Some((device, device::registration(&request))),
-                _ => device::of(&request, instance.id, account, server.flow.transport()),
+            let seen = match told {
+                Some(device) => Some((device, wish.registration)),
+                None => wish.device(instance.id, server.flow.transport()),
             };
             let granted = contacts.granted().filter(|granted| granted.mine).map(|granted| granted.expires).max();
             match (seen, granted.unwrap_or(0)) {
@@ -118,8 +124,7 @@ impl Engine {
                 (Some((device, reg)), seconds) => {
                     let until = moment.now.unix.saturating_add(u64::from(seconds));
                     let (flow, ip) = (server.client_end.of(Some(device)), server.flow.peer().ip());
-                    let nat = device::is_behind_nat(&request, &server.flow);
-                    let sight = Sight { device, account, flow, ip, reg: Some(reg), until, nat };
+                    let sight = Sight { device, account, flow, ip, reg: Some(reg), until, nat: wish.is_behind_nat };
                     match room.devices(|devices| devices.learn(&sight, self.config.bindings)) {
                         Ok(shards) => moved = Some((device, shards)),
                         Err(_) => self.shared.stats.devices_overflow.inc(),
@@ -173,31 +178,19 @@ impl Engine {
 }
 
 impl Contacts {
-    fn read(&mut self, request: &View<'_>, answer: &View<'_>, keys: steer::Keys<'_>, scratch: &mut steer::Scratch) {
+    fn read(&mut self, wish: &Wish<'_>, answer: &View<'_>, keys: steer::Keys<'_>, scratch: &mut steer::Scratch) {
         self.text.clear();
         self.list.clear();
-        let default = answer.expires().or(request.expires()).unwrap_or(DEFAULT_EXPIRES);
+        let default = answer.expires().or(wish.expires).unwrap_or(DEFAULT_EXPIRES);
         for contact in answer.contacts().flatten().filter(|contact| !contact.is_star()) {
             let own = steer::own_contact(&contact, keys, scratch);
-            let mine = request.contacts().flatten().any(|asked| is_same(asked.uri_text(), own));
+            let mine = wish.names(own);
             let granted = contact.expires().and_then(delta_seconds);
             let start = self.text.len();
             self.text.extend_from_slice(own);
             self.list.push((start..self.text.len(), granted.unwrap_or(default), mine));
         }
     }
-}
-
-/// Whether a contact in an answer is the one that was asked for: PBXs may write its parameters anew.
-fn is_same(asked: &[u8], answered: &[u8]) -> bool {
-    if asked == answered {
-        return true;
-    }
-    let (Ok(asked), Ok(answered)) = (Uri::parse(asked), Uri::parse(answered)) else { return false };
-    asked.scheme == answered.scheme
-        && asked.user == answered.user
-        && asked.host_eq(answered.host)
-        && asked.port == answered.port
 }
 
 fn user(uri: Option<Uri<'_>>) -> String {

@@ -50,6 +50,7 @@ mod timers;
 pub mod token;
 pub mod transaction;
 pub mod wheel;
+mod wish;
 
 pub use self::core::Engine;
 

@@ -19,6 +19,7 @@ use super::token::FlowRef;
 use super::transaction::Kind;
 use super::transaction::key::Key;
 use super::transaction::server::{self, Repeat};
+use super::wish::Places;
 use crate::ids::{Flow, Transport};
 use crate::model::State;
 use crate::reason::{Drop, Refusal};
@@ -285,6 +286,8 @@ impl Engine {
         let machine = server::Machine::new(kind, flow.transport().is_reliable(), &timing);
         let plan = machine.start(&timing);
         let reply = view.top_via().map_or(Dest::Flow(flow), |via| reply_to(flow, &via));
+        // An answer of a client's REGISTER alone is looked at with what was asked.
+        let wish = (topic == Topic::Register && end.device().is_some()).then(|| Places::of(view, &flow)).flatten();
         let unknown = BackendRef { id: crate::ids::BackendId(0), address: flow.peer(), transport: flow.transport() };
         let id = self.tables.open_server(NewServer {
             machine,
@@ -292,6 +295,7 @@ impl Engine {
             flow,
             reply,
             request: view.message(),
+            wish,
             instance: instance.id,
             stats: &instance.stats,
             way,

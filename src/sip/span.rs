@@ -22,6 +22,15 @@ impl Span {
         Self { start: place, end: place }
     }
 
+    /// Where a piece of `whole` is in it; at its start for an empty one, and `None` for no piece of it.
+    pub fn within(part: &[u8], whole: &[u8]) -> Option<Self> {
+        if part.is_empty() {
+            return Some(Self::at(0));
+        }
+        let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+        (start.checked_add(part.len())? <= whole.len()).then(|| Self::new(start, start + part.len()))
+    }
+
     /// Bytes in it.
     #[inline]
     pub const fn len(self) -> usize {

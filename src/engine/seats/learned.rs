@@ -4,11 +4,11 @@
 use super::{Asked, Case, Party};
 use crate::engine::core::{Engine, Moment};
 use crate::engine::registry::{Granted, Live, Outcome, Registration, Room};
+use crate::engine::wish::Wish;
 use crate::ids::Flow;
 use crate::licence::ledger::{Grant, Hold};
 use crate::model::Kind;
 use crate::route::snapshot::Instance;
-use crate::sip::view::View;
 
 /// A REGISTER that was answered 2xx.
 pub(in crate::engine) struct Answered<'a> {
@@ -19,7 +19,7 @@ pub(in crate::engine) struct Answered<'a> {
     /// That instance's room.
     pub room: &'a Room,
     /// What was asked.
-    pub request: &'a View<'a>,
+    pub wish: &'a Wish<'a>,
     /// Who asked.
     pub registration: Registration<'a>,
     /// Its part in a claim.
@@ -30,7 +30,7 @@ impl Answered<'_> {
     /// Binds what is granted and settles the claim. False if not all bindings could be kept.
     pub fn settle<'g>(&self, granted: impl Iterator<Item = Granted<'g>> + Clone, cap: usize) -> bool {
         let now = self.moment.now.unix;
-        let asked = Asked::read(self.request);
+        let asked = self.wish.asked;
         if asked.is_some_and(|asked| !asked.credentials) {
             self.room.set_open(true);
         }
@@ -66,7 +66,7 @@ impl Answered<'_> {
             let case = Case {
                 moment: self.moment,
                 flow: self.registration.flow,
-                call_id: self.request.call_id(),
+                call_id: self.wish.call_id,
                 asked,
                 party: Some(party),
                 instance: self.instance,

@@ -11,6 +11,7 @@ use crate::engine::token::FlowRef;
 use crate::engine::transaction::key::Key;
 use crate::engine::transaction::{client, server};
 use crate::engine::wheel::TimerId;
+use crate::engine::wish::Places;
 use crate::ids::{Flow, InstanceId, Shard, Transport};
 use crate::licence::ledger::Hold;
 use crate::stats::{InstanceStats, TargetHealth};
@@ -139,6 +140,8 @@ pub struct Server {
     pub reply: Dest,
     /// The request as it came.
     pub request: Kept,
+    /// For a REGISTER: what it asks for.
+    pub wish: Option<Places>,
     /// The last response, to be repeated.
     pub answer: Kept,
     /// Whose traffic it is.
@@ -247,6 +250,8 @@ pub struct NewServer<'a> {
     pub reply: Dest,
     /// The request as it came.
     pub request: &'a [u8],
+    /// For a REGISTER: what it asks for.
+    pub wish: Option<Places>,
     /// Whose traffic it is.
     pub instance: InstanceId,
     /// That instance's counters.
@@ -293,6 +298,7 @@ impl Server {
             flow: new.flow,
             reply: new.reply,
             request,
+            wish: new.wish,
             answer: Kept::default(),
             instance: new.instance,
             stats: Arc::clone(new.stats),
