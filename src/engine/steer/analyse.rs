@@ -6,7 +6,7 @@
 
 use super::entry::{User, read, read_text};
 use super::{BackendRef, Keys, Scratch, Side, SteerError, TOKEN_PARAM, loops};
-use crate::engine::token::{FlowRef, OpenError, Token};
+use crate::engine::token::{FlowRef, OpenError, Recent, Token};
 use crate::ids::{Flow, InstanceId, Transport};
 use crate::route::snapshot::{Host, Instance, Proxy, Snapshot};
 use crate::sip::bad::Bad;
@@ -184,7 +184,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// F01: a strict router put our entry into the Request-URI.
-    fn request_uri_is_ours(&mut self, uri: &Uri<'_>, scratch: &mut Vec<u8>) -> Result<bool, SteerError> {
+    fn request_uri_is_ours(&mut self, uri: &Uri<'_>, scratch: &mut Recent) -> Result<bool, SteerError> {
         match read(uri, self.keys, scratch) {
             User::Token(_, token @ (Token::ToBackend { .. } | Token::ToClient { .. })) => {
                 self.take(&token)?;
@@ -197,7 +197,7 @@ impl Walk<'_> {
     }
 
     /// Whether the topmost Route that is left is ours and goes.
-    fn pops(&mut self, route: &NameAddr<'_>, scratch: &mut Vec<u8>) -> Result<bool, SteerError> {
+    fn pops(&mut self, route: &NameAddr<'_>, scratch: &mut Recent) -> Result<bool, SteerError> {
         if self.expect == Expect::Nothing {
             return Ok(false);
         }
@@ -261,7 +261,7 @@ impl Walk<'_> {
 
     /// Routes behind ours. From outside each must be one we gave out; from inside they are the
     /// client's own.
-    fn check_left(&mut self, route: &NameAddr<'_>, scratch: &mut Vec<u8>) -> Result<(), SteerError> {
+    fn check_left(&mut self, route: &NameAddr<'_>, scratch: &mut Recent) -> Result<(), SteerError> {
         if self.from.side == Side::Instance {
             return Ok(());
         }
@@ -275,7 +275,7 @@ impl Walk<'_> {
     }
 
     /// A Request-URI that carries a token in its parameter: the URI behind it, into `text`.
-    fn request_uri(&mut self, uri: &Uri<'_>, scratch: &mut Vec<u8>, text: &mut Vec<u8>) -> Result<(), SteerError> {
+    fn request_uri(&mut self, uri: &Uri<'_>, scratch: &mut Recent, text: &mut Vec<u8>) -> Result<(), SteerError> {
         let Some(value) = uri.param(TOKEN_PARAM) else {
             return match resolve(uri, self.from, self.keys.now_unix, self.snapshot) {
                 // In a dialog the token says where; a name must not say otherwise.

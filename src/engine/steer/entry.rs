@@ -1,7 +1,7 @@
 //! Our entries in Route, Record-Route and Path: written, and recognised.
 
 use super::{BackendRef, Ends, Keys, Place, Side};
-use crate::engine::token::{MIN_LEN, OpenError, SealError, Token, is_plausible};
+use crate::engine::token::{MIN_LEN, OpenError, Recent, SealError, Token, is_plausible};
 use crate::ids::Transport;
 use crate::model::TlsRoutes;
 use crate::sip::uri::{Scheme, Uri};
@@ -96,7 +96,7 @@ pub(super) enum User<'a, 's> {
 }
 
 /// Reads the user part of an entry's URI.
-pub(super) fn read<'a, 's>(uri: &Uri<'a>, keys: Keys<'_>, scratch: &'s mut Vec<u8>) -> User<'a, 's> {
+pub(super) fn read<'a, 's>(uri: &Uri<'a>, keys: Keys<'_>, scratch: &'s mut Recent) -> User<'a, 's> {
     if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
         return User::Plain;
     }
@@ -107,7 +107,7 @@ pub(super) fn read<'a, 's>(uri: &Uri<'a>, keys: Keys<'_>, scratch: &'s mut Vec<u
 }
 
 /// Reads what may be the text of a token.
-pub(super) fn read_text<'a, 's>(text: &'a [u8], keys: Keys<'_>, scratch: &'s mut Vec<u8>) -> User<'a, 's> {
+pub(super) fn read_text<'a, 's>(text: &'a [u8], keys: Keys<'_>, scratch: &'s mut Recent) -> User<'a, 's> {
     if text.len() < MIN_LEN || !is_plausible(text) {
         return User::Plain;
     }

@@ -7,7 +7,7 @@
 
 use super::entry::{self, User, read};
 use super::{EditError, Ends, Keys, Side};
-use crate::engine::token::Token;
+use crate::engine::token::{Recent, Token};
 use crate::sip::edit::Splices;
 use crate::sip::name_addr::NameAddr;
 use crate::sip::uri::{Scheme, Uri};
@@ -30,7 +30,7 @@ pub(super) fn record_routes(
     ends: &Ends<'_>,
     keys: Keys<'_>,
     edit: &mut Splices,
-    scratch: &mut Vec<u8>,
+    scratch: &mut Recent,
 ) -> Result<(), EditError> {
     let all = view.record_routes();
     let masked = match (to, hidden) {
@@ -52,7 +52,7 @@ pub(super) fn routes(
     ends: &Ends<'_>,
     keys: Keys<'_>,
     edit: &mut Splices,
-    scratch: &mut Vec<u8>,
+    scratch: &mut Recent,
 ) -> Result<(), EditError> {
     for entry in view.routes().flatten().take(until).skip(from) {
         translate(&entry, to, false, ends, keys, edit, scratch)?;
@@ -61,7 +61,7 @@ pub(super) fn routes(
 }
 
 /// How many values stand above the last of ours; all of them where none is ours.
-fn above_ours<'a>(entries: impl Iterator<Item = NameAddr<'a>>, keys: Keys<'_>, scratch: &mut Vec<u8>) -> usize {
+fn above_ours<'a>(entries: impl Iterator<Item = NameAddr<'a>>, keys: Keys<'_>, scratch: &mut Recent) -> usize {
     let mut last = usize::MAX;
     for (number, entry) in entries.enumerate() {
         let Ok(uri) = entry.uri() else { continue };
@@ -77,7 +77,7 @@ pub(super) fn strict<'s>(
     entry: &NameAddr<'s>,
     to: Side,
     keys: Keys<'_>,
-    scratch: &'s mut Vec<u8>,
+    scratch: &'s mut Recent,
 ) -> Result<Option<&'s [u8]>, EditError> {
     let uri = entry.uri()?;
     if let (Side::Instance, User::Token(_, Token::Mask { text, .. })) = (to, read(&uri, keys, scratch)) {
@@ -93,7 +93,7 @@ fn translate(
     ends: &Ends<'_>,
     keys: Keys<'_>,
     edit: &mut Splices,
-    scratch: &mut Vec<u8>,
+    scratch: &mut Recent,
 ) -> Result<(), EditError> {
     let uri = entry.uri()?;
     match (read(&uri, keys, scratch), to) {

@@ -29,7 +29,7 @@ pub use register::{own_contact, registered_uri};
 pub use request::{Plan, keep_vias, request_out};
 pub use response::{Back, response_out};
 
-use super::token::{FlowRef, Keyring, OpenError, SealError, Token};
+use super::token::{FlowRef, Keyring, OpenError, Recent, SealError, Token};
 use crate::ids::{BackendId, Flow, InstanceId, ListenerId, Transport};
 use crate::model::{Service, TlsRoutes};
 use crate::route::snapshot::Listener;
@@ -84,8 +84,8 @@ pub struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    fn open<'s>(&self, text: &[u8], scratch: &'s mut Vec<u8>) -> Result<Token<'s>, OpenError> {
-        self.ring.open(text, self.now_unix, scratch)
+    fn open<'s>(&self, text: &[u8], scratch: &'s mut Recent) -> Result<Token<'s>, OpenError> {
+        scratch.open(self.ring, text, self.now_unix)
     }
 
     fn seal(&self, token: &Token<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
@@ -97,7 +97,7 @@ impl Keys<'_> {
 #[derive(Default, Debug)]
 pub struct Scratch {
     /// An opened token.
-    token: Vec<u8>,
+    token: Recent,
     /// Restored URIs that an [`Inbound`] points into.
     text: Vec<u8>,
 }

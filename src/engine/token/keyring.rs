@@ -10,7 +10,9 @@ use aes_siv::siv::{Aes128Siv, IV_SIZE};
 use aes_siv::{KeyInit, Tag};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 /// Seconds of a day.
 pub const DAY: u64 = 86_400;
@@ -53,6 +55,7 @@ impl std::fmt::Debug for Key {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Keyring {
     keys: Vec<Key>,
+    sum: u64,
 }
 
 impl Keyring {
@@ -63,12 +66,21 @@ impl Keyring {
         let mut seen = [false; 256];
         keys.retain(|k| seen.get_mut(usize::from(k.id)).is_some_and(|s| !std::mem::replace(s, true)));
         keys.truncate(MAX_KEYS);
-        Self { keys }
+        let mut sum = FixedState::default().build_hasher();
+        for key in &keys {
+            (key.id, key.secret, key.not_before, key.not_after).hash(&mut sum);
+        }
+        Self { keys, sum: sum.finish() }
     }
 
     /// The keys, newest first, to be kept on disk.
     pub fn keys(&self) -> &[Key] {
         &self.keys
+    }
+
+    /// Tells this ring from others that were here before it. It stays in the process.
+    pub(super) const fn sum(&self) -> u64 {
+        self.sum
     }
 
     /// Whether a new key is due: there is none that seals, or it has sealed for [`ROTATION`].
@@ -131,6 +143,17 @@ impl Keyring {
 
     /// Opens a token's text. Its hidden texts are left in `scratch`, which is overwritten.
     pub fn open<'s>(&self, text: &[u8], now_unix: u64, scratch: &'s mut Vec<u8>) -> Result<Token<'s>, OpenError> {
+        let (start, _) = self.open_raw(text, now_unix, scratch)?;
+        payload::read(scratch.get(start..).unwrap_or_default()).map(|(token, _)| token).ok_or(OpenError::Forged)
+    }
+
+    /// As [`Self::open`]: where the payload is in `scratch`, and the Unix second from which it opens no more.
+    pub(super) fn open_raw(
+        &self,
+        text: &[u8],
+        now_unix: u64,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(usize, u64), OpenError> {
         if text.len() < MIN_LEN {
             return Err(OpenError::Malformed);
         }
@@ -147,12 +170,13 @@ impl Keyring {
             .decrypt_inout_detached(NO_HEADERS, (&mut *body).into(), &tag)
             .map_err(|_| OpenError::Forged)?;
 
-        let (token, expiry) = payload::read(body).ok_or(OpenError::Forged)?;
+        let (_, expiry) = payload::read(body).ok_or(OpenError::Forged)?;
         let ends = if expiry == AS_LONG_AS_KEY { u64::MAX } else { key.not_before + u64::from(expiry) * DAY };
-        if now_unix >= ends.min(key.not_after) {
+        let until = ends.min(key.not_after);
+        if now_unix >= until {
             return Err(OpenError::Expired);
         }
-        Ok(token)
+        Ok((1 + IV_SIZE, until))
     }
 
     /// The newest key whose time has begun and not ended; failing that (a clock set back), the newest

@@ -12,9 +12,11 @@
 mod error;
 mod keyring;
 mod payload;
+mod recent;
 
 pub use error::{OpenError, SealError};
 pub use keyring::{DAY, Key, Keyring, OVERLAP, ROTATION};
+pub use recent::Recent;
 
 use crate::ids::{BackendId, ConnId, DeviceId, Flow, InstanceId, ListenerId, Transport};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

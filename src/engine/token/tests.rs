@@ -283,3 +283,29 @@ proptest! {
         prop_assert_eq!(ring().open(&sealed, NOW, &mut scratch), Ok(token));
     }
 }
+
+#[test]
+fn what_was_opened_before_is_judged_as_anew() {
+    // P04
+    let old = ring();
+    let mut recent = Recent::default();
+    for token in [to_client(), to_backend(), Token::Mask { instance: InstanceId(7), text: &[b'x'; 200] }] {
+        let text = seal(&old, &token, NOW);
+        for _ in 0..2 {
+            assert_eq!(recent.open(&old, &text, NOW), Ok(token));
+        }
+        // Whatever is at the place of a known one.
+        for at in 0..text.len() {
+            let mut forged = text.clone();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            assert!(recent.open(&old, &forged, NOW).is_err(), "{at}");
+        }
+        assert!(recent.open(&old, &text[..text.len() - 1], NOW).is_err());
+        let rotated = old.rotated(NOW + ROTATION, [9; 32]);
+        assert_eq!(recent.open(&rotated, &text, NOW), Ok(token));
+        let other = Keyring::default().rotated(NOW, [8; 32]);
+        assert_eq!(recent.open(&other, &text, NOW), Err(OpenError::Forged));
+        assert_eq!(recent.open(&old, &text, NOW), Ok(token));
+        assert_eq!(recent.open(&old, &text, NOW + 40 * DAY), Err(OpenError::Expired));
+    }
+}
