@@ -15,7 +15,6 @@ use crate::reason::{Drop, Refusal};
 use crate::route::snapshot::Instance;
 use crate::sip::auth;
 use crate::sip::method::Method;
-use crate::sip::uri::Uri;
 use crate::sip::view::{Name, View};
 
 /// The two fields of a challenge.
@@ -106,7 +105,7 @@ impl Engine {
         if why != Refusal::UnknownInstance || flow.listener().is_inside() {
             return;
         }
-        let host = Uri::parse(view.uri()).map_or(&b""[..], |uri| uri.host);
+        let host = view.request_uri().map_or(&b""[..], |uri| uri.host);
         self.shared.guard.note(&report(Kind::UnknownName, &flow, view, host), &[], moment.now);
     }
 
@@ -223,7 +222,7 @@ pub(super) fn account<'a>(view: &View<'a>) -> &'a [u8] {
 
 /// Whom it is for.
 fn callee<'a>(view: &View<'a>) -> &'a [u8] {
-    Uri::parse(view.uri()).ok().and_then(|uri| uri.user).unwrap_or_default()
+    view.request_uri().ok().and_then(|uri| uri.user).unwrap_or_default()
 }
 
 fn report<'a>(kind: Kind, flow: &Flow, view: &View<'a>, account: &'a [u8]) -> Report<'a> {

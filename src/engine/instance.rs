@@ -10,6 +10,7 @@ use crate::sip::method::Method;
 use crate::sip::name_addr::NameAddr;
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::view::View;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Whom a request is for.
@@ -43,8 +44,10 @@ pub(super) fn find<'s>(
     inbound: &Inbound,
     uri: &[u8],
 ) -> Result<Goal<'s>, Nobody> {
-    let names = Names { moment, proxy, flow };
-    let uri = Uri::parse(uri).map_err(|_| Refusal::Malformed)?;
+    let uri = if uri == view.uri() { view.request_uri() } else { Uri::parse(uri) };
+    let uri = uri.map_err(|_| Refusal::Malformed)?;
+    let known = Cell::new(inbound.host.map(|found| (uri.host, found)));
+    let names = Names { moment, proxy, flow, known };
     let named = match inbound.instance {
         // A masked URI or an outbound proxy's name.
         Some(id) if proxy.serves(id) => Named::Instance(id, false),
@@ -87,15 +90,22 @@ struct Names<'a> {
     moment: Moment<'a>,
     proxy: &'a Proxy,
     flow: Flow,
+    /// The host that was looked up last: the Request-URI, To and From mostly have the same one.
+    known: Cell<Option<(&'a [u8], Host)>>,
 }
 
-impl Names<'_> {
-    fn resolve(&self, uri: &Uri<'_>) -> Named {
+impl<'a> Names<'a> {
+    fn resolve(&self, uri: &Uri<'a>) -> Named {
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             // A telephone number names no instance.
             return Named::Proxy;
         }
-        match self.moment.snapshot.resolve_host(self.proxy, uri.host, self.moment.now.unix) {
+        let found = match self.known.get() {
+            Some((host, found)) if host == uri.host => found,
+            _ => self.moment.snapshot.resolve_host(self.proxy, uri.host, self.moment.now.unix),
+        };
+        self.known.set(Some((uri.host, found)));
+        match found {
             Host::Instance { id, former } => Named::Instance(id, former),
             Host::Proxy => Named::Proxy,
             // A listener on every address is named by the one that was reached.
@@ -106,7 +116,7 @@ impl Names<'_> {
     }
 
     /// Whether an address is of this instance, by its name or by naming none at a proxy whose default it is.
-    fn is_of(&self, address: Option<NameAddr<'_>>, id: InstanceId) -> bool {
+    fn is_of(&self, address: Option<NameAddr<'a>>, id: InstanceId) -> bool {
         match address.as_ref().and_then(|a| a.uri().ok()).map(|uri| self.resolve(&uri)) {
             Some(Named::Instance(other, _)) => other == id,
             Some(Named::Proxy | Named::Address) => self.proxy.default_instance == Some(id),
@@ -115,7 +125,7 @@ impl Names<'_> {
     }
 
     /// Whether an address names an instance, and not this one.
-    fn is_of_another(&self, address: Option<NameAddr<'_>>, id: InstanceId) -> bool {
+    fn is_of_another(&self, address: Option<NameAddr<'a>>, id: InstanceId) -> bool {
         let named = address.as_ref().and_then(|a| a.uri().ok()).map(|uri| self.resolve(&uri));
         matches!(named, Some(Named::Instance(other, _)) if other != id)
     }

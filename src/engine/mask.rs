@@ -16,7 +16,6 @@ use crate::clock::Tick;
 use crate::sip::auth;
 use crate::sip::limits::Limits;
 use crate::sip::method::Method;
-use crate::sip::uri::Uri;
 use crate::sip::view::{Index, Name, View};
 use std::ops::Range;
 
@@ -217,7 +216,7 @@ fn tells(server: &Server, request: &View<'_>, status: u16, was_made_up: impl FnO
     let tells = matches!(status, 403 | 404 | 410 | 480 | 484 | 486 | 600 | 603 | 604)
         || (request.method() == Method::Options
             && matches!(status, 200..=299)
-            && Uri::parse(request.uri()).is_ok_and(|uri| uri.user.is_some()));
+            && request.request_uri().is_ok_and(|uri| uri.user.is_some()));
     // Who answers the instance's own challenge is judged by the instance: a right password may dial a wrong number.
     let is_judged = nonce.is_some_and(|nonce| !was_made_up(nonce));
     (tells && !is_judged).then_some(Which::Other)

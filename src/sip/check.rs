@@ -7,7 +7,7 @@ use super::bad::Bad;
 use super::limits::Limits;
 use super::method::Method;
 use super::name::Name;
-use super::uri::{Scheme, Uri};
+use super::uri::Scheme;
 use super::view::View;
 use std::net::IpAddr;
 
@@ -169,7 +169,7 @@ fn bound(number: usize, limits: &Limits) -> Result<(), Bad> {
 }
 
 fn request_uri(view: &View<'_>) -> Result<(), Bad> {
-    let uri = Uri::parse(view.uri()).map_err(|_| Bad::RequestUri)?;
+    let uri = view.request_uri().map_err(|_| Bad::RequestUri)?;
     match uri.scheme {
         Scheme::Other => Err(Bad::Scheme),
         _ if uri.headers.is_some() => Err(Bad::UriHeaders),

@@ -6,7 +6,7 @@
 use super::bad::Bad;
 use super::list::Item;
 use super::span::Span;
-use super::{name_addr, via};
+use super::{name_addr, uri, via};
 use std::cell::Cell;
 
 const ENDS: usize = 32;
@@ -21,6 +21,7 @@ pub(super) struct Memo {
     ends: [Cell<(u32, Span)>; ENDS],
     vias: [Cell<Option<Kept<via::Parts>>>; VIAS],
     addresses: [Cell<Option<Kept<name_addr::Parts>>>; ADDRESSES],
+    uri: Cell<Option<Kept<uri::Parts>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,7 @@ impl Memo {
             ends: [const { Cell::new((0, Span::at(0))) }; ENDS],
             vias: [const { Cell::new(None) }; VIAS],
             addresses: [const { Cell::new(None) }; ADDRESSES],
+            uri: Cell::new(None),
         }
     }
 
@@ -71,6 +73,11 @@ impl Memo {
     pub(super) fn address(&self, buffer: &[u8], item: &Item) -> Result<name_addr::Parts, Bad> {
         let read = || name_addr::Parts::read(buffer, item.span);
         self.addresses.get(place(item.span, ADDRESSES)).map_or_else(read, |place| self.kept(place, item.span, read))
+    }
+
+    /// The parts of the Request-URI.
+    pub(super) fn uri(&self, buffer: &[u8], span: Span) -> Result<uri::Parts, Bad> {
+        self.kept(&self.uri, span, || uri::Parts::checked(span.text(buffer)))
     }
 
     fn kept<T: Copy>(

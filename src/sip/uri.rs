@@ -58,6 +58,11 @@ impl Parts {
         Self { scheme, user: None, password: None, host, port: None, params: None, headers: None }
     }
 
+    /// Reads a URI.
+    pub(super) fn checked(text: &[u8]) -> Result<Self, Bad> {
+        if text.iter().any(|b| is_uri_forbidden(*b)) { Err(Bad::Uri) } else { Self::read(text) }
+    }
+
     /// Reads a URI in which nothing is forbidden.
     pub(super) fn read(text: &[u8]) -> Result<Self, Bad> {
         let (scheme, start) = scheme(text)?;
@@ -118,10 +123,7 @@ fn scheme(text: &[u8]) -> Result<(Scheme, usize), Bad> {
 impl<'a> Uri<'a> {
     /// Reads a URI without its angle brackets.
     pub fn parse(text: &'a [u8]) -> Result<Self, Bad> {
-        if text.iter().any(|b| is_uri_forbidden(*b)) {
-            return Err(Bad::Uri);
-        }
-        Parts::read(text).map(|parts| Self::of(text, parts))
+        Parts::checked(text).map(|parts| Self::of(text, parts))
     }
 
     /// The URI of which these are the parts.

@@ -17,6 +17,7 @@ use super::memo::Memo;
 use super::method::Method;
 use super::name_addr::{self, NameAddr};
 use super::read;
+use super::uri::{self, Uri};
 use super::via::{self, Via};
 
 /// A message and where its parts are.
@@ -65,6 +66,15 @@ impl<'a> View<'a> {
     /// The Request-URI; empty for a response.
     pub fn uri(&self) -> &'a [u8] {
         self.text(self.uri_span())
+    }
+
+    /// The Request-URI, read.
+    pub fn request_uri(&self) -> Result<Uri<'a>, Bad> {
+        let parts = match self.memo() {
+            Some(memo) => memo.uri(self.bytes, self.uri_span()),
+            None => uri::Parts::checked(self.uri()),
+        };
+        Ok(Uri::of(self.uri(), parts?))
     }
 
     /// Where the Request-URI is.

@@ -52,6 +52,8 @@ pub struct Inbound {
     pub backend: Option<BackendRef>,
     /// From outside, in a dialog: the client's end as the dialog began.
     pub client: Option<FlowRef>,
+    /// What the Request-URI's host stands for, where that was looked up.
+    pub host: Option<Host>,
     /// For the branch.
     pub loop_hash: u32,
     /// How many Route values at the top are ours and go.
@@ -106,10 +108,11 @@ pub fn analyse(
         instance: None,
         backend: None,
         client: None,
+        host: None,
         expect: Expect::Any,
     };
 
-    let came = Uri::parse(view.uri()).map_err(SteerError::Malformed)?;
+    let came = view.request_uri().map_err(SteerError::Malformed)?;
     let routes = view.routes().count();
     let last_used = walk.request_uri_is_ours(&came, &mut scratch.token)?;
     let left = routes.checked_sub(usize::from(last_used)).ok_or(SteerError::Malformed(Bad::Missing(Name::Route)))?;
@@ -148,8 +151,8 @@ pub fn analyse(
     if loops::came_round(view, hash) {
         return Err(SteerError::Loop);
     }
-    let Walk { way, instance, backend, client, .. } = walk;
-    Ok(Inbound { way, instance, backend, client, loop_hash: hash, pops, last_used, uri: changed })
+    let Walk { way, instance, backend, client, host, .. } = walk;
+    Ok(Inbound { way, instance, backend, client, host, loop_hash: hash, pops, last_used, uri: changed })
 }
 
 /// The instance a URI's host names at the proxy a request came to.
@@ -179,6 +182,7 @@ struct Walk<'a> {
     instance: Option<InstanceId>,
     backend: Option<BackendRef>,
     client: Option<FlowRef>,
+    host: Option<Host>,
     expect: Expect,
 }
 
@@ -277,9 +281,10 @@ impl Walk<'_> {
     /// A Request-URI that carries a token in its parameter: the URI behind it, into `text`.
     fn request_uri(&mut self, uri: &Uri<'_>, scratch: &mut Recent, text: &mut Vec<u8>) -> Result<(), SteerError> {
         let Some(value) = uri.param(TOKEN_PARAM) else {
-            return match resolve(uri, self.from, self.keys.now_unix, self.snapshot) {
+            self.host = self.from.proxy.map(|proxy| self.snapshot.resolve_host(proxy, uri.host, self.keys.now_unix));
+            return match self.host {
                 // In a dialog the token says where; a name must not say otherwise.
-                Some(named) if self.instance.is_some_and(|instance| instance != named) => {
+                Some(Host::Instance { id: named, .. }) if self.instance.is_some_and(|instance| instance != named) => {
                     Err(SteerError::InstanceMismatch)
                 }
                 _ => Ok(()),
@@ -310,7 +315,7 @@ impl Walk<'_> {
     /// that is ours (§16.4). A `maddr` of others is no instruction to us (F05). Writes nothing where
     /// nothing changes.
     fn plain_uri(&self, uri: &Uri<'_>, replaced: bool, text: &mut Vec<u8>) {
-        let bare = without_headers(uri.text);
+        let bare = up_to_headers(uri);
         if !uri.param(b"maddr").is_some_and(|maddr| self.names_us(maddr) && self.came_there(uri)) {
             if replaced || bare.len() < uri.text.len() {
                 text.extend_from_slice(bare);
@@ -380,8 +385,12 @@ fn is_in_dialog(view: &View<'_>) -> bool {
 
 /// A URI without its header fields.
 fn without_headers(uri: &[u8]) -> &[u8] {
-    let headers = Uri::parse(uri).ok().and_then(|parsed| parsed.headers);
-    headers.map_or(uri, |headers| uri.get(..uri.len() - headers.len() - 1).unwrap_or(uri))
+    Uri::parse(uri).map_or(uri, |parsed| up_to_headers(&parsed))
+}
+
+fn up_to_headers<'a>(uri: &Uri<'a>) -> &'a [u8] {
+    let text = uri.text;
+    uri.headers.map_or(text, |headers| text.get(..text.len() - headers.len() - 1).unwrap_or(text))
 }
 
 /// A URI's scheme, user part and host.
