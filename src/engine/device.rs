@@ -6,7 +6,7 @@
 
 use crate::ids::{DeviceId, Flow, InstanceId, Transport};
 use crate::sip::name_addr::NameAddr;
-use crate::sip::uri::Scheme;
+use crate::sip::uri::{Scheme, Uri};
 use crate::sip::view::{Name, View};
 use sha2::{Digest as _, Sha256};
 
@@ -50,18 +50,14 @@ pub(super) fn instance_id<'a>(contact: &NameAddr<'a>) -> Option<&'a [u8]> {
     contact.instance_id().filter(|value| !value.is_empty())
 }
 
-/// The `reg-id` of a request, 0 without one; it counts only beside an instance id.
-pub(super) fn registration(view: &View<'_>) -> u32 {
-    let contact = view.contacts().flatten().find(|contact| !contact.is_star());
-    contact.filter(|contact| instance_id(contact).is_some()).map_or(0, |contact| reg_id(&contact))
+/// The `reg-id` of a Contact, 0 without one; it counts only beside an instance id.
+pub(super) fn registration(contact: &NameAddr<'_>) -> u32 {
+    if instance_id(contact).is_some() { reg_id(contact) } else { 0 }
 }
 
 /// Whether a device names another address in its Contact than its request came from.
-pub(super) fn is_behind_nat(view: &View<'_>, flow: &Flow) -> bool {
-    let contact = view.contacts().flatten().find_map(|contact| contact.uri().ok());
-    contact.is_some_and(|uri| {
-        uri.ip() != Some(flow.peer().ip().to_canonical()) || uri.port.unwrap_or(5060) != flow.peer().port()
-    })
+pub(super) fn is_behind_nat(contact: &Uri<'_>, flow: &Flow) -> bool {
+    contact.port.unwrap_or(5060) != flow.peer().port() || contact.ip() != Some(flow.peer().ip().to_canonical())
 }
 
 fn reg_id(contact: &NameAddr<'_>) -> u32 {

@@ -12,6 +12,7 @@ use super::refusal::Answer;
 use super::registry::devices::Place;
 use super::reply::{Told, reply_to};
 use super::roam::Caller;
+use super::seats::Asked;
 use super::steer::{self, Arrival, BackendRef, Inbound, Side, SteerError};
 use super::tables::{NewServer, Owner, Topic, Way};
 use super::target;
@@ -209,7 +210,7 @@ impl Engine {
 
     /// An OPTIONS by which a PBX asks whether we are there.
     fn is_for_us_inside(&self, view: &View<'_>) -> bool {
-        let Ok(uri) = crate::sip::uri::Uri::parse(view.uri()) else { return false };
+        let Ok(uri) = view.request_uri() else { return false };
         let ours = self.config.inside.shared();
         view.method() == Method::Options
             && uri.user.is_none()
@@ -267,7 +268,9 @@ impl Engine {
                 };
             }
         };
-        let hold = match self.seat(moment, flow, view, instance) {
+        let is_register = view.method() == Method::Register && !flow.listener().is_inside();
+        let asked = if is_register { Asked::read(view) } else { None };
+        let hold = match self.seat(moment, flow, view, instance, asked) {
             Ok(hold) => hold,
             Err(why) => {
                 instance.stats.transactions.dec();
@@ -286,8 +289,7 @@ impl Engine {
         let machine = server::Machine::new(kind, flow.transport().is_reliable(), &timing);
         let plan = machine.start(&timing);
         let reply = view.top_via().map_or(Dest::Flow(flow), |via| reply_to(flow, &via));
-        // An answer of a client's REGISTER alone is looked at with what was asked.
-        let wish = (topic == Topic::Register && end.device().is_some()).then(|| Places::of(view, &flow)).flatten();
+        let wish = asked.and_then(|asked| Places::of(view, &flow, &asked));
         let unknown = BackendRef { id: crate::ids::BackendId(0), address: flow.peer(), transport: flow.transport() };
         let id = self.tables.open_server(NewServer {
             machine,

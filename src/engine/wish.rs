@@ -43,6 +43,8 @@ impl<'a> Wish<'a> {
     pub fn read(request: &View<'a>, flow: &Flow) -> Option<Self> {
         let account = request.to().and_then(|to| to.uri()).ok()?.user?;
         let instance_id = request.contacts().flatten().find_map(|contact| contact.instance_id());
+        let first = request.contacts().flatten().find(|contact| !contact.is_star());
+        let address = request.contacts().flatten().find_map(|contact| contact.uri().ok());
         Some(Self {
             account,
             user_agent: request.value(Name::UserAgent).unwrap_or_default(),
@@ -50,8 +52,8 @@ impl<'a> Wish<'a> {
             instance_id: instance_id.unwrap_or_default(),
             asked: Asked::read(request),
             expires: request.expires(),
-            registration: device::registration(request),
-            is_behind_nat: device::is_behind_nat(request, flow),
+            registration: first.map_or(0, |contact| device::registration(&contact)),
+            is_behind_nat: address.is_some_and(|uri| device::is_behind_nat(&uri, flow)),
             contacts: Contacts::All(*request),
         })
     }
@@ -97,11 +99,10 @@ enum Told {
 
 impl Places {
     /// Those of a REGISTER that came over `flow`, in its message; `None` if it must be read again.
-    pub(super) fn of(request: &View<'_>, flow: &Flow) -> Option<Self> {
+    pub(super) fn of(request: &View<'_>, flow: &Flow, asked: &Asked<'_>) -> Option<Self> {
         let mut contacts = request.contacts();
         let contact = contacts.next()?.ok()?;
-        let asked = Asked::read(request).filter(|asked| asked.devices == 1)?;
-        if contacts.next().is_some() {
+        if asked.devices > 1 || contacts.next().is_some() {
             return None;
         }
         let message = request.message();
@@ -118,9 +119,9 @@ impl Places {
             device,
             ttl: asked.ttl,
             expires: request.expires(),
-            registration: device::registration(request),
+            registration: device::registration(&contact),
             credentials: asked.credentials,
-            is_behind_nat: device::is_behind_nat(request, flow),
+            is_behind_nat: device::is_behind_nat(&contact.uri().ok()?, flow),
         })
     }
 
@@ -178,7 +179,7 @@ mod tests {
         let listener = ListenerId::INSIDE_V4;
         let local = "192.0.2.1:5060".parse().unwrap();
         let flow = Flow::Udp { listener, local, peer: "10.0.0.5:5060".parse().unwrap() };
-        let Some(places) = Places::of(&view, &flow) else { return false };
+        let Some(places) = Asked::read(&view).and_then(|asked| Places::of(&view, &flow, &asked)) else { return false };
         let (wish, read) = (places.wish(view.message()), Wish::read(&view, &flow).unwrap());
         let parts = |wish: &Wish<'_>| {
             let texts = [wish.account, wish.user_agent, wish.call_id, wish.instance_id].map(<[u8]>::to_vec);

@@ -23,7 +23,6 @@ use crate::licence::{Now as Standing, light};
 use crate::model::{DeviceClass, Kind, State};
 use crate::reason::Refusal;
 use crate::route::snapshot::Instance;
-use crate::sip::method::Method;
 use crate::sip::view::View;
 
 /// For how long a REGISTER waits for its claim to be written down, in milliseconds.
@@ -62,19 +61,17 @@ struct Case<'a> {
 }
 
 impl Engine {
-    /// Whether a request may go on as far as seats are concerned, and the claim it has to give back; the next server
-    /// transaction is its own.
+    /// Whether a client's REGISTER that asks for this may go on, and the claim it has to give back; the next server
+    /// transaction is its own. Any other request asks for nothing.
     pub(super) fn seat(
         &self,
         moment: Moment<'_>,
         flow: Flow,
         view: &View<'_>,
         instance: &Instance,
+        asked: Option<Asked<'_>>,
     ) -> Result<Option<Hold>, Refusal> {
-        if view.method() != Method::Register || flow.listener().is_inside() {
-            return Ok(None);
-        }
-        let Some(asked) = Asked::read(view) else { return Ok(None) };
+        let Some(asked) = asked else { return Ok(None) };
         let room = self.shared.registry.room(instance);
         // R65: the challenge goes through first, except where there is none.
         if !asked.credentials && !room.is_open() {
