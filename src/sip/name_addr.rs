@@ -4,7 +4,7 @@ use super::bad::Bad;
 use super::chars::{is_control, is_lws, is_uri_forbidden, skip_lws, skip_quoted, trim_end};
 use super::list::Item;
 use super::params::{Marks, Param, Params, unquoted};
-use super::span::Span;
+use super::span::{Short, Span};
 use super::uri::{self, Uri};
 
 /// `"Display" <uri>;params`, or `uri;params`, whose parameters are the field's (RFC 3261 §20).
@@ -19,8 +19,7 @@ pub struct NameAddr<'a> {
     pub uri_span: Span,
     /// Whether the URI is in angle brackets.
     pub bracketed: bool,
-    /// The parameters of the header field (not those of the URI).
-    pub params: Params<'a>,
+    params: u32,
     uri: Result<uri::Parts, Bad>,
     marks: Marks<4>,
 }
@@ -35,10 +34,10 @@ const REG_ID: usize = 3;
 /// Where the parts of an address are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts {
-    display: Span,
-    uri_span: Span,
+    display: Short,
+    uri_span: Short,
     bracketed: bool,
-    params: u32,
+    params: u16,
     uri: Result<uri::Parts, Bad>,
     marks: Marks<4>,
 }
@@ -46,6 +45,9 @@ pub(super) struct Parts {
 impl Parts {
     /// Reads the value at `span` of `buffer`. What is wrong with the URI alone is for who asks for it.
     pub(super) fn read(buffer: &[u8], span: Span) -> Result<Self, Bad> {
+        if span.len() >= Short::MOST {
+            return Err(Bad::Address);
+        }
         let text = buffer.get(..span.end as usize).unwrap_or_default();
         let start = span.start as usize;
         let (display, open) = match text.get(start) {
@@ -72,8 +74,9 @@ impl Parts {
         let close = open + 1 + length;
         let uri_span = Span::new(open + 1, close);
         let uri = uri::Parts::read(uri_span.text(text));
-        let marks = Marks::read(Params::new(text, close + 1), &NAMES);
-        Ok(Self { display, uri_span, bracketed: true, params: close as u32 + 1, uri, marks })
+        let marks = Marks::read(Params::new(text, close + 1), span.start, &NAMES);
+        let (display, uri_span) = (Short::of(display, span.start), Short::of(uri_span, span.start));
+        Ok(Self { display, uri_span, bracketed: true, params: (close + 1 - start) as u16, uri, marks })
     }
 
     /// The addr-spec form: a semicolon ends the URI, and a comma or question mark may not be in it
@@ -88,17 +91,20 @@ impl Parts {
         }
         let display = Span::new(start, start);
         let uri = uri::Parts::read(uri);
-        let marks = Marks::read(Params::new(text, end), &NAMES);
-        Ok(Self { display, uri_span, bracketed: false, params: end as u32, uri, marks })
+        let base = start as u32;
+        let marks = Marks::read(Params::new(text, end), base, &NAMES);
+        let (display, uri_span) = (Short::of(display, base), Short::of(uri_span, base));
+        Ok(Self { display, uri_span, bracketed: false, params: (end - start) as u16, uri, marks })
     }
 }
 
 impl<'a> NameAddr<'a> {
     /// The value at `item` of `buffer`, of which these are the parts.
     pub(super) fn of(buffer: &'a [u8], item: Item, parts: Parts) -> Self {
-        let text = buffer.get(..item.span.end as usize).unwrap_or_default();
         let Parts { display, uri_span, bracketed, params, uri, marks } = parts;
-        Self { buffer, item, display, uri_span, bracketed, params: Params::new(text, params as usize), uri, marks }
+        let base = item.span.start;
+        let (display, uri_span) = (display.span(base).unwrap_or_default(), uri_span.span(base).unwrap_or_default());
+        Self { buffer, item, display, uri_span, bracketed, params: base + u32::from(params), uri, marks }
     }
 
     /// The URI as written.
@@ -121,9 +127,14 @@ impl<'a> NameAddr<'a> {
         !self.bracketed && self.uri_text() == b"*"
     }
 
+    /// The parameters of the header field (not those of the URI).
+    pub fn params(&self) -> Params<'a> {
+        Params::new(self.buffer.get(..self.item.span.end as usize).unwrap_or_default(), self.params as usize)
+    }
+
     /// A parameter of the header field.
     pub fn param(&self, name: &[u8]) -> Option<Param<'a>> {
-        self.params.find(name)
+        self.params().find(name)
     }
 
     /// Whether its parameters can be read, and are not more than these.
@@ -152,7 +163,7 @@ impl<'a> NameAddr<'a> {
     }
 
     fn value(&self, number: usize) -> Option<&'a [u8]> {
-        self.marks.get(number).value().map(|span| span.text(self.buffer))
+        self.marks.get(number).value(self.item.span.start).map(|span| span.text(self.buffer))
     }
 }
 

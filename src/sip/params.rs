@@ -2,7 +2,7 @@
 
 use super::bad::Bad;
 use super::chars::{is_token, is_value_end, skip_lws, skip_quoted};
-use super::span::Span;
+use super::span::{Short, Span};
 
 /// One parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,34 +29,31 @@ impl<'a> Param<'a> {
     }
 }
 
-/// Where a parameter is, kept without its text.
+/// Where a parameter is in its value, kept without its text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Found {
-    semicolon: u32,
-    value: u32,
-    end: u32,
+    whole: Short,
+    value: Short,
 }
 
 impl Found {
-    const ABSENT: Self = Self { semicolon: u32::MAX, value: u32::MAX, end: u32::MAX };
+    const ABSENT: Self = Self { whole: Short::NONE, value: Short::NONE };
 
-    const fn of(param: &Param<'_>) -> Self {
-        let value = if param.value.is_some() { param.value_span.start } else { u32::MAX };
-        Self { semicolon: param.span.start, value, end: param.span.end }
+    fn of(param: &Param<'_>, base: u32) -> Self {
+        let value = if param.value.is_some() { Short::of(param.value_span, base) } else { Short::NONE };
+        Self { whole: Short::of(param.span, base), value }
     }
 
-    const fn is_absent(self) -> bool {
-        self.semicolon == u32::MAX
-    }
-
-    /// From the semicolon to its end; `None` if it is not there.
-    pub(super) fn span(self) -> Option<Span> {
-        (!self.is_absent()).then_some(Span { start: self.semicolon, end: self.end })
+    /// From the semicolon to its end in the value that starts at `base`; `None` if it is not there.
+    #[inline]
+    pub(super) fn span(self, base: u32) -> Option<Span> {
+        self.whole.span(base)
     }
 
     /// Where its value is; `None` also without `=`.
-    pub(super) fn value(self) -> Option<Span> {
-        (self.value != u32::MAX).then_some(Span { start: self.value, end: self.end })
+    #[inline]
+    pub(super) fn value(self, base: u32) -> Option<Span> {
+        self.value.span(base)
     }
 }
 
@@ -64,13 +61,14 @@ impl Found {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Marks<const N: usize> {
     list: [Found; N],
-    count: u32,
+    count: u16,
     fault: Option<Bad>,
 }
 
 impl<const N: usize> Marks<N> {
-    /// Reads them. The names are in small letters.
-    pub(super) fn read(params: Params<'_>, names: &[&[u8]; N]) -> Self {
+    /// Reads those of the value that starts at `base` and is shorter than [`Short::MOST`]. The names are in small
+    /// letters.
+    pub(super) fn read(params: Params<'_>, base: u32, names: &[&[u8]; N]) -> Self {
         let mut all = Self { list: [Found::ABSENT; N], count: 0, fault: None };
         for param in params {
             let param = match param {
@@ -81,17 +79,16 @@ impl<const N: usize> Marks<N> {
                 }
             };
             all.count += 1;
-            let mut places = all.list.iter_mut().zip(names);
-            if let Some((place, _)) = places.find(|(_, name)| is_word(param.name, name))
-                && place.is_absent()
-            {
-                *place = Found::of(&param);
+            let Some(number) = names.iter().position(|name| is_word(param.name, name)) else { continue };
+            if let Some(place) = all.list.get_mut(number).filter(|place| **place == Found::ABSENT) {
+                *place = Found::of(&param, base);
             }
         }
         all
     }
 
     /// The first one of a name.
+    #[inline]
     pub(super) fn get(&self, number: usize) -> Found {
         self.list.get(number).copied().unwrap_or(Found::ABSENT)
     }
@@ -106,6 +103,7 @@ impl<const N: usize> Marks<N> {
 }
 
 /// Whether a token is this word of small letters, in any case.
+#[inline]
 fn is_word(token: &[u8], word: &[u8]) -> bool {
     // No character of a token but a capital letter becomes one of a word's by this bit.
     token.len() == word.len() && token.iter().zip(word).all(|(one, other)| one | 0x20 == *other)

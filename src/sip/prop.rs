@@ -211,7 +211,7 @@ fn touch(view: &View<'_>, out: &mut Vec<u8>) -> usize {
     for address in
         [view.from(), view.to()].into_iter().chain(view.routes()).chain(view.contacts()).chain(view.paths()).flatten()
     {
-        found += address.params.flatten().count() + usize::from(address.tag().is_some());
+        found += address.params().flatten().count() + usize::from(address.tag().is_some());
         found += address.uri().map_or(0, |uri| uri.params().count());
     }
     let mut splices = Splices::new();
@@ -431,7 +431,7 @@ proptest! {
         let contact = oracle.contact_header().unwrap().typed().unwrap();
         let ours = view.contacts().next().unwrap().unwrap();
         same_uri(&contact.uri, ours.uri().unwrap());
-        prop_assert_eq!(contact.params.len(), ours.params.count());
+        prop_assert_eq!(contact.params.len(), ours.params().count());
         let (via, ours) = (oracle.via_header().unwrap().typed().unwrap(), view.top_via().unwrap());
         prop_assert_eq!(bytes(&via.transport), ours.transport.to_ascii_uppercase());
         prop_assert_eq!(bytes(&via.uri.host()), ours.host);

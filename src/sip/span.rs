@@ -9,6 +9,38 @@ pub struct Span {
     pub end: u32,
 }
 
+/// A span inside one value, which is kept small because values are handed about; maybe none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Short {
+    start: u16,
+    end: u16,
+}
+
+impl Short {
+    /// No value is as long: its places do not reach this.
+    pub(super) const MOST: usize = u16::MAX as usize;
+    /// There is none.
+    pub(super) const NONE: Self = Self { start: u16::MAX, end: 0 };
+
+    /// A span of the buffer in the value that starts at `base`.
+    #[inline]
+    pub(super) const fn of(span: Span, base: u32) -> Self {
+        Self { start: span.start.saturating_sub(base) as u16, end: span.end.saturating_sub(base) as u16 }
+    }
+
+    /// The span in the buffer.
+    #[inline]
+    pub(super) fn span(self, base: u32) -> Option<Span> {
+        (self.start <= self.end).then(|| Span { start: base + u32::from(self.start), end: base + u32::from(self.end) })
+    }
+
+    /// A span from the start of the buffer, or none.
+    #[inline]
+    pub(super) fn maybe(span: Option<Span>) -> Self {
+        span.map_or(Self::NONE, |span| Self::of(span, 0))
+    }
+}
+
 impl Span {
     /// From `start` to just before `end`.
     #[inline]

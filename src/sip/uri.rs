@@ -3,7 +3,7 @@
 use super::bad::Bad;
 use super::chars::{is_host, is_uri_forbidden, number};
 use super::host;
-use super::span::Span;
+use super::span::{Short, Span};
 use std::net::IpAddr;
 
 /// The schemes a proxy tells apart.
@@ -44,18 +44,18 @@ pub struct Uri<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts {
     scheme: Scheme,
-    user: Option<Span>,
-    password: Option<Span>,
-    host: Span,
     port: Option<u16>,
-    params: Option<Span>,
-    headers: Option<Span>,
+    user: Short,
+    password: Short,
+    host: Short,
+    params: Short,
+    headers: Short,
 }
 
 impl Parts {
     const fn bare(scheme: Scheme) -> Self {
-        let host = Span::at(0);
-        Self { scheme, user: None, password: None, host, port: None, params: None, headers: None }
+        let (host, none) = (Short::of(Span::at(0), 0), Short::NONE);
+        Self { scheme, port: None, user: none, password: none, host, params: none, headers: none }
     }
 
     /// Reads a URI.
@@ -65,12 +65,15 @@ impl Parts {
 
     /// Reads a URI in which nothing is forbidden.
     pub(super) fn read(text: &[u8]) -> Result<Self, Bad> {
+        if text.len() >= Short::MOST {
+            return Err(Bad::Uri);
+        }
         let (scheme, start) = scheme(text)?;
         match scheme {
             Scheme::Sip | Scheme::Sips => Self::sip(scheme, text, start),
             Scheme::Tel => {
                 let (number, params) = split(text, start, b';');
-                Ok(Self { user: Some(number), params, ..Self::bare(scheme) })
+                Ok(Self { user: Short::of(number, 0), params: Short::maybe(params), ..Self::bare(scheme) })
             }
             Scheme::Other => Ok(Self::bare(scheme)),
         }
@@ -98,7 +101,9 @@ impl Parts {
             Some(_) => return Err(Bad::Uri),
             None => (None, None),
         };
-        Ok(Self { scheme, user, password, host, port, params, headers })
+        let (user, password) = (Short::maybe(user), Short::maybe(password));
+        let (params, headers) = (Short::maybe(params), Short::maybe(headers));
+        Ok(Self { scheme, port, user, password, host: Short::of(host, 0), params, headers })
     }
 }
 
@@ -128,14 +133,14 @@ impl<'a> Uri<'a> {
 
     /// The URI of which these are the parts.
     pub(super) fn of(text: &'a [u8], parts: Parts) -> Self {
-        let part = |span: Option<Span>| span.map(|span| span.text(text));
-        let Parts { scheme, user, password, host, port, params, headers } = parts;
+        let part = |place: Short| place.span(0).map(|span| span.text(text));
+        let Parts { scheme, port, user, password, host, params, headers } = parts;
         Self {
             text,
             scheme,
             user: part(user),
             password: part(password),
-            host: host.text(text),
+            host: part(host).unwrap_or_default(),
             port,
             params: part(params),
             headers: part(headers),

@@ -6,7 +6,7 @@ use super::decimal;
 use super::host;
 use super::list::Item;
 use super::params::{Marks, Param, Params};
-use super::span::Span;
+use super::span::{Short, Span};
 use std::net::{IpAddr, SocketAddr};
 
 /// The `rport` parameter (RFC 3581).
@@ -34,8 +34,7 @@ pub struct Via<'a> {
     pub host: &'a [u8],
     /// The port of sent-by, if one is written.
     pub port: Option<u16>,
-    /// The parameters.
-    pub params: Params<'a>,
+    params: u32,
     marks: Marks<5>,
 }
 
@@ -53,16 +52,19 @@ pub const COOKIE: &[u8] = b"z9hG4bK";
 /// Where the parts of a Via value are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts {
-    transport: Span,
-    host: Span,
+    transport: Short,
+    host: Short,
     port: Option<u16>,
-    params: u32,
+    params: u16,
     marks: Marks<5>,
 }
 
 impl Parts {
     /// Reads the value at `span` of `buffer`.
     pub(super) fn read(buffer: &[u8], span: Span) -> Result<Self, Bad> {
+        if span.len() >= Short::MOST {
+            return Err(Bad::Via);
+        }
         let text = buffer.get(..span.end as usize).unwrap_or_default();
         // Any protocol of any version: an answer can be sent by it all the same.
         let (_, at) = word(text, span.start as usize)?;
@@ -92,18 +94,20 @@ impl Parts {
         if !matches!(text.get(at), None | Some(b';')) {
             return Err(Bad::Via);
         }
-        let marks = Marks::read(Params::new(text, at), &NAMES);
-        Ok(Self { transport, host: Span::new(start, end), port, params: at as u32, marks })
+        let marks = Marks::read(Params::new(text, at), span.start, &NAMES);
+        let (transport, host) = (Short::of(transport, span.start), Short::of(Span::new(start, end), span.start));
+        Ok(Self { transport, host, port, params: (at - span.start as usize) as u16, marks })
     }
 }
 
 impl<'a> Via<'a> {
     /// The value at `item` of `buffer`, of which these are the parts.
     pub(super) fn of(buffer: &'a [u8], item: Item, parts: Parts) -> Self {
-        let text = buffer.get(..item.span.end as usize).unwrap_or_default();
         let Parts { transport, host, port, params, marks } = parts;
-        let params = Params::new(text, params as usize);
-        Self { buffer, item, transport: transport.text(text), host: host.text(text), port, params, marks }
+        let base = item.span.start;
+        let part = |place: Short| place.span(base).map_or(&b""[..], |span| span.text(buffer));
+        let (transport, host) = (part(transport), part(host));
+        Self { buffer, item, transport, host, port, params: base + u32::from(params), marks }
     }
 
     /// The whole value as written.
@@ -111,9 +115,14 @@ impl<'a> Via<'a> {
         self.item.span.text(self.buffer)
     }
 
+    /// The parameters.
+    pub fn params(&self) -> Params<'a> {
+        Params::new(self.buffer.get(..self.item.span.end as usize).unwrap_or_default(), self.params as usize)
+    }
+
     /// A parameter.
     pub fn param(&self, name: &[u8]) -> Option<Param<'a>> {
-        self.params.find(name)
+        self.params().find(name)
     }
 
     /// The branch as written.
@@ -122,7 +131,7 @@ impl<'a> Via<'a> {
     }
 
     fn value(&self, number: usize) -> Option<&'a [u8]> {
-        self.marks.get(number).value().map(|span| span.text(self.buffer))
+        self.marks.get(number).value(self.item.span.start).map(|span| span.text(self.buffer))
     }
 
     /// Whether its parameters can be read, and are not more than these.
@@ -143,7 +152,7 @@ impl<'a> Via<'a> {
 
     /// `rport`.
     pub fn rport(&self) -> Rport {
-        if self.marks.get(RPORT).span().is_none() {
+        if self.marks.get(RPORT).span(self.item.span.start).is_none() {
             return Rport::Absent;
         }
         match self.value(RPORT) {
@@ -154,8 +163,8 @@ impl<'a> Via<'a> {
 
     /// Where `keep` is (RFC 6223), and whether it has a value.
     pub fn keep(&self) -> Option<(Span, bool)> {
-        let keep = self.marks.get(KEEP);
-        keep.span().map(|span| (span, keep.value().is_some()))
+        let (keep, base) = (self.marks.get(KEEP), self.item.span.start);
+        keep.span(base).map(|span| (span, keep.value(base).is_some()))
     }
 
     /// `maddr` as written.
@@ -173,7 +182,8 @@ impl<'a> Via<'a> {
     /// `received` that a client wrote itself is replaced.
     pub fn stamp(&self, peer: SocketAddr) -> Stamp {
         let address = peer.ip().to_canonical();
-        let (rport, received) = (self.marks.get(RPORT).span(), self.marks.get(RECEIVED).span());
+        let base = self.item.span.start;
+        let (rport, received) = (self.marks.get(RPORT).span(base), self.marks.get(RECEIVED).span(base));
         let rport_change = rport.map(|span| (span, Mark::Rport(peer.port())));
         let received_change = match received {
             Some(span) => Some((span, Mark::Received(address))),
@@ -347,7 +357,7 @@ mod tests {
             "SIP/2.0/UDP\u{1} h",
         ] {
             with_via(bad, |view| {
-                let faulty = view.top_via().and_then(|via| via.params.collect::<Result<Vec<_>, _>>());
+                let faulty = view.top_via().and_then(|via| via.params().collect::<Result<Vec<_>, _>>());
                 assert!(faulty.is_err(), "{bad:?}");
             });
         }
