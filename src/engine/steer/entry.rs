@@ -1,7 +1,7 @@
 //! Our entries in Route, Record-Route and Path: written, and recognised.
 
 use super::{BackendRef, Ends, Keys, Place, Side};
-use crate::engine::token::{MIN_LEN, OpenError, Recent, SealError, Token, is_plausible};
+use crate::engine::token::{OpenError, Recent, SealError, Token};
 use crate::ids::Transport;
 use crate::model::TlsRoutes;
 use crate::sip::uri::{Scheme, Uri};
@@ -108,11 +108,9 @@ pub(super) fn read<'a, 's>(uri: &Uri<'a>, keys: Keys<'_>, scratch: &'s mut Recen
 
 /// Reads what may be the text of a token.
 pub(super) fn read_text<'a, 's>(text: &'a [u8], keys: Keys<'_>, scratch: &'s mut Recent) -> User<'a, 's> {
-    if text.len() < MIN_LEN || !is_plausible(text) {
-        return User::Plain;
-    }
     match keys.open(text, scratch) {
-        Ok(token) => User::Token(text, token),
-        Err(error) => User::Refused(error),
+        None => User::Plain,
+        Some(Ok(token)) => User::Token(text, token),
+        Some(Err(error)) => User::Refused(error),
     }
 }

@@ -84,7 +84,7 @@ pub struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    fn open<'s>(&self, text: &[u8], scratch: &'s mut Recent) -> Result<Token<'s>, OpenError> {
+    fn open<'s>(&self, text: &[u8], scratch: &'s mut Recent) -> Option<Result<Token<'s>, OpenError>> {
         scratch.open(self.ring, text, self.now_unix)
     }
 

@@ -4,7 +4,7 @@
 //! few places, found by a part of the text; a token that loses its place is only opened again. A shard's own.
 
 use super::keyring::Keyring;
-use super::{MIN_LEN, OpenError, Token, payload};
+use super::{MIN_LEN, OpenError, Token, is_plausible, payload};
 use subtle::ConstantTimeEq as _;
 
 const PLACES: usize = 128;
@@ -51,10 +51,11 @@ impl Place {
 }
 
 impl Recent {
-    /// As [`Keyring::open`]; its hidden text stays until the next one is opened.
-    pub fn open(&mut self, keys: &Keyring, text: &[u8], now_unix: u64) -> Result<Token<'_>, OpenError> {
+    /// As [`Keyring::open`]; `None` for what does not look like a token. The hidden text stays until the next one is
+    /// opened.
+    pub fn open(&mut self, keys: &Keyring, text: &[u8], now_unix: u64) -> Option<Result<Token<'_>, OpenError>> {
         if text.len() < MIN_LEN {
-            return Err(OpenError::Malformed);
+            return None;
         }
         if self.ring != keys.sum() {
             self.places.fill(Place::EMPTY);
@@ -66,21 +67,25 @@ impl Recent {
             place.text_len as usize == text.len() && bool::from(place.text().ct_eq(text))
         });
         if known.is_none() {
-            let (start, until) = keys.open_raw(text, now_unix, &mut self.raw)?;
-            let body = self.raw.get(start..).unwrap_or_default();
-            if let Some(place) = Place::of(text, body, until) {
-                if self.places.is_empty() {
-                    self.places.resize(PLACES, Place::EMPTY);
-                }
-                if let Some(slot) = self.places.get_mut(slot) {
-                    *slot = place;
-                }
-            }
-            let body = self.raw.get(start..).unwrap_or_default();
-            return payload::read(body).map(|(token, _)| token).ok_or(OpenError::Forged);
+            return is_plausible(text).then(|| self.open_anew(keys, text, now_unix));
         }
-        let place = self.places.get(slot).filter(|place| now_unix < place.until).ok_or(OpenError::Expired)?;
-        payload::read(place.body()).map(|(token, _)| token).ok_or(OpenError::Forged)
+        let place = self.places.get(slot).filter(|place| now_unix < place.until);
+        let token = place.map(|place| payload::read(place.body()).ok_or(OpenError::Forged));
+        Some(token.unwrap_or(Err(OpenError::Expired)).map(|(token, _)| token))
+    }
+
+    fn open_anew(&mut self, keys: &Keyring, text: &[u8], now_unix: u64) -> Result<Token<'_>, OpenError> {
+        let (start, until) = keys.open_raw(text, now_unix, &mut self.raw)?;
+        let body = self.raw.get(start..).unwrap_or_default();
+        if let Some(place) = Place::of(text, body, until) {
+            if self.places.is_empty() {
+                self.places.resize(PLACES, Place::EMPTY);
+            }
+            if let Some(slot) = self.places.get_mut(slot(text)) {
+                *slot = place;
+            }
+        }
+        payload::read(body).map(|(token, _)| token).ok_or(OpenError::Forged)
     }
 }
 
