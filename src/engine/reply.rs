@@ -171,7 +171,7 @@ impl Engine {
         self.room.text = text;
     }
 
-    /// Sends 100 in a transaction (T01, T02).
+    /// Sends 100 in a transaction (T02).
     pub(super) fn answer_trying(&mut self, moment: Moment<'_>, id: ServerId) {
         let mut index = std::mem::take(&mut self.room.kept_index);
         let mut text = std::mem::take(&mut self.room.text);
@@ -179,11 +179,18 @@ impl Engine {
         if let Some(server) = self.tables.server(id)
             && let Ok(view) = View::read(server.request.bytes(), &mut index, &self.config.limits)
         {
-            let peer = Some(server.flow.peer());
-            let reply = Reply { status: 100, reason: "Trying", to_tag: None, peer, rows: b"" };
-            reply::write(&view, &reply, &mut text);
+            write_trying(&view, server.flow, &mut text);
         }
         self.room.kept_index = index;
+        self.send_answer(moment, id, 100, &text);
+        self.room.text = text;
+    }
+
+    /// Sends 100 in the transaction of the request at hand, which came over `flow` (T01).
+    pub(super) fn answer_trying_to(&mut self, moment: Moment<'_>, id: ServerId, request: &View<'_>, flow: Flow) {
+        let mut text = std::mem::take(&mut self.room.text);
+        text.clear();
+        write_trying(request, flow, &mut text);
         self.send_answer(moment, id, 100, &text);
         self.room.text = text;
     }
@@ -241,6 +248,11 @@ impl Engine {
         let jitter = if why.passes() { self.rng.u32(0..=seconds) } else { 0 };
         seconds.saturating_add(jitter)
     }
+}
+
+fn write_trying(request: &View<'_>, flow: Flow, text: &mut Vec<u8>) {
+    let reply = Reply { status: 100, reason: "Trying", to_tag: None, peer: Some(flow.peer()), rows: b"" };
+    reply::write(request, &reply, text);
 }
 
 fn write_rows(answer: &Answer, retry_after: u32, code: &str, rows: &mut Vec<u8>) {

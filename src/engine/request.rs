@@ -323,7 +323,7 @@ impl Engine {
         }
         if kind == Kind::Invite {
             // T01
-            self.answer_trying(moment, id);
+            self.answer_trying_to(moment, id, view, flow);
         }
     }
 
