@@ -4,7 +4,7 @@
 //! `check` can still answer by the Via that was found. Only what cannot be a message is an error.
 
 use super::bad::Bad;
-use super::chars::{all_token, is_token, line_break, number, trim_end};
+use super::chars::{all_token, line_break, number, trim_end};
 use super::index::{Index, Row, StartLine};
 use super::limits::Limits;
 use super::name::Name;
@@ -135,23 +135,20 @@ fn rows(bytes: &[u8], from: usize, index: &mut Index, limits: &Limits) -> usize 
 
 fn row(bytes: &[u8], start: usize, line: &Line, index: &mut Index) {
     let text = bytes.get(start..line.text).unwrap_or_default();
-    let label = text.iter().position(|b| !is_token(*b)).unwrap_or(text.len());
-    let rest = text.get(label..).unwrap_or_default();
+    let colon = text.iter().position(|b| *b == b':').unwrap_or(text.len());
+    let before = text.get(..colon).unwrap_or_default();
     // HCOLON: white space before the colon is allowed in SIP (V12).
-    let colon = label + rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
-    if label == 0 || text.get(colon) != Some(&b':') {
+    let label = before.iter().rposition(|b| !matches!(b, b' ' | b'\t')).map_or(0, |last| last + 1);
+    let written = before.get(..label).unwrap_or_default();
+    let name = Name::of(written);
+    if colon == text.len() || name == Name::Other && !all_token(written) {
         index.note(Bad::HeaderName);
         return;
     }
     let label = Span::new(start, start + label);
     let value = super::chars::skip_lws(text, colon + 1);
     let end = trim_end(text, value, text.len());
-    index.push(Row {
-        name: Name::of(label.text(bytes)),
-        line: Span::new(start, line.next),
-        label,
-        value: Span::new(start + value, start + end),
-    });
+    index.push(Row { name, line: Span::new(start, line.next), label, value: Span::new(start + value, start + end) });
 }
 
 /// V09: what is behind Content-Length is no part of the message; without one all of it is body.
