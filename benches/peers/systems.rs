@@ -5,7 +5,8 @@ use crate::process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -53,9 +54,14 @@ impl System {
         String::from_utf8_lossy(&text).lines().next().map(str::to_owned)
     }
 
-    /// Seconds of load until memory is used again instead of anew: longer for what keeps transactions.
+    /// Seconds of load until memory is used again instead of anew: longer for what keeps transactions, which is 64 × T1
+    /// after RFC 3261 (timer J) and the 5 seconds that Kamailio has.
     pub fn warm(self) -> f64 {
-        if matches!(self, Self::Nantucket | Self::KamailioStateful) { 6.5 } else { 2.5 }
+        match self {
+            Self::Nantucket => 33.5,
+            Self::KamailioStateful => 6.5,
+            _ => 2.5,
+        }
     }
 
     fn command(self, data: &Data) -> Vec<String> {
@@ -104,9 +110,7 @@ impl System {
         let (datagrams, streams) = self.ports();
         for _ in 0..600 {
             if datagrams.iter().all(|port| listens("udp", *port)) && streams.iter().all(|port| listens("tcp", *port)) {
-                // Kamailio's children are forked after its sockets are bound.
-                let forks = matches!(self, Self::KamailioStateless | Self::KamailioStateful);
-                std::thread::sleep(Duration::from_millis(if forks { 1_000 } else { 300 }));
+                self.answered();
                 return running;
             }
             if let Ok(Some(status)) = running.child.try_wait() {
@@ -116,6 +120,46 @@ impl System {
         }
         panic!("{} does not listen: {}", self.name(), fs::read_to_string(&log).unwrap_or_default());
     }
+}
+
+impl System {
+    /// Waits until it answers: the processes that do the work are forked after the sockets are bound.
+    fn answered(self) {
+        match self {
+            Self::Nantucket | Self::KamailioStateless | Self::KamailioStateful => {
+                assert!((0..100).any(|_| answers_datagram(5060)), "{}: no answer over UDP", self.name());
+                assert!(answers_stream(5060, &options("TCP")), "{}: no answer over TCP", self.name());
+            }
+            Self::Nginx | Self::Haproxy => {
+                let get = "GET / HTTP/1.1\r\nHost: nobody.invalid\r\nConnection: close\r\n\r\n";
+                assert!(answers_stream(8080, get), "{}: no answer", self.name());
+            }
+            Self::Relay | Self::Direct => {}
+        }
+    }
+}
+
+/// A question to nobody's instance.
+fn options(transport: &str) -> String {
+    format!(
+        "OPTIONS sip:nobody.invalid SIP/2.0\r\nVia: SIP/2.0/{transport} 127.0.0.1:9;branch=z9hG4bKready;rport\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:bench@nobody.invalid>;tag=ready\r\nTo: <sip:nobody.invalid>\r\n\
+         Call-ID: ready\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+fn answers_datagram(port: u16) -> bool {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    socket.send_to(options("UDP").as_bytes(), ("127.0.0.1", port)).unwrap();
+    socket.recv(&mut [0; 2048]).is_ok()
+}
+
+fn answers_stream(port: u16, question: &str) -> bool {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(question.as_bytes()).unwrap();
+    stream.read(&mut [0; 2048]).is_ok_and(|read| read > 0)
 }
 
 /// Daemons live where only the administrator's path looks.
