@@ -10,7 +10,7 @@ use crate::ids::Flow;
 use crate::reason::Drop;
 use crate::sip::check::{self, Verdict};
 use crate::sip::method::Method;
-use crate::sip::view::{Name, View};
+use crate::sip::view::View;
 
 impl Engine {
     pub(super) fn on_response(&mut self, moment: Moment<'_>, flow: Flow, view: &View<'_>, handed_over: bool) {
@@ -64,7 +64,7 @@ impl Engine {
             return Ok(());
         }
         // T04: an answer from inside without another Via than ours is for nobody behind us.
-        if matches!(client.dest, Dest::Backend { .. }) && view.values(Name::Via).nth(1).is_none() {
+        if matches!(client.dest, Dest::Backend { .. }) && view.vias().nth(1).is_none() {
             return Err(Drop::ViaMismatch);
         }
         match (client.machine.kind, method) {

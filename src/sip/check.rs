@@ -140,9 +140,9 @@ fn common(view: &View<'_>, channel: Channel, limits: &Limits) -> Result<(), Bad>
 /// The lists that are read for routing and for seats.
 fn addresses(view: &View<'_>, limits: &Limits) -> Result<(), Bad> {
     for name in [Name::Route, Name::RecordRoute, Name::Path, Name::Contact] {
-        for (number, item) in view.values(name).enumerate() {
+        for (number, address) in view.addresses(name).enumerate() {
             bound(number, limits)?;
-            let address = view.address(item?)?;
+            let address = address?;
             address.sound(limits.params)?;
             if name != Name::Contact {
                 address.uri()?;

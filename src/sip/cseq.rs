@@ -4,17 +4,42 @@ use super::bad::Bad;
 use super::chars::{all_token, is_lws, number, skip_lws};
 use super::method::Method;
 use super::name::Name;
+use super::span::Span;
+
+/// What a CSeq says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CSeq {
+    number: u32,
+    known: Option<Method<'static>>,
+    method: Span,
+}
+
+impl CSeq {
+    /// Reads the value at `span` of `buffer`.
+    pub(super) fn read(buffer: &[u8], span: Span) -> Result<Self, Bad> {
+        let (number, method) = parse(span.text(buffer))?;
+        let place = Span { start: span.end - method.text().len() as u32, end: span.end };
+        Ok(Self { number, known: method.known(), method: place })
+    }
+
+    /// Number and method.
+    #[inline]
+    pub(super) fn parts<'a>(&self, buffer: &'a [u8]) -> (u32, Method<'a>) {
+        (self.number, self.known.unwrap_or_else(|| Method::Other(self.method.text(buffer))))
+    }
+}
 
 /// Reads the value of a CSeq row: up to 2³²−1, white space or a fold, a method.
-pub fn parse(value: &[u8]) -> Result<(u32, Method<'_>), Bad> {
+fn parse(value: &[u8]) -> Result<(u32, Method<'_>), Bad> {
     const BAD: Bad = Bad::Header(Name::CSeq);
     let digits = value.iter().position(|b| is_lws(*b)).ok_or(BAD)?;
     let (count, rest) = value.split_at_checked(digits).ok_or(BAD)?;
     let method = rest.get(skip_lws(rest, 0)..).unwrap_or_default();
-    if !all_token(method) {
-        return Err(BAD);
+    let count = number(count).ok_or(BAD)?;
+    match Method::of(method) {
+        Method::Other(name) if !all_token(name) => Err(BAD),
+        method => Ok((count, method)),
     }
-    Ok((number(count).ok_or(BAD)?, Method::of(method)))
 }
 
 #[cfg(test)]

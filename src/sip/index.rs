@@ -1,9 +1,14 @@
 //! Where the parts of one message are. Reused from message to message: it allocates only to grow.
 
 use super::bad::Bad;
-use super::memo::Memo;
+use super::cseq::CSeq;
+use super::list::Item;
+use super::method::Method;
 use super::name::Name;
+use super::name_addr::{self, NameAddr};
 use super::span::Span;
+use super::uri;
+use super::via::{self, Via};
 
 /// One header field row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +21,46 @@ pub struct Row {
     pub label: Span,
     /// The value without surrounding white space; may hold folds.
     pub value: Span,
+}
+
+/// One value of a Via or of a field of addresses, read once: many ask for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Value<P> {
+    /// Of which field.
+    pub(super) name: Name,
+    item: Item,
+    parts: Result<P, Bad>,
+}
+
+impl<P> Value<P> {
+    /// Reads the value at `item`.
+    #[inline]
+    pub(super) fn read(name: Name, item: Result<Item, Bad>, read: impl FnOnce(Span) -> Result<P, Bad>) -> Self {
+        match item {
+            Ok(item) => Self { name, item, parts: read(item.span) },
+            Err(bad) => Self { name, item: Item::NONE, parts: Err(bad) },
+        }
+    }
+}
+
+impl Value<via::Parts> {
+    #[inline]
+    pub(super) fn via<'a>(&'a self, buffer: &'a [u8]) -> Result<Via<'a>, Bad> {
+        match &self.parts {
+            Ok(parts) => Ok(Via::of(buffer, &self.item, parts)),
+            Err(bad) => Err(*bad),
+        }
+    }
+}
+
+impl Value<name_addr::Parts> {
+    #[inline]
+    pub(super) fn address<'a>(&'a self, buffer: &'a [u8]) -> Result<NameAddr<'a>, Bad> {
+        match &self.parts {
+            Ok(parts) => Ok(NameAddr::of(buffer, &self.item, parts)),
+            Err(bad) => Err(*bad),
+        }
+    }
 }
 
 pub(super) const NO_ROW: u16 = u16::MAX;
@@ -35,13 +80,17 @@ pub struct Index {
     pub(super) body: Span,
     /// The first fault that did not keep the message from being read.
     pub(super) flaw: Option<Bad>,
-    /// What was read of the values; none before the first message: an index is moved about, and its memory is not small.
-    pub(super) memo: Option<Box<Memo>>,
+    /// The values of Via, and those of all fields of addresses in the order of their rows.
+    pub(super) vias: Vec<Value<via::Parts>>,
+    pub(super) addresses: Vec<Value<name_addr::Parts>>,
+    /// The Request-URI's parts.
+    pub(super) uri: Result<uri::Parts, Bad>,
+    pub(super) cseq: Result<CSeq, Bad>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StartLine {
-    Request { method: Span, uri: Span, version: Span },
+    Request { known: Option<Method<'static>>, method: Span, uri: Span, version: Span },
     Response { status: u16, reason: Span },
 }
 
@@ -57,7 +106,10 @@ impl Index {
             headers_end: 0,
             body: Span { start: 0, end: 0 },
             flaw: None,
-            memo: None,
+            vias: Vec::new(),
+            addresses: Vec::new(),
+            uri: Err(Bad::Uri),
+            cseq: Err(Bad::Missing(Name::CSeq)),
         }
     }
 
@@ -66,7 +118,10 @@ impl Index {
         self.first = [NO_ROW; Name::COUNT];
         self.count = [0; Name::COUNT];
         self.flaw = None;
-        self.memo.get_or_insert_with(|| Box::new(Memo::new())).clear();
+        self.vias.clear();
+        self.addresses.clear();
+        self.uri = Err(Bad::Uri);
+        self.cseq = Err(Bad::Missing(Name::CSeq));
     }
 
     /// Keeps the first.

@@ -2,11 +2,11 @@
 
 use super::bad::Bad;
 use super::chars::{skip_lws, skip_quoted, trim_end};
-use super::index::Row;
+use super::index::{Row, Value};
 use super::name::Name;
-use super::name_addr::NameAddr;
+use super::name_addr::{self, NameAddr};
 use super::span::Span;
-use super::via::Via;
+use super::via::{self, Via};
 use super::view::View;
 
 /// Where one value of a list is.
@@ -23,68 +23,46 @@ pub struct Item {
 }
 
 impl Item {
+    /// Where there is none.
+    pub(super) const NONE: Self = Self { span: Span::at(0), line: Span::at(0), cut: Span::at(0), alone: false };
+
     /// The value of a row that is no list.
-    pub const fn whole(row: &Row) -> Self {
+    pub(super) const fn whole(row: &Row) -> Self {
         Self { span: row.value, line: row.line, cut: row.value, alone: true }
     }
 }
 
-/// The values of a field.
+/// The values of one row.
 #[derive(Clone, Debug)]
-pub struct Values<'a> {
-    view: View<'a>,
-    name: Name,
-    /// The next row to look at, and how many of the field are left.
-    next_row: usize,
-    rows_left: usize,
-    row: Option<Row>,
-    /// The next value's first byte in the row, and the end of the one before.
+pub(super) struct Items<'a> {
+    /// The buffer up to the end of the row's value: offsets count from the buffer's start.
+    text: &'a [u8],
+    line: Span,
+    /// The next value's first byte, and the end of the one before.
     at: u32,
     before: Option<u32>,
+    over: bool,
 }
 
-impl<'a> Values<'a> {
-    pub(super) const fn new(view: View<'a>, name: Name) -> Self {
-        Self { view, name, next_row: 0, rows_left: usize::MAX, row: None, at: 0, before: None }
-    }
-
-    pub(super) const fn view(&self) -> View<'a> {
-        self.view
-    }
-
-    fn start_row(&mut self) -> Option<Row> {
-        if self.rows_left == usize::MAX {
-            self.rows_left = self.view.count(self.name);
-            self.next_row = self.view.first_row(self.name);
-        }
-        self.rows_left = self.rows_left.checked_sub(1)?;
-        let rows = self.view.rows();
-        let found = rows.get(self.next_row..)?.iter().position(|row| row.name == self.name)?;
-        self.next_row += found + 1;
-        let row = *rows.get(self.next_row - 1)?;
-        self.row = Some(row);
-        self.at = row.value.start;
-        self.before = None;
-        Some(row)
+impl<'a> Items<'a> {
+    pub(super) fn of(buffer: &'a [u8], row: &Row) -> Self {
+        let text = buffer.get(..row.value.end as usize).unwrap_or_default();
+        Self { text, line: row.line, at: row.value.start, before: None, over: false }
     }
 }
 
-impl Iterator for Values<'_> {
+impl Iterator for Items<'_> {
     type Item = Result<Item, Bad>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let row = match self.row {
-            Some(row) => row,
-            None => self.start_row()?,
-        };
-        // Offsets count from the buffer's start; the row's value ends the text.
-        let text = self.view.text(Span { start: 0, end: row.value.end });
-        let start = self.at as usize;
-        let find = || value_end(text, start);
-        let comma = match self.view.memo().map_or_else(find, |memo| memo.end(start, find)) {
+        if self.over {
+            return None;
+        }
+        let (text, start) = (self.text, self.at as usize);
+        let comma = match value_end(text, start) {
             Ok(end) => end,
             Err(bad) => {
-                self.row = None;
+                self.over = true;
                 return Some(Err(bad));
             }
         };
@@ -99,13 +77,47 @@ impl Iterator for Values<'_> {
         let alone = !more && self.before.is_none();
         self.before = Some(end as u32);
         self.at = following as u32;
-        if !more {
-            self.row = None;
-        }
+        self.over = !more;
         if end == start {
             return Some(Err(Bad::NoValue));
         }
-        Some(Ok(Item { span: Span::new(start, end), line: row.line, cut, alone }))
+        Some(Ok(Item { span: Span::new(start, end), line: self.line, cut, alone }))
+    }
+}
+
+/// The values of a field.
+#[derive(Clone, Debug)]
+pub struct Values<'a> {
+    view: View<'a>,
+    name: Name,
+    /// The next row to look at, and how many of the field are left.
+    next_row: usize,
+    rows_left: usize,
+    row: Option<Items<'a>>,
+}
+
+impl<'a> Values<'a> {
+    pub(super) fn new(view: View<'a>, name: Name) -> Self {
+        Self { view, name, next_row: view.first_row(name), rows_left: view.count(name), row: None }
+    }
+
+    fn start_row(&mut self) -> Option<&mut Items<'a>> {
+        self.rows_left = self.rows_left.checked_sub(1)?;
+        let rows = self.view.rows();
+        let found = rows.get(self.next_row..)?.iter().position(|row| row.name == self.name)?;
+        self.next_row += found + 1;
+        Some(self.row.insert(Items::of(self.view.buffer(), rows.get(self.next_row - 1)?)))
+    }
+}
+
+impl Iterator for Values<'_> {
+    type Item = Result<Item, Bad>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.row.as_mut().and_then(Iterator::next) {
+            Some(value) => Some(value),
+            None => self.start_row()?.next(),
+        }
     }
 }
 
@@ -129,27 +141,35 @@ fn value_end(text: &[u8], from: usize) -> Result<usize, Bad> {
 
 /// Via values.
 #[derive(Clone, Debug)]
-pub struct Vias<'a>(pub(super) Values<'a>);
+pub struct Vias<'a> {
+    pub(super) buffer: &'a [u8],
+    pub(super) left: std::slice::Iter<'a, Value<via::Parts>>,
+}
 
 impl<'a> Iterator for Vias<'a> {
     type Item = Result<Via<'a>, Bad>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let item = self.0.next()?;
-        Some(item.and_then(|item| self.0.view().via(item)))
+        self.left.next().map(|value| value.via(self.buffer))
     }
 }
 
 /// The addresses of Route, Record-Route, Path or Contact.
 #[derive(Clone, Debug)]
-pub struct Addresses<'a>(pub(super) Values<'a>);
+pub struct Addresses<'a> {
+    pub(super) buffer: &'a [u8],
+    pub(super) name: Name,
+    pub(super) left: std::slice::Iter<'a, Value<name_addr::Parts>>,
+}
 
 impl<'a> Iterator for Addresses<'a> {
     type Item = Result<NameAddr<'a>, Bad>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let item = self.0.next()?;
-        Some(item.and_then(|item| self.0.view().address(item)))
+        let value = self.left.find(|value| value.name == self.name)?;
+        Some(value.address(self.buffer))
     }
 }
 
@@ -163,7 +183,7 @@ impl<'a> Iterator for Tokens<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.0.next()? {
-                Ok(item) => return Some(self.0.view().text(item.span)),
+                Ok(item) => return Some(self.0.view.text(item.span)),
                 Err(_) => continue,
             }
         }

@@ -44,6 +44,27 @@ impl<'a> Method<'a> {
         }
     }
 
+    /// Itself, unless it is any other.
+    pub(super) const fn known(self) -> Option<Method<'static>> {
+        Some(match self {
+            Self::Invite => Method::Invite,
+            Self::Ack => Method::Ack,
+            Self::Bye => Method::Bye,
+            Self::Cancel => Method::Cancel,
+            Self::Options => Method::Options,
+            Self::Register => Method::Register,
+            Self::Prack => Method::Prack,
+            Self::Update => Method::Update,
+            Self::Info => Method::Info,
+            Self::Subscribe => Method::Subscribe,
+            Self::Notify => Method::Notify,
+            Self::Refer => Method::Refer,
+            Self::Message => Method::Message,
+            Self::Publish => Method::Publish,
+            Self::Other(_) => return None,
+        })
+    }
+
     /// Its name.
     pub const fn text(self) -> &'a [u8] {
         match self {

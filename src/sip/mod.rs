@@ -19,7 +19,6 @@ pub mod host;
 mod index;
 pub mod limits;
 pub mod list;
-mod memo;
 pub mod method;
 pub mod name;
 pub mod name_addr;

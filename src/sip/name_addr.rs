@@ -12,16 +12,12 @@ use super::uri::{self, Uri};
 pub struct NameAddr<'a> {
     buffer: &'a [u8],
     /// Where the value is.
-    pub item: Item,
-    /// The display name as written, with its quotes; empty where there is none.
-    pub display: Span,
+    pub item: &'a Item,
     /// The URI without its brackets.
     pub uri_span: Span,
     /// Whether the URI is in angle brackets.
     pub bracketed: bool,
-    params: u32,
-    uri: Result<uri::Parts, Bad>,
-    marks: Marks<4>,
+    parts: &'a Parts,
 }
 
 /// The parameters of an address that are asked for often, and their places.
@@ -100,11 +96,15 @@ impl Parts {
 
 impl<'a> NameAddr<'a> {
     /// The value at `item` of `buffer`, of which these are the parts.
-    pub(super) fn of(buffer: &'a [u8], item: Item, parts: Parts) -> Self {
-        let Parts { display, uri_span, bracketed, params, uri, marks } = parts;
-        let base = item.span.start;
-        let (display, uri_span) = (display.span(base).unwrap_or_default(), uri_span.span(base).unwrap_or_default());
-        Self { buffer, item, display, uri_span, bracketed, params: base + u32::from(params), uri, marks }
+    #[inline]
+    pub(super) fn of(buffer: &'a [u8], item: &'a Item, parts: &'a Parts) -> Self {
+        let uri_span = parts.uri_span.span(item.span.start).unwrap_or_default();
+        Self { buffer, item, uri_span, bracketed: parts.bracketed, parts }
+    }
+
+    /// The display name as written, with its quotes; empty where there is none.
+    pub fn display(&self) -> &'a [u8] {
+        self.parts.display.span(self.item.span.start).unwrap_or_default().text(self.buffer)
     }
 
     /// The URI as written.
@@ -114,7 +114,7 @@ impl<'a> NameAddr<'a> {
 
     /// The URI.
     pub fn uri(&self) -> Result<Uri<'a>, Bad> {
-        self.uri.map(|parts| Uri::of(self.uri_text(), parts))
+        self.parts.uri.map(|parts| Uri::of(self.uri_text(), parts))
     }
 
     /// The whole value as written.
@@ -129,7 +129,8 @@ impl<'a> NameAddr<'a> {
 
     /// The parameters of the header field (not those of the URI).
     pub fn params(&self) -> Params<'a> {
-        Params::new(self.buffer.get(..self.item.span.end as usize).unwrap_or_default(), self.params as usize)
+        let at = self.item.span.start as usize + usize::from(self.parts.params);
+        Params::new(self.buffer.get(..self.item.span.end as usize).unwrap_or_default(), at)
     }
 
     /// A parameter of the header field.
@@ -139,7 +140,7 @@ impl<'a> NameAddr<'a> {
 
     /// Whether its parameters can be read, and are not more than these.
     pub(super) fn sound(&self, most: usize) -> Result<(), Bad> {
-        self.marks.sound(most)
+        self.parts.marks.sound(most)
     }
 
     /// The tag.
@@ -163,7 +164,7 @@ impl<'a> NameAddr<'a> {
     }
 
     fn value(&self, number: usize) -> Option<&'a [u8]> {
-        self.marks.get(number).value(self.item.span.start).map(|span| span.text(self.buffer))
+        self.parts.marks.get(number).value(self.item.span.start).map(|span| span.text(self.buffer))
     }
 }
 

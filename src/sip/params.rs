@@ -39,9 +39,9 @@ pub(super) struct Found {
 impl Found {
     const ABSENT: Self = Self { whole: Short::NONE, value: Short::NONE };
 
-    fn of(param: &Param<'_>, base: u32) -> Self {
-        let value = if param.value.is_some() { Short::of(param.value_span, base) } else { Short::NONE };
-        Self { whole: Short::of(param.span, base), value }
+    fn of(place: &Place, base: u32) -> Self {
+        let value = place.value.map_or(Short::NONE, |from| Short::of(Span::new(from, place.end), base));
+        Self { whole: Short::of(Span::new(place.semicolon, place.end), base), value }
     }
 
     /// From the semicolon to its end in the value that starts at `base`; `None` if it is not there.
@@ -70,21 +70,27 @@ impl<const N: usize> Marks<N> {
     /// letters.
     pub(super) fn read(params: Params<'_>, base: u32, names: &[&[u8]; N]) -> Self {
         let mut all = Self { list: [Found::ABSENT; N], count: 0, fault: None };
-        for param in params {
-            let param = match param {
-                Ok(param) => param,
+        let Params { text, mut at } = params;
+        loop {
+            at = skip_lws(text, at);
+            if at >= text.len() {
+                return all;
+            }
+            let place = match Place::read(text, at) {
+                Ok(place) => place,
                 Err(bad) => {
                     all.fault = Some(bad);
-                    break;
+                    return all;
                 }
             };
+            at = place.next;
             all.count += 1;
-            let Some(number) = names.iter().position(|name| is_word(param.name, name)) else { continue };
-            if let Some(place) = all.list.get_mut(number).filter(|place| **place == Found::ABSENT) {
-                *place = Found::of(&param, base);
+            let name = text.get(place.name..place.name_end).unwrap_or_default();
+            let Some(number) = names.iter().position(|it| is_word(name, it)) else { continue };
+            if let Some(found) = all.list.get_mut(number).filter(|found| **found == Found::ABSENT) {
+                *found = Found::of(&place, base);
             }
         }
-        all
     }
 
     /// The first one of a name.
@@ -137,29 +143,40 @@ impl<'a> Params<'a> {
     pub fn find(self, name: &[u8]) -> Option<Param<'a>> {
         self.filter_map(Result::ok).find(|param| param.is(name))
     }
+}
 
-    fn read(&mut self) -> Result<Param<'a>, Bad> {
-        let text = self.text;
-        let semicolon = self.at;
+/// Where one parameter is.
+struct Place {
+    semicolon: usize,
+    name: usize,
+    name_end: usize,
+    /// The first byte of the value, where there is one.
+    value: Option<usize>,
+    end: usize,
+    /// Where the next one may begin.
+    next: usize,
+}
+
+impl Place {
+    /// The parameter whose semicolon is at `semicolon`.
+    #[inline(always)]
+    fn read(text: &[u8], semicolon: usize) -> Result<Self, Bad> {
         if text.get(semicolon) != Some(&b';') {
             return Err(Bad::Param);
         }
-        let start = skip_lws(text, semicolon + 1);
-        let rest = text.get(start..).unwrap_or_default();
-        let end = start + rest.iter().position(|b| !is_token(*b)).unwrap_or(rest.len());
-        if end == start {
+        let name = skip_lws(text, semicolon + 1);
+        let rest = text.get(name..).unwrap_or_default();
+        let name_end = name + rest.iter().position(|b| !is_token(*b)).unwrap_or(rest.len());
+        if name_end == name {
             return Err(Bad::Param);
         }
-        let name = text.get(start..end).unwrap_or_default();
-        let equals = skip_lws(text, end);
+        let equals = skip_lws(text, name_end);
         if text.get(equals) != Some(&b'=') {
-            self.at = equals;
-            return Ok(Param { name, value: None, span: Span::new(semicolon, end), value_span: Span::new(end, end) });
+            return Ok(Self { semicolon, name, name_end, value: None, end: name_end, next: equals });
         }
         let from = skip_lws(text, equals + 1);
-        let to = if text.get(from) == Some(&b'"') { skip_quoted(text, from)? } else { plain_end(text, from)? };
-        self.at = skip_lws(text, to);
-        Ok(Param { name, value: text.get(from..to), span: Span::new(semicolon, to), value_span: Span::new(from, to) })
+        let end = if text.get(from) == Some(&b'"') { skip_quoted(text, from)? } else { plain_end(text, from)? };
+        Ok(Self { semicolon, name, name_end, value: Some(from), end, next: end })
     }
 }
 
@@ -171,11 +188,21 @@ impl<'a> Iterator for Params<'a> {
         if self.at >= self.text.len() {
             return None;
         }
-        let param = self.read();
-        if param.is_err() {
-            self.at = self.text.len();
-        }
-        Some(param)
+        let place = match Place::read(self.text, self.at) {
+            Ok(place) => place,
+            Err(bad) => {
+                self.at = self.text.len();
+                return Some(Err(bad));
+            }
+        };
+        self.at = place.next;
+        let value_span = Span::new(place.value.unwrap_or(place.end), place.end);
+        Some(Ok(Param {
+            name: self.text.get(place.name..place.name_end).unwrap_or_default(),
+            value: place.value.map(|_| value_span.text(self.text)),
+            span: Span::new(place.semicolon, place.end),
+            value_span,
+        }))
     }
 }
 

@@ -5,10 +5,14 @@
 
 use super::bad::Bad;
 use super::chars::{all_token, line_break, number, trim_end};
-use super::index::{Index, Row, StartLine};
+use super::cseq::CSeq;
+use super::index::{Index, Row, StartLine, Value};
 use super::limits::Limits;
+use super::list::{Item, Items};
+use super::method::Method;
 use super::name::Name;
 use super::span::Span;
+use super::{name_addr, uri, via};
 
 /// Fills the index; an error where `bytes` is no SIP message at all.
 pub(super) fn read(bytes: &[u8], index: &mut Index, limits: &Limits) -> Result<(), Bad> {
@@ -22,6 +26,7 @@ pub(super) fn read(bytes: &[u8], index: &mut Index, limits: &Limits) -> Result<(
     let first = line_end(bytes, begin, index);
     index.start = start_line(bytes, begin, first.text, index, limits)?;
     let after = rows(bytes, first.next, index, limits);
+    values(bytes, index, limits);
     body(bytes, after, index, limits);
     Ok(())
 }
@@ -82,7 +87,8 @@ fn start_line(bytes: &[u8], from: usize, end: usize, index: &mut Index, limits: 
     if spaced || trimmed != end || !all_token(method.text(bytes)) {
         index.note(Bad::StartLine);
     }
-    Ok(StartLine::Request { method, uri, version })
+    index.uri = uri::Parts::checked(uri.text(bytes));
+    Ok(StartLine::Request { known: Method::of(method.text(bytes)).known(), method, uri, version })
 }
 
 fn status_line(line: &[u8], from: usize, index: &mut Index) -> StartLine {
@@ -149,6 +155,40 @@ fn row(bytes: &[u8], start: usize, line: &Line, index: &mut Index) {
     let value = super::chars::skip_lws(text, colon + 1);
     let end = trim_end(text, value, text.len());
     index.push(Row { name, line: Span::new(start, line.next), label, value: Span::new(start + value, start + end) });
+}
+
+/// Reads the values of Via, of the fields of addresses, and CSeq.
+fn values(bytes: &[u8], index: &mut Index, limits: &Limits) {
+    let Index { rows, vias, addresses, cseq, .. } = index;
+    let via = |span| via::Parts::read(bytes, span);
+    let address = |span| name_addr::Parts::read(bytes, span);
+    // `check` bounds each field; what is more than all of them may have is not read.
+    let (most_vias, most_addresses) = (limits.values + 1, 8 * limits.values);
+    let mut all = true;
+    for row in rows {
+        let name = row.name;
+        match name {
+            Name::Via => {
+                let left = most_vias - vias.len().min(most_vias);
+                vias.extend(Items::of(bytes, row).take(left).map(|item| Value::read(name, item, via)));
+            }
+            Name::Contact | Name::Route | Name::RecordRoute | Name::Path => {
+                let left = most_addresses - addresses.len().min(most_addresses);
+                let mut items = Items::of(bytes, row);
+                addresses.extend(items.by_ref().take(left).map(|item| Value::read(name, item, address)));
+                all &= items.next().is_none();
+            }
+            Name::From | Name::To | Name::ReferTo => {
+                addresses.push(Value::read(name, Ok(Item::whole(row)), address));
+            }
+            // The first counts.
+            Name::CSeq if matches!(cseq, Err(Bad::Missing(_))) => *cseq = CSeq::read(bytes, row.value),
+            _ => {}
+        }
+    }
+    if !all {
+        index.note(Bad::TooManyValues);
+    }
 }
 
 /// V09: what is behind Content-Length is no part of the message; without one all of it is body.

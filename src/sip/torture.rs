@@ -202,7 +202,7 @@ fn what_is_passed_on_can_be_read() {
     assert!(route.is_loose() && route.host == b"services.example.com" && route.user.is_none());
     let contact = wsinv.contacts().next().unwrap().unwrap();
     assert_eq!(contact.param(b"Q").unwrap().value, Some(&b"0.33"[..]));
-    assert_eq!(wsinv.text(contact.display), b"\"Quoted string \\\"\\\"\"");
+    assert_eq!(contact.display(), b"\"Quoted string \\\"\\\"\"");
 
     let intmeth = View::read(message("intmeth"), &mut index, &Limits::DEFAULT).unwrap();
     let uri = super::uri::Uri::parse(intmeth.uri()).unwrap();

@@ -27,15 +27,14 @@ pub enum Rport {
 pub struct Via<'a> {
     buffer: &'a [u8],
     /// Where the value is.
-    pub item: Item,
+    pub item: &'a Item,
     /// The transport as written.
     pub transport: &'a [u8],
     /// The host of sent-by, an IPv6 literal with its brackets.
     pub host: &'a [u8],
     /// The port of sent-by, if one is written.
     pub port: Option<u16>,
-    params: u32,
-    marks: Marks<5>,
+    parts: &'a Parts,
 }
 
 /// The parameters that are asked for often, and their places.
@@ -48,6 +47,9 @@ const KEEP: usize = 4;
 
 /// The start of every branch since RFC 3261 (§8.1.1.7).
 pub const COOKIE: &[u8] = b"z9hG4bK";
+
+/// The protocol that nearly all have.
+const USUAL: &[u8] = b"SIP/2.0/";
 
 /// Where the parts of a Via value are.
 #[derive(Clone, Copy, Debug)]
@@ -66,11 +68,8 @@ impl Parts {
             return Err(Bad::Via);
         }
         let text = buffer.get(..span.end as usize).unwrap_or_default();
-        // Any protocol of any version: an answer can be sent by it all the same.
-        let (_, at) = word(text, span.start as usize)?;
-        let at = slash(text, at)?;
-        let (_, at) = word(text, at)?;
-        let at = slash(text, at)?;
+        let usual = span.text(buffer).starts_with(USUAL);
+        let at = if usual { span.start as usize + USUAL.len() } else { protocol(text, span.start as usize)? };
         let (transport, at) = word(text, at)?;
         let transport = Span::new(at - transport.len(), at);
         let start = skip_lws(text, at);
@@ -87,7 +86,7 @@ impl Parts {
         if text.get(at) == Some(&b':') {
             let start = skip_lws(text, at + 1);
             let rest = text.get(start..).unwrap_or_default();
-            let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+            let digits = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
             port = Some(number(rest.get(..digits).unwrap_or_default()).ok_or(Bad::Via)?);
             at = skip_lws(text, start + digits);
         }
@@ -102,12 +101,11 @@ impl Parts {
 
 impl<'a> Via<'a> {
     /// The value at `item` of `buffer`, of which these are the parts.
-    pub(super) fn of(buffer: &'a [u8], item: Item, parts: Parts) -> Self {
-        let Parts { transport, host, port, params, marks } = parts;
+    #[inline]
+    pub(super) fn of(buffer: &'a [u8], item: &'a Item, parts: &'a Parts) -> Self {
         let base = item.span.start;
         let part = |place: Short| place.span(base).map_or(&b""[..], |span| span.text(buffer));
-        let (transport, host) = (part(transport), part(host));
-        Self { buffer, item, transport, host, port, params: base + u32::from(params), marks }
+        Self { buffer, item, transport: part(parts.transport), host: part(parts.host), port: parts.port, parts }
     }
 
     /// The whole value as written.
@@ -117,7 +115,8 @@ impl<'a> Via<'a> {
 
     /// The parameters.
     pub fn params(&self) -> Params<'a> {
-        Params::new(self.buffer.get(..self.item.span.end as usize).unwrap_or_default(), self.params as usize)
+        let at = self.item.span.start as usize + usize::from(self.parts.params);
+        Params::new(self.buffer.get(..self.item.span.end as usize).unwrap_or_default(), at)
     }
 
     /// A parameter.
@@ -131,12 +130,12 @@ impl<'a> Via<'a> {
     }
 
     fn value(&self, number: usize) -> Option<&'a [u8]> {
-        self.marks.get(number).value(self.item.span.start).map(|span| span.text(self.buffer))
+        self.parts.marks.get(number).value(self.item.span.start).map(|span| span.text(self.buffer))
     }
 
     /// Whether its parameters can be read, and are not more than these.
     pub(super) fn sound(&self, most: usize) -> Result<(), Bad> {
-        self.marks.sound(most)
+        self.parts.marks.sound(most)
     }
 
     /// The branch if it identifies a transaction: with the cookie and something behind it. `None`
@@ -152,7 +151,7 @@ impl<'a> Via<'a> {
 
     /// `rport`.
     pub fn rport(&self) -> Rport {
-        if self.marks.get(RPORT).span(self.item.span.start).is_none() {
+        if self.parts.marks.get(RPORT).span(self.item.span.start).is_none() {
             return Rport::Absent;
         }
         match self.value(RPORT) {
@@ -163,7 +162,7 @@ impl<'a> Via<'a> {
 
     /// Where `keep` is (RFC 6223), and whether it has a value.
     pub fn keep(&self) -> Option<(Span, bool)> {
-        let (keep, base) = (self.marks.get(KEEP), self.item.span.start);
+        let (keep, base) = (self.parts.marks.get(KEEP), self.item.span.start);
         keep.span(base).map(|span| (span, keep.value(base).is_some()))
     }
 
@@ -183,7 +182,7 @@ impl<'a> Via<'a> {
     pub fn stamp(&self, peer: SocketAddr) -> Stamp {
         let address = peer.ip().to_canonical();
         let base = self.item.span.start;
-        let (rport, received) = (self.marks.get(RPORT).span(base), self.marks.get(RECEIVED).span(base));
+        let (rport, received) = (self.parts.marks.get(RPORT).span(base), self.parts.marks.get(RECEIVED).span(base));
         let rport_change = rport.map(|span| (span, Mark::Rport(peer.port())));
         let received_change = match received {
             Some(span) => Some((span, Mark::Received(address))),
@@ -235,10 +234,18 @@ impl Mark {
     }
 }
 
+/// Any protocol of any version: an answer can be sent by it all the same. Where what is behind it begins.
+fn protocol(text: &[u8], from: usize) -> Result<usize, Bad> {
+    let (_, at) = word(text, from)?;
+    let at = slash(text, at)?;
+    let (_, at) = word(text, at)?;
+    slash(text, at)
+}
+
 fn word(text: &[u8], from: usize) -> Result<(&[u8], usize), Bad> {
     let start = skip_lws(text, from);
     let rest = text.get(start..).unwrap_or_default();
-    let length = rest.iter().take_while(|b| is_token(**b)).count();
+    let length = rest.iter().position(|b| !is_token(*b)).unwrap_or(rest.len());
     if length == 0 {
         return Err(Bad::Via);
     }

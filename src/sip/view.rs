@@ -9,16 +9,14 @@ pub use super::span::Span;
 
 use super::bad::Bad;
 use super::chars::number;
-use super::cseq;
 use super::index::StartLine;
 use super::limits::Limits;
-use super::list::{Addresses, Item, Tokens, Values, Vias};
-use super::memo::Memo;
+use super::list::{Addresses, Tokens, Values, Vias};
 use super::method::Method;
-use super::name_addr::{self, NameAddr};
+use super::name_addr::NameAddr;
 use super::read;
-use super::uri::{self, Uri};
-use super::via::{self, Via};
+use super::uri::Uri;
+use super::via::Via;
 
 /// A message and where its parts are.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +56,8 @@ impl<'a> View<'a> {
     /// The method of a request, or of the CSeq of a response (empty `Other` where that is broken).
     pub fn method(&self) -> Method<'a> {
         match self.index.start {
-            StartLine::Request { method, .. } => Method::of(self.text(method)),
+            StartLine::Request { known: Some(known), .. } => known,
+            StartLine::Request { method, .. } => Method::Other(self.text(method)),
             StartLine::Response { .. } => self.cseq().map_or(Method::Other(b""), |(_, method)| method),
         }
     }
@@ -70,11 +69,7 @@ impl<'a> View<'a> {
 
     /// The Request-URI, read.
     pub fn request_uri(&self) -> Result<Uri<'a>, Bad> {
-        let parts = match self.memo() {
-            Some(memo) => memo.uri(self.bytes, self.uri_span()),
-            None => uri::Parts::checked(self.uri()),
-        };
-        Ok(Uri::of(self.uri(), parts?))
+        self.index.uri.map(|parts| Uri::of(self.uri(), parts))
     }
 
     /// Where the Request-URI is.
@@ -194,38 +189,38 @@ impl<'a> View<'a> {
     }
 
     /// The values of a comma list over all rows of a field. An empty value is an error.
-    pub const fn values(&self, name: Name) -> Values<'a> {
+    pub fn values(&self, name: Name) -> Values<'a> {
         Values::new(*self, name)
     }
 
     /// The words of a comma list of tokens (Supported, Require, …); empty ones are left out.
-    pub const fn tokens(&self, name: Name) -> Tokens<'a> {
+    pub fn tokens(&self, name: Name) -> Tokens<'a> {
         Tokens(self.values(name))
     }
 
     /// Via values, topmost first.
-    pub const fn vias(&self) -> Vias<'a> {
-        Vias(self.values(Name::Via))
+    pub fn vias(&self) -> Vias<'a> {
+        Vias { buffer: self.bytes, left: self.index.vias.iter() }
     }
 
     /// Route values, topmost first.
-    pub const fn routes(&self) -> Addresses<'a> {
-        Addresses(self.values(Name::Route))
+    pub fn routes(&self) -> Addresses<'a> {
+        self.addresses(Name::Route)
     }
 
     /// Record-Route values, topmost first.
-    pub const fn record_routes(&self) -> Addresses<'a> {
-        Addresses(self.values(Name::RecordRoute))
+    pub fn record_routes(&self) -> Addresses<'a> {
+        self.addresses(Name::RecordRoute)
     }
 
     /// Contact values; one of them may be `*` ([`NameAddr::is_star`]).
-    pub const fn contacts(&self) -> Addresses<'a> {
-        Addresses(self.values(Name::Contact))
+    pub fn contacts(&self) -> Addresses<'a> {
+        self.addresses(Name::Contact)
     }
 
     /// Path values, topmost first.
-    pub const fn paths(&self) -> Addresses<'a> {
-        Addresses(self.values(Name::Path))
+    pub fn paths(&self) -> Addresses<'a> {
+        self.addresses(Name::Path)
     }
 
     /// The topmost Via value.
@@ -243,32 +238,22 @@ impl<'a> View<'a> {
         self.single(Name::To)
     }
 
+    /// Refer-To.
+    pub fn refer_to(&self) -> Result<NameAddr<'a>, Bad> {
+        self.single(Name::ReferTo)
+    }
+
     /// The one address of a field that is no list.
-    pub fn single(&self, name: Name) -> Result<NameAddr<'a>, Bad> {
-        let row = self.first(name).ok_or(Bad::Missing(name))?;
-        self.address(Item::whole(row)).map_err(|_| Bad::Header(name))
+    fn single(&self, name: Name) -> Result<NameAddr<'a>, Bad> {
+        let first = self.addresses(name).next().ok_or(Bad::Missing(name))?;
+        first.map_err(|_| Bad::Header(name))
     }
 
-    /// The address that is a value.
-    pub(super) fn address(&self, item: Item) -> Result<NameAddr<'a>, Bad> {
-        let parts = match self.memo() {
-            Some(memo) => memo.address(self.bytes, &item),
-            None => name_addr::Parts::read(self.bytes, item.span),
-        };
-        Ok(NameAddr::of(self.bytes, item, parts?))
-    }
-
-    /// The Via that is a value.
-    pub(super) fn via(&self, item: Item) -> Result<Via<'a>, Bad> {
-        let parts = match self.memo() {
-            Some(memo) => memo.via(self.bytes, &item),
-            None => via::Parts::read(self.bytes, item.span),
-        };
-        Ok(Via::of(self.bytes, item, parts?))
-    }
-
-    pub(super) fn memo(&self) -> Option<&'a Memo> {
-        self.index.memo.as_deref()
+    /// The addresses of a field.
+    #[inline]
+    pub(super) fn addresses(&self, name: Name) -> Addresses<'a> {
+        let left = if self.count(name) == 0 { [].iter() } else { self.index.addresses.iter() };
+        Addresses { buffer: self.bytes, name, left }
     }
 
     /// Call-ID; empty where it is missing.
@@ -278,7 +263,7 @@ impl<'a> View<'a> {
 
     /// CSeq.
     pub fn cseq(&self) -> Result<(u32, Method<'a>), Bad> {
-        cseq::parse(self.value(Name::CSeq).ok_or(Bad::Missing(Name::CSeq))?)
+        self.index.cseq.map(|cseq| cseq.parts(self.bytes))
     }
 
     /// Max-Forwards. A number above 255 is read as 71, so that one less is what an absent one

@@ -113,7 +113,7 @@ pub fn analyse(
     };
 
     let came = view.request_uri().map_err(SteerError::Malformed)?;
-    let routes = view.values(Name::Route).count();
+    let routes = view.routes().count();
     let last_used = walk.request_uri_is_ours(&came, &mut scratch.token)?;
     let left = routes.checked_sub(usize::from(last_used)).ok_or(SteerError::Malformed(Bad::Missing(Name::Route)))?;
 

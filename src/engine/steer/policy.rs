@@ -20,7 +20,7 @@ pub fn names_other_instance(
     if from.side != Side::Client || view.count(Name::ReferTo) == 0 {
         return false;
     }
-    let Ok(uri) = view.single(Name::ReferTo).and_then(|to| to.uri()) else { return false };
+    let Ok(uri) = view.refer_to().and_then(|to| to.uri()) else { return false };
     if let Some(text) = uri.param(TOKEN_PARAM)
         && let User::Token(_, token) = read_text(text, keys, &mut scratch.token)
     {

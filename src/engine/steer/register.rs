@@ -32,7 +32,7 @@ fn path(view: &View<'_>, plan: &Plan<'_>, keys: Keys<'_>, edit: &mut Splices) ->
     if plan.strict_path && !view.tokens(Name::Supported).any(|tag| tag.eq_ignore_ascii_case(PATH)) {
         return Ok(());
     }
-    let first_hop = view.values(Name::Via).count() == 1;
+    let first_hop = view.vias().count() == 1;
     let mut sealed = Ok(());
     edit.push_row(view, Name::Path, |out| {
         out.push(b'<');

@@ -75,7 +75,7 @@ fn uri_and_routes(
 ) -> Result<(), EditError> {
     let Scratch { token, text } = scratch;
     let uri = inbound.new_uri(text).unwrap_or(view.uri());
-    let end = view.values(Name::Route).count() - usize::from(inbound.last_used);
+    let end = view.routes().count() - usize::from(inbound.last_used);
     let mut kept = inbound.pops;
 
     // F14: what comes after us may be a strict router.

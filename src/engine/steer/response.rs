@@ -42,7 +42,7 @@ pub fn response_out(
             }
             edit.remove_rows(view, Name::Via);
         }
-        None => edit.remove_value(&view.top_via()?.item),
+        None => edit.remove_value(view.top_via()?.item),
     }
     hide::record_routes(view, back.to, Hidden::AboveOurs, &back.ends, keys, edit, &mut scratch.token)?;
     hide::identity(view, back.to, edit);
