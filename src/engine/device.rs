@@ -10,6 +10,9 @@ use crate::sip::uri::{Scheme, Uri};
 use crate::sip::view::{Name, View};
 use sha2::{Digest as _, Sha256};
 
+/// How most instance ids begin (RFC 5626 §4.1).
+const UUID: &[u8] = b"<urn:uuid:";
+
 /// The device of a request by this account, and its `reg-id`; 0 without one.
 pub(super) fn of(
     view: &View<'_>,
@@ -23,15 +26,18 @@ pub(super) fn of(
     part(&mut hash, account);
     let reg = match instance_id(&contact) {
         Some(id) => {
-            hash.update(b"i");
-            lower(&mut hash, id);
+            // Most are of this form; without it all fits into one block of the hash.
+            match id.split_at_checked(UUID.len()).filter(|(form, _)| form.eq_ignore_ascii_case(UUID)) {
+                Some((_, id)) => lower(&mut hash, b'u', id),
+                None => lower(&mut hash, b'i', id),
+            }
             reg_id(&contact)
         }
         None => {
             let uri = contact.uri().ok().filter(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips))?;
             hash.update(b"c");
             part(&mut hash, uri.user.unwrap_or_default());
-            lower(&mut hash, uri.host);
+            lower(&mut hash, b'h', uri.host);
             if transport.is_reliable() {
                 part(&mut hash, view.value(Name::UserAgent).unwrap_or_default());
             } else {
@@ -66,13 +72,14 @@ fn reg_id(contact: &NameAddr<'_>) -> u32 {
 
 /// A part and its length, so that no two lists of parts are the same bytes.
 fn part(hash: &mut Sha256, bytes: &[u8]) {
-    hash.update((bytes.len() as u64).to_be_bytes());
+    hash.update((bytes.len() as u32).to_be_bytes());
     hash.update(bytes);
 }
 
-/// As [`part`], in any case (RFC 4122 §3, RFC 3261 §19.1.4).
-fn lower(hash: &mut Sha256, bytes: &[u8]) {
-    hash.update((bytes.len() as u64).to_be_bytes());
+/// As [`part`] behind a mark, in any case (RFC 4122 §3, RFC 3261 §19.1.4).
+fn lower(hash: &mut Sha256, mark: u8, bytes: &[u8]) {
+    let [a, b, c, d] = (bytes.len() as u32).to_be_bytes();
+    hash.update([mark, a, b, c, d]);
     // Not byte by byte: each update has its price.
     let mut room = [0; 64];
     for chunk in bytes.chunks(room.len()) {

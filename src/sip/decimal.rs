@@ -1,11 +1,18 @@
 //! Numbers into a message, without the machinery of formatting.
 
 /// Appends a number in decimal.
-pub fn write(number: u32, out: &mut Vec<u8>) {
-    if number >= 10 {
-        write(number / 10, out);
+pub fn write(mut number: u32, out: &mut Vec<u8>) {
+    let mut digits = [0; 10];
+    let mut start = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        start -= 1;
+        if number == 0 {
+            break;
+        }
     }
-    out.push(b'0' + (number % 10) as u8);
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
 #[cfg(test)]
