@@ -5,7 +5,7 @@ use crate::support::{Net, PATIENCE};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::json;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 type Secure = StreamOwned<ClientConnection, TcpStream>;
@@ -19,13 +19,13 @@ const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: main.pbx.test\r\nUpgrade: webso
 
 struct Door {
     node: Node,
-    port: u16,
+    at: SocketAddr,
 }
 
 impl Door {
     /// Lists these services on one address; a service keeps its number.
     fn speaks(&self, services: &[(u8, &str)]) {
-        let bind = format!("{}:{}", self.node.ip(), self.port);
+        let bind = self.at.to_string();
         let listener = |(number, service): &(u8, &str)| json!({"number": number, "service": service, "bind": bind});
         let listeners: Vec<_> = services.iter().map(listener).collect();
         self.node.must("PATCH", "/proxies/main", Some(json!({"listeners": listeners, "https_redirect": false})));
@@ -35,7 +35,7 @@ impl Door {
     }
 
     fn plain(&self) -> TcpStream {
-        let socket = TcpStream::connect((self.node.ip(), self.port)).unwrap();
+        let socket = TcpStream::connect(self.at).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket
     }
@@ -68,7 +68,8 @@ fn frame(text: &str) -> Vec<u8> {
 #[test]
 fn https_sip_and_websockets_share_a_port_and_part_again() {
     let net = Net::new();
-    let door = Door { node: Node::start(net), port: 443 };
+    let node = Node::start(net);
+    let door = Door { at: (node.ip(), 443).into(), node };
     let (https, wss, tls) = ((4, "https"), (5, "sip-wss"), (6, "sip-tls"));
     door.speaks(&[https]);
     let mut browser = door.secure(&[b"http/1.1"]);
@@ -114,8 +115,17 @@ fn https_sip_and_websockets_share_a_port_and_part_again() {
 // R78 W01
 #[test]
 fn http_sip_and_websockets_share_a_port_in_the_clear() {
-    let net = Net::new();
-    let door = Door { node: Node::start(net), port: 80 };
+    let node = Node::start(Net::new());
+    shares_in_the_clear(Door { at: (node.ip(), 80).into(), node });
+}
+
+// R78 X13 W01
+#[test]
+fn http_sip_and_websockets_share_a_port_of_ipv6() {
+    shares_in_the_clear(Door { node: Node::start(Net::new()), at: (Ipv6Addr::LOCALHOST, 5166).into() });
+}
+
+fn shares_in_the_clear(door: Door) {
     door.speaks(&[(3, "http"), (5, "sip-ws"), (6, "sip-tcp")]);
     assert!(ask(&mut door.plain(), GET.as_bytes()).starts_with("HTTP/1.1 "));
     let mut phone = door.plain();
