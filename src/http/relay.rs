@@ -63,6 +63,16 @@ where
         Self { client, instance, inward, outward, frames: Frames::default(), bytes_in, bytes_out }
     }
 
+    /// Begins with what was read of either side before.
+    pub(super) fn after(mut self, client: &[u8], instance: &[u8]) -> Self {
+        self.bytes_in.add(client.len() as u64);
+        self.bytes_out.add(instance.len() as u64);
+        self.frames.feed(instance);
+        self.inward.rest.extend_from_slice(client);
+        self.outward.rest.extend_from_slice(instance);
+        self
+    }
+
     /// Runs to the end; true if `stop` ended it. A side that is half closed for `linger` is closed.
     pub(super) async fn run(
         mut self,

@@ -10,6 +10,8 @@ use super::front::Front;
 use super::gate::{self, CloseCode, Entry, Permit};
 use super::relay::Relay;
 use super::response::Outside;
+use super::stream::Stream;
+use super::wire::Wire;
 use crate::ids::InstanceId;
 use crate::net::ws::upgrade;
 use crate::stats::HttpRefusal;
@@ -116,12 +118,13 @@ impl Tunnel {
         let linger = shared.config.linger;
         // Whatever fails here, one of the two is gone, and dropping the other tells it.
         let Ok((client, instance)) = tokio::try_join!(client, instance) else { return };
+        let Ok(instance) = instance.downcast::<TokioIo<Wire>>() else { return };
+        let (wire, ahead) = (instance.io.into_inner(), instance.read_buf);
         let stats = permit.stats();
         shared.stats.tunnels_opened.inc();
         shared.stats.tunnels.inc();
         stats.tunnels.inc();
         let (inward, outward) = (&stats.http_bytes_in, &stats.http_bytes_out);
-        let relay = Relay::new(TokioIo::new(client), TokioIo::new(instance), inward, outward);
         // The table may have changed between our decision and our entry.
         let close = async {
             let moved = {
@@ -131,7 +134,19 @@ impl Tunnel {
             };
             if moved { Ok(CloseCode::Restart) } else { close.await }
         };
-        if relay.run(close, linger).await {
+        let stopped = match client.downcast::<TokioIo<Stream>>() {
+            // Two sockets, with nothing of hyper's in between.
+            Ok(client) => {
+                let (mut stream, early) = (client.io.into_inner(), client.read_buf);
+                stream.stop_watching();
+                Relay::new(stream, wire, inward, outward).after(&early, &ahead).run(close, linger).await
+            }
+            Err(client) => {
+                let client = TokioIo::new(client);
+                Relay::new(client, wire, inward, outward).after(&[], &ahead).run(close, linger).await
+            }
+        };
+        if stopped {
             shared.stats.tunnels_closed.inc();
         }
         stats.tunnels.dec();
