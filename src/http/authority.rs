@@ -3,7 +3,7 @@
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderValue, Version};
+use http::{HeaderValue, Uri, Version};
 
 /// The host of a request, with the port as the client wrote it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,6 +64,11 @@ impl Authority {
             Some(host) if !host.text().eq_ignore_ascii_case(target.text()) => Err(Bad::Malformed),
             _ => Ok(Some(target)),
         }
+    }
+
+    /// That of a target which names it.
+    pub(super) fn named(uri: &Uri) -> Option<Self> {
+        Self::parse(HeaderValue::from_str(uri.authority()?.as_str()).ok()?)
     }
 
     /// Reads `host` or `host:port`.

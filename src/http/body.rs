@@ -2,6 +2,7 @@
 
 use super::gate::Permit;
 use super::pause::Pause;
+use super::plain;
 use super::pulse::Pulse;
 use super::upstream::Lease;
 use bytes::Bytes;
@@ -15,12 +16,14 @@ use std::task::{Context, Poll, ready};
 pub struct Body {
     kind: Kind,
     busy: Option<Busy>,
+    _permit: Option<Permit>,
 }
 
 enum Kind {
     Empty,
     Full(Bytes),
     Answer(Box<Answer>),
+    Flow(Box<plain::Flow>),
 }
 
 /// Marks its connection as busy until the answer is complete.
@@ -33,6 +36,9 @@ pub enum Cut {
     /// The instance's connection broke.
     #[error("the instance's answer broke off: {0}")]
     Broken(#[from] hyper::Error),
+    /// The same, of one that we read ourselves.
+    #[error("the instance's answer broke off")]
+    Lost,
     /// Nothing came for too long.
     #[error("the instance's answer stopped")]
     Stopped,
@@ -61,24 +67,34 @@ impl Drop for Busy {
 
 impl Body {
     pub(super) fn empty() -> Self {
-        Self { kind: Kind::Empty, busy: None }
+        Self { kind: Kind::Empty, busy: None, _permit: None }
     }
 
     pub(super) fn full(bytes: Bytes) -> Self {
-        Self { kind: Kind::Full(bytes), busy: None }
+        Self { kind: Kind::Full(bytes), busy: None, _permit: None }
     }
 
     /// All of one that is of our own making.
     pub(super) fn whole(self) -> Bytes {
         match self.kind {
             Kind::Full(bytes) => bytes,
-            Kind::Empty | Kind::Answer(_) => Bytes::new(),
+            Kind::Empty | Kind::Answer(_) | Kind::Flow(_) => Bytes::new(),
         }
     }
 
     /// Passes on what an instance sends; `lease` goes back to its pool at the end.
     pub(super) fn answer(incoming: Incoming, lease: Lease, permit: Permit, pause: Pause) -> Self {
-        Self { kind: Kind::Answer(Box::new(Answer { incoming, lease: Some(lease), permit, pause })), busy: None }
+        Self { kind: Kind::Answer(Box::new(Answer { incoming, lease: Some(lease), permit, pause })), busy: None, _permit: None }
+    }
+
+    /// The same of a plain exchange.
+    pub(super) fn flow(flow: plain::Flow) -> Self {
+        Self { kind: Kind::Flow(Box::new(flow)), busy: None, _permit: None }
+    }
+
+    /// One that is here as a whole, with the place it takes among the instance's requests until it is sent.
+    pub(super) fn here(bytes: Bytes, permit: Permit) -> Self {
+        Self { kind: Kind::Full(bytes), busy: None, _permit: Some(permit) }
     }
 
     /// Keeps the connection busy as long as the body lives.
@@ -101,6 +117,7 @@ impl HttpBody for Body {
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             Kind::Answer(answer) => answer.poll(cx),
+            Kind::Flow(flow) => flow.poll(cx).map_ok(Frame::data),
         }
     }
 
@@ -109,6 +126,7 @@ impl HttpBody for Body {
             Kind::Empty => true,
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::Answer(answer) => answer.incoming.is_end_stream(),
+            Kind::Flow(flow) => flow.is_complete(),
         }
     }
 
@@ -117,6 +135,7 @@ impl HttpBody for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Answer(answer) => answer.incoming.size_hint(),
+            Kind::Flow(flow) => flow.size_hint(),
         }
     }
 }

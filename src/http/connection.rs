@@ -225,7 +225,8 @@ async fn h2_connection(front: Arc<Front>, stream: Stream, stop: &CancellationTok
     let shared = Arc::clone(&front.shared);
     let pulse = Arc::clone(&front.pulse);
     let config = &shared.config;
-    let service = service_fn(move |request| serve(Arc::clone(&front), request));
+    let streams = Arc::new(plain::Streams::new(front));
+    let service = service_fn(move |request| Arc::clone(&streams).serve(request));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

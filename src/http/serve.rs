@@ -46,24 +46,7 @@ pub(super) async fn serve(front: Arc<Front>, request: Request<Incoming>) -> Resu
     let mut response = match answer(&front, request, &taste).await {
         Ok(response) => response,
         Err(refused) => {
-            stats.refuse(refused.why);
-            if refused.why == HttpRefusal::Malformed {
-                return Err(Reset(h2::Reason::PROTOCOL_ERROR.into()));
-            }
-            tracing::debug!(why = refused.why.label(), peer = %front.peer, "http request refused");
-            let instance = refused.instance.as_deref();
-            let mut response = page::answer(
-                Page::Refusal {
-                    why: refused.why,
-                    name: instance.map(|i| i.display_name()).filter(|name| !name.is_empty()),
-                    state: instance.map(|i| i.state),
-                    language: instance.map(|i| i.language),
-                },
-                &taste,
-            );
-            if refused.why == HttpRefusal::Upgrade {
-                response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-            }
+            let mut response = refuse(&front, &refused, &taste)?;
             if h1 && ends_connection(refused.why) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -71,6 +54,29 @@ pub(super) async fn serve(front: Arc<Front>, request: Request<Incoming>) -> Resu
         }
     };
     response.body_mut().hold(busy);
+    Ok(response)
+}
+
+/// Says why a request is not answered.
+pub(super) fn refuse(front: &Front, refused: &Refused, taste: &Taste) -> Result<Response<Body>, Reset> {
+    front.shared.stats.refuse(refused.why);
+    if refused.why == HttpRefusal::Malformed {
+        return Err(Reset(h2::Reason::PROTOCOL_ERROR.into()));
+    }
+    tracing::debug!(why = refused.why.label(), peer = %front.peer, "http request refused");
+    let instance = refused.instance.as_deref();
+    let mut response = page::answer(
+        Page::Refusal {
+            why: refused.why,
+            name: instance.map(|i| i.display_name()).filter(|name| !name.is_empty()),
+            state: instance.map(|i| i.state),
+            language: instance.map(|i| i.language),
+        },
+        taste,
+    );
+    if refused.why == HttpRefusal::Upgrade {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
     Ok(response)
 }
 

@@ -1,5 +1,5 @@
-//! The head of an instance's answer: checked so that no second answer hides in it (HT17), and written for the client
-//! without what concerns one hop (HT06) and without the instance's private addresses (R8).
+//! The head of an instance's answer: checked so that no second answer hides in it (HT17), and passed on without what
+//! concerns one hop (HT06) and without the instance's private addresses (R8), as text or as a map of fields.
 
 use super::super::framing::digits;
 use super::super::response::Outside;
@@ -8,11 +8,15 @@ use super::date;
 use super::request::put;
 use crate::clock::Clock;
 use crate::stats::HttpRefusal;
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 use std::borrow::Cow;
 
 const MOST_FIELDS: usize = 100;
+/// Fields that an answer may have without a second allocation.
+const ROOM: usize = 16;
 /// Largest head of an answer, with the interim answers before it.
 const LARGEST: usize = 64 * 1024;
 
@@ -25,14 +29,49 @@ pub(super) struct Answer {
     pub kept: bool,
 }
 
-/// Reads the head of an answer at the start of `bytes`, and writes it for the client; `None`: it is not here as a whole.
+/// What takes the head of an answer for the client.
+pub(super) trait Head {
+    /// It begins; `whole` is all of it as it came.
+    fn begin(&mut self, status: StatusCode, reason: &str, whole: &[u8]);
+
+    /// A field. A value that came so is a part of what it began with.
+    fn field(&mut self, name: &str, value: &Cow<'_, [u8]>) -> Result<(), HttpRefusal>;
+
+    /// That was all; what the client can see of its end.
+    fn end(&mut self, end: Ending);
+}
+
+/// What the fields do not say of an answer.
+pub(super) struct Ending {
+    /// Whether it was dated.
+    dated: bool,
+    /// Whether nothing says how long it is.
+    unmeasured: bool,
+}
+
+/// As HTTP/1.1 has it.
+pub(super) struct Text<'a> {
+    pub out: &'a mut Vec<u8>,
+    /// Whether the client's connection ends with it.
+    pub last: bool,
+    pub clock: Clock,
+}
+
+/// As a map of fields.
+#[derive(Default)]
+pub(super) struct Fields {
+    pub map: HeaderMap,
+    start: usize,
+    whole: Bytes,
+}
+
+/// Reads the head of an answer at the start of `bytes`, and passes it on; `None`: it is not here as a whole.
 /// Also says how many bytes it took. Interim answers are skipped.
 pub(super) fn pass(
-    out: &mut Vec<u8>,
+    to: &mut impl Head,
     bytes: &[u8],
     method: &Method,
     outside: &Outside<'_>,
-    (last, clock): (bool, Clock),
 ) -> Result<Option<(usize, Answer)>, HttpRefusal> {
     let mut skipped = 0;
     loop {
@@ -60,18 +99,14 @@ pub(super) fn pass(
         let framing = Framing::of(parsed.headers, parsed.version == Some(1))?;
         let coding = framing.coding(method, status)?;
         let reason = parsed.reason.filter(|reason| !reason.is_empty()).or(status.canonical_reason()).unwrap_or("");
-        put(out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
+        to.begin(status, reason, rest.get(..head).unwrap_or_default());
         for field in parsed.headers.iter().filter(|field| !framing.connection.takes(field.name)) {
-            put_field(out, field, outside, status);
+            if let Some(value) = outward(field, outside, status) {
+                to.field(field.name, &value)?;
+            }
         }
-        if !framing.has_date {
-            put(out, &[b"\r\nDate: "]);
-            date::put(out, clock.now());
-        }
-        if matches!(coding, Some(Coding::Chunked(_) | Coding::UntilClose)) {
-            put(out, &[b"\r\nTransfer-Encoding: chunked"]);
-        }
-        put(out, &[if last { b"\r\nConnection: close\r\n\r\n" } else { b"\r\n\r\n" }]);
+        let unmeasured = matches!(coding, Some(Coding::Chunked(_) | Coding::UntilClose));
+        to.end(Ending { dated: framing.has_date, unmeasured });
         let kept = framing.is_11 && !framing.connection.closes && coding != Some(Coding::UntilClose);
         return Ok(Some((skipped + head, Answer { status, coding, kept })));
     }
@@ -152,28 +187,78 @@ impl Connection<'_> {
     }
 }
 
-fn put_field(out: &mut Vec<u8>, field: &Header<'_>, outside: &Outside<'_>, status: StatusCode) {
+/// The value of a field as the client sees it; `None`: it ends here.
+fn outward<'a>(field: &Header<'a>, outside: &Outside<'_>, status: StatusCode) -> Option<Cow<'a, [u8]>> {
     let Header { name, value } = field;
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     let text = || std::str::from_utf8(value).ok();
     let changed = match name.len() {
-        2 if is("te") => return,
-        3 if is("via") => return,
-        7 if is("alt-svc") || is("upgrade") => return,
+        2 if is("te") => return None,
+        3 if is("via") => return None,
+        7 if is("alt-svc") || is("upgrade") => return None,
         7 if is("refresh") => text().and_then(|text| outside.refresh(text)),
         8 if is("location") => text().and_then(|text| outside.url(text)),
-        10 if is("connection") || is("keep-alive") => return,
+        10 if is("connection") || is("keep-alive") => return None,
         10 if is("set-cookie") => text().and_then(|text| outside.cookie(text)),
-        14 if is("http2-settings") => return,
-        14 if is("content-length") && status == StatusCode::NO_CONTENT => return,
+        14 if is("http2-settings") => return None,
+        14 if is("content-length") && status == StatusCode::NO_CONTENT => return None,
         16 if is("content-location") => text().and_then(|text| outside.url(text)),
-        16 if is("proxy-connection") => return,
-        17 if is("transfer-encoding") => return,
-        19 if is("proxy-authorization") => return,
+        16 if is("proxy-connection") => return None,
+        17 if is("transfer-encoding") => return None,
+        19 if is("proxy-authorization") => return None,
         _ => None,
     };
-    let value = changed.map_or(Cow::Borrowed(*value), |changed| Cow::Owned(changed.into_bytes()));
-    put(out, &[b"\r\n", name.as_bytes(), b": ", &value]);
+    Some(changed.map_or(Cow::Borrowed(*value), |changed| Cow::Owned(changed.into_bytes())))
+}
+
+impl Head for Text<'_> {
+    fn begin(&mut self, status: StatusCode, reason: &str, _whole: &[u8]) {
+        put(self.out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
+    }
+
+    fn field(&mut self, name: &str, value: &Cow<'_, [u8]>) -> Result<(), HttpRefusal> {
+        put(self.out, &[b"\r\n", name.as_bytes(), b": ", value]);
+        Ok(())
+    }
+
+    fn end(&mut self, Ending { dated, unmeasured }: Ending) {
+        if !dated {
+            put(self.out, &[b"\r\nDate: "]);
+            date::put(self.out, self.clock.now());
+        }
+        if unmeasured {
+            put(self.out, &[b"\r\nTransfer-Encoding: chunked"]);
+        }
+        put(self.out, &[if self.last { b"\r\nConnection: close\r\n\r\n" } else { b"\r\n\r\n" }]);
+    }
+}
+
+impl Head for Fields {
+    fn begin(&mut self, _status: StatusCode, _reason: &str, whole: &[u8]) {
+        // The values share one copy.
+        (self.start, self.whole) = (whole.as_ptr().addr(), Bytes::copy_from_slice(whole));
+        self.map.reserve(ROOM);
+    }
+
+    fn field(&mut self, name: &str, value: &Cow<'_, [u8]>) -> Result<(), HttpRefusal> {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HttpRefusal::BadAnswer)?;
+        let value = match value {
+            Cow::Borrowed(value) => {
+                let start = value.as_ptr().addr().wrapping_sub(self.start);
+                match self.whole.get(start..start.saturating_add(value.len())) {
+                    Some(same) if same == *value => HeaderValue::from_maybe_shared(self.whole.slice_ref(same)),
+                    _ => HeaderValue::from_bytes(value),
+                }
+            }
+            Cow::Owned(value) => HeaderValue::from_bytes(value),
+        };
+        self.map.append(name, value.map_err(|_| HttpRefusal::BadAnswer)?);
+        Ok(())
+    }
+
+    fn end(&mut self, _end: Ending) {
+        self.whole = Bytes::new();
+    }
 }
 
 #[cfg(test)]
@@ -197,7 +282,12 @@ mod tests {
         let outside =
             Outside { scheme: "https", authority: "acme", host: "acme", prefix: "", stripped: false, web: &web };
         let mut out = Vec::new();
-        let passed = pass(&mut out, text.as_bytes(), method, &outside, (false, Clock::start()))?;
+        let passed = pass(
+            &mut Text { out: &mut out, last: false, clock: Clock::start() },
+            text.as_bytes(),
+            method,
+            &outside,
+        )?;
         Ok(passed.map(|(used, answer)| (String::from_utf8(out).unwrap(), used, answer)))
     }
 

@@ -3,11 +3,12 @@
 use super::super::page::{self, Page, Taste};
 use super::super::pulse::millis;
 use super::super::response::Outside;
-use super::super::upstream::ConnectError;
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Text};
+use super::ask::{Asker, Question, Trouble};
 use super::coding::{self, Coding};
 use super::plan::Plan;
 use super::request::{self, Request, put};
+use super::timer::Timer;
 use super::{Lane, Link, buffers, date};
 use crate::clock::Tick;
 use crate::stats::HttpRefusal;
@@ -27,13 +28,12 @@ pub(super) enum End {
     Stalled,
 }
 
-/// Why there is no answer.
-enum Trouble {
-    /// The connection ended before an answer began.
-    Lost,
-    Why(HttpRefusal),
-    /// The client left.
-    Gone,
+/// A request of which the answer is awaited.
+struct Turn<'a, 'l> {
+    lane: &'a mut Lane<'l>,
+    request: &'a Request,
+    plan: &'a Plan,
+    back: &'a mut Vec<u8>,
 }
 
 /// Bytes on their way to the client.
@@ -45,7 +45,8 @@ struct Back {
 impl Lane<'_> {
     /// Passes a request on and its answer back.
     pub(super) async fn exchange(&mut self, request: &Request, plan: Plan) -> End {
-        let shared = &self.front.shared;
+        let front = self.front;
+        let shared = &front.shared;
         shared.stats.requests.inc();
         plan.instance.stats.http_requests.inc();
         let mut out = buffers::take();
@@ -56,7 +57,12 @@ impl Lane<'_> {
         plan.permit.stats().http_bytes_in.add(body.len() as u64);
         let mut back = Back { bytes: buffers::take(), sent: 0 };
         let asked = match written {
-            Some(()) => self.ask(request, &plan, &out, &mut back.bytes).await,
+            Some(()) => {
+                let repeatable = request.body == 0 && request.method.is_idempotent();
+                let question = Question { shared, upstream: &plan.upstream, bytes: &out, repeatable };
+                let mut turn = Turn { lane: self, request, plan: &plan, back: &mut back.bytes };
+                question.ask(&mut turn).await
+            }
             None => Err(Trouble::Why(HttpRefusal::BadRequest)),
         };
         buffers::give_up(&mut out);
@@ -73,81 +79,6 @@ impl Lane<'_> {
         };
         buffers::give_up(&mut back.bytes);
         end
-    }
-
-    /// Gets the head of an answer, written for the client; asks a second time where that can do no harm (HT09).
-    async fn ask(
-        &mut self,
-        request: &Request,
-        plan: &Plan,
-        out: &[u8],
-        back: &mut Vec<u8>,
-    ) -> Result<(Link, Answer), Trouble> {
-        let (clock, config) = (self.front.shared.clock, &self.front.shared.config);
-        let repeatable = request.body == 0 && request.method.is_idempotent();
-        let mut kept = poll_fn(|cx| Poll::Ready(plan.upstream.reuse_plain(cx))).await;
-        loop {
-            let reused = kept.is_some();
-            let mut link = match kept.take() {
-                Some(link) => link,
-                None => {
-                    plan.upstream.open_plain(config.connect).await.map_err(|error| Trouble::Why(refusal(&error)))?
-                }
-            };
-            let due = clock.now().tick.after(millis(config.answer));
-            let mut sent = 0;
-            let answered =
-                poll_fn(|cx| self.poll_answer(cx, &mut link, (out, &mut sent), back, (request, plan), due)).await;
-            match answered {
-                Ok(answer) => return Ok((link, answer)),
-                Err(Trouble::Lost) if reused && (repeatable || sent == 0) => self.front.shared.stats.retries.inc(),
-                Err(trouble) => return Err(trouble),
-            }
-        }
-    }
-
-    fn poll_answer(
-        &mut self,
-        cx: &mut Context<'_>,
-        link: &mut Link,
-        (out, sent): (&[u8], &mut usize),
-        back: &mut Vec<u8>,
-        (request, plan): (&Request, &Plan),
-        due: Tick,
-    ) -> Poll<Result<Answer, Trouble>> {
-        // An answer may come before all is sent, and say why that fails.
-        let (whole, failed) = match link.poll_send(cx, out, sent) {
-            Poll::Ready(sending) => (sending.is_ok(), sending.is_err()),
-            Poll::Pending => (false, false),
-        };
-        while let Poll::Ready(read) = link.poll_fill(cx) {
-            if !matches!(read, Ok(1..)) {
-                let trouble =
-                    if link.unread().is_empty() { Trouble::Lost } else { Trouble::Why(HttpRefusal::Unreachable) };
-                return Poll::Ready(Err(trouble));
-            }
-            let Some(outside) = self.outside(request, plan) else {
-                return Poll::Ready(Err(Trouble::Why(HttpRefusal::BadRequest)));
-            };
-            let last = self.stop.is_cancelled();
-            match answer::pass(back, link.unread(), &request.method, &outside, (last, self.front.shared.clock)) {
-                Ok(Some((used, mut answer))) => {
-                    link.used(used);
-                    // Whatever came next would be taken for the rest of this request.
-                    answer.kept &= whole;
-                    return Poll::Ready(Ok(answer));
-                }
-                Ok(None) => {}
-                Err(why) => return Poll::Ready(Err(Trouble::Why(why))),
-            }
-        }
-        if failed {
-            return Poll::Ready(Err(Trouble::Lost));
-        }
-        if self.is_gone(cx) {
-            return Poll::Ready(Err(Trouble::Gone));
-        }
-        self.timer.poll(cx, due).map(|()| Err(Trouble::Why(HttpRefusal::InstanceTimeout)))
     }
 
     /// Sends the head in `back` and the body behind it; the connection it comes from is kept if it can be.
@@ -307,6 +238,23 @@ impl Lane<'_> {
     }
 }
 
+impl Asker for Turn<'_, '_> {
+    fn read(&mut self, bytes: &[u8]) -> Result<Option<(usize, Answer)>, HttpRefusal> {
+        let outside = self.lane.outside(self.request, self.plan).ok_or(HttpRefusal::BadRequest)?;
+        let (last, clock) = (self.lane.stop.is_cancelled(), self.lane.front.shared.clock);
+        let mut text = Text { out: self.back, last, clock };
+        answer::pass(&mut text, bytes, &self.request.method, &outside)
+    }
+
+    fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        self.lane.is_gone(cx)
+    }
+
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.lane.timer
+    }
+}
+
 /// Takes a piece of a body out of what was read: how many bytes of it there were, and whether it is complete.
 fn take(framing: &mut Coding, link: &mut Link, out: &mut Vec<u8>) -> Result<(u64, bool), coding::Bad> {
     let bytes = link.unread();
@@ -335,8 +283,4 @@ fn take(framing: &mut Coding, link: &mut Link, out: &mut Vec<u8>) -> Result<(u64
     };
     link.used(used);
     Ok((passed, done))
-}
-
-fn refusal(error: &ConnectError) -> HttpRefusal {
-    super::super::exchange::refusal_of(error)
 }

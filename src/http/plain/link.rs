@@ -2,10 +2,14 @@
 
 use super::super::wire::Wire;
 use super::buffers;
+use bytes::Bytes;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite as _;
+
+/// So much is not worth copying.
+const LARGE: usize = 4096;
 
 /// A connection to an instance, with what was read from it and not used yet.
 pub(in crate::http) struct Link {
@@ -34,6 +38,16 @@ impl Link {
         } else {
             self.unread.drain(..count);
         }
+    }
+
+    /// Takes the first bytes of what was unread, at most `most`.
+    pub(super) fn take(&mut self, most: usize) -> Bytes {
+        if self.unread.len() <= most && self.unread.len() >= LARGE {
+            return std::mem::take(&mut self.unread).into();
+        }
+        let taken = Bytes::copy_from_slice(self.unread.get(..most.min(self.unread.len())).unwrap_or_default());
+        self.used(taken.len());
+        taken
     }
 
     /// Reads what there is; 0 at the end.

@@ -1,29 +1,38 @@
 //! The plain way through us: a complete HTTP/1.1 request that asks for nothing but its answer, read from the client's
-//! bytes and written on without a map of fields, a task or a channel in between.
+//! bytes and written on without a map of fields, a task or a channel in between; and the same of a stream of HTTP/2
+//! without a body (`streams`), which hyper reads.
 //!
 //! It decides by the same table, gates and guard as every request. It takes no request of which it does not understand
 //! every field that matters to a proxy: uploads under way, upgrades, expectations, trailers, anything odd or wrong, and
 //! whatever we answer ourselves go, unread, to hyper (`connection`), and so does the rest of their connection.
 
 mod answer;
+mod ask;
 mod buffers;
 mod coding;
 mod date;
 mod exchange;
+mod flow;
 mod link;
 mod plan;
 mod request;
+mod streams;
 mod timer;
 
+pub(super) use flow::Flow;
 pub(super) use link::Link;
+pub(super) use streams::Streams;
 
 use super::front::Front;
 use super::stream::Stream;
 use crate::route::cell::Reader;
 use bytes::BytesMut;
 use exchange::End;
-use request::Terms;
+use http::Version;
+use plan::{Plan, Wanted};
+use request::{Request, Terms};
 use std::future::{Future as _, poll_fn};
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -52,11 +61,32 @@ struct Lane<'a> {
     stop: &'a CancellationToken,
 }
 
+impl Lane<'_> {
+    /// Where a request goes whose body is here; `None`: the other way has to see to it.
+    fn plan(&mut self, request: &Request) -> Option<Plan> {
+        let unread = &self.unread;
+        if unread.len() < request.head + request.body {
+            return None;
+        }
+        let text = |range: &Range<usize>| std::str::from_utf8(unread.get(range.clone())?).ok();
+        let bytes = |range: &Option<Range<usize>>| range.clone().and_then(|range| unread.get(range));
+        let wanted = Wanted {
+            method: &request.method,
+            target: text(&request.target)?,
+            host: text(&request.authority)?.get(..request.host)?,
+            authorization: bytes(&request.authorization),
+            user_agent: bytes(&request.user_agent),
+            body: request.body as u64,
+        };
+        plan::plan(self.front, self.snapshot.load(), &wanted)
+    }
+}
+
 /// Serves a connection that begins with `early` while its requests are plain.
 pub(super) async fn run(front: &Arc<Front>, client: &mut Stream, early: BytesMut, stop: &CancellationToken) -> Left {
     let clock = front.shared.clock;
     let (snapshot, timer) = (front.shared.cell.reader(), Timer::new(clock));
-    let mut lane = Lane { front, snapshot, client, unread: Vec::from(early), timer, terms: Terms::of(front), stop };
+    let mut lane = Lane { front, snapshot, client, unread: Vec::from(early), timer, terms: Terms::of(front, Version::HTTP_11), stop };
     let mut stopped = pin!(stop.cancelled());
     let config = &front.shared.config;
     let (mut patience, mut used) = (config.head, false);

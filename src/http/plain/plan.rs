@@ -7,12 +7,9 @@ use super::super::guarded::Offer;
 use super::super::route::{self, Asked, Decision};
 use super::super::serve;
 use super::super::upstream::Upstream;
-use super::Lane;
-use super::request::Request;
-use crate::route::snapshot::Instance;
+use crate::route::snapshot::{Instance, Snapshot};
 use crate::tls::challenges;
 use http::Method;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// What is decided.
@@ -28,62 +25,65 @@ pub(super) struct Plan {
     pub strips: bool,
 }
 
-impl Lane<'_> {
-    /// Decides; `None`: the other way has to.
-    pub(super) fn plan(&mut self, request: &Request) -> Option<Plan> {
-        let front: &Front = self.front;
-        let shared = &front.shared;
-        if self.unread.len() < request.head + request.body {
-            return None;
-        }
-        let text = |range: &Range<usize>| std::str::from_utf8(self.unread.get(range.clone())?).ok();
-        let (target, host) = (text(&request.target)?, text(&request.authority)?.get(..request.host)?);
-        if front.services.http.is_none() || (!front.services.tls && target.starts_with(challenges::PATH)) {
-            return None;
-        }
-        let snapshot = self.snapshot.load();
-        let proxy = snapshot.proxy_by_id(front.services.proxy)?;
-        let (guard, now) = (&shared.config.guard, shared.clock.now());
-        if serve::is_trusted(proxy, front.peer) || !guard.admits(front.peer, true, now.tick) {
-            return None;
-        }
-        let secure = front.services.tls;
-        let asked = Asked { secure, sni: front.sni.as_deref(), local: front.local, host: Some(host), target };
-        let misdirected = |a: &str, b: &str| !shared.certificates.same(Some(proxy.id), a, b);
-        let mut agree = true;
-        let decision = route::decide(snapshot, proxy, &asked, now.unix, misdirected, |_| agree = false);
-        let Decision::Forward(found) = decision else { return None };
-        let strips = found.strips();
-        let (instance, prefix) = (found.instance, found.prefix);
-        let web = instance.web.as_deref()?;
-        // Who may not come in is found out where a body can be looked at.
-        if !agree || instance.roster.as_deref().is_some_and(|roster| roster.has_light()) {
-            return None;
-        }
-        let path = target.split('?').next().unwrap_or_default().get(prefix..)?;
-        if request.method == Method::POST && web.sign_in.paths.iter().any(|wanted| gate::is_at(path, wanted)) {
-            return None;
-        }
-        let limit = match instance.limits.http_body_bytes {
-            0 => shared.config.body_bytes,
-            own => own,
-        };
-        if request.body as u64 > limit {
-            return None;
-        }
-        let bytes = |range: &Option<Range<usize>>| range.clone().and_then(|range| self.unread.get(range));
-        let offer = bytes(&request.authorization).map(|offered| {
-            Offer::read(front.peer, Some(offered), bytes(&request.user_agent), request.method.clone(), false)
-        });
-        if !guard.is_idle() {
-            let account = offer.as_ref().map_or(&[][..], Offer::account);
-            if !guard.lets(front.peer, true, instance.id, account, &instance.never_ban, now.tick) {
-                return None;
-            }
-        }
-        let gate = shared.gates.of(instance.id);
-        let upstream = shared.gates.upstream(&gate, web, &shared.stats).ok()?;
-        let permit = gate.enter(&instance, gate::limit(&instance, shared.config.instance_requests))?;
-        Some(Plan { instance, permit, upstream, offer, prefix, strips })
+/// What a request asks for, as far as it decides.
+pub(super) struct Wanted<'a> {
+    pub method: &'a Method,
+    /// Path, with query.
+    pub target: &'a str,
+    /// Without port.
+    pub host: &'a str,
+    pub authorization: Option<&'a [u8]>,
+    pub user_agent: Option<&'a [u8]>,
+    /// Bytes of the body.
+    pub body: u64,
+}
+
+/// Decides; `None`: the other way has to.
+pub(super) fn plan(front: &Front, snapshot: &Snapshot, wanted: &Wanted<'_>) -> Option<Plan> {
+    let (shared, &Wanted { target, host, .. }) = (&front.shared, wanted);
+    if front.services.http.is_none() || (!front.services.tls && target.starts_with(challenges::PATH)) {
+        return None;
     }
+    let proxy = snapshot.proxy_by_id(front.services.proxy)?;
+    let (guard, now) = (&shared.config.guard, shared.clock.now());
+    if serve::is_trusted(proxy, front.peer) || !guard.admits(front.peer, true, now.tick) {
+        return None;
+    }
+    let secure = front.services.tls;
+    let asked = Asked { secure, sni: front.sni.as_deref(), local: front.local, host: Some(host), target };
+    let misdirected = |a: &str, b: &str| !shared.certificates.same(Some(proxy.id), a, b);
+    let mut agree = true;
+    let decision = route::decide(snapshot, proxy, &asked, now.unix, misdirected, |_| agree = false);
+    let Decision::Forward(found) = decision else { return None };
+    let strips = found.strips();
+    let (instance, prefix) = (found.instance, found.prefix);
+    let web = instance.web.as_deref()?;
+    // Who may not come in is found out where a body can be looked at.
+    if !agree || instance.roster.as_deref().is_some_and(|roster| roster.has_light()) {
+        return None;
+    }
+    let path = target.split('?').next().unwrap_or_default().get(prefix..)?;
+    if wanted.method == Method::POST && web.sign_in.paths.iter().any(|wanted| gate::is_at(path, wanted)) {
+        return None;
+    }
+    let limit = match instance.limits.http_body_bytes {
+        0 => shared.config.body_bytes,
+        own => own,
+    };
+    if wanted.body > limit {
+        return None;
+    }
+    let offer = wanted.authorization.map(|offered| {
+        Offer::read(front.peer, Some(offered), wanted.user_agent, wanted.method.clone(), false)
+    });
+    if !guard.is_idle() {
+        let account = offer.as_ref().map_or(&[][..], Offer::account);
+        if !guard.lets(front.peer, true, instance.id, account, &instance.never_ban, now.tick) {
+            return None;
+        }
+    }
+    let gate = shared.gates.of(instance.id);
+    let upstream = shared.gates.upstream(&gate, web, &shared.stats).ok()?;
+    let permit = gate.enter(&instance, gate::limit(&instance, shared.config.instance_requests))?;
+    Some(Plan { instance, permit, upstream, offer, prefix, strips })
 }

@@ -4,7 +4,7 @@
 use super::super::authority::host_length;
 use super::super::framing::digits;
 use super::super::front::Front;
-use http::Method;
+use http::{HeaderMap, Method, Version, header};
 use httparse::{EMPTY_HEADER, Header};
 use std::ops::Range;
 
@@ -39,9 +39,10 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    pub(super) fn of(front: &Front) -> Self {
-        let config = &front.shared.config;
-        let (client, via) = (front.forwarded_for().as_bytes(), front.shared.via.of_11.as_bytes());
+    /// Those of requests of this version.
+    pub(super) fn of(front: &Front, version: Version) -> Self {
+        let (config, via) = (&front.shared.config, front.via(version));
+        let (client, via) = (front.forwarded_for().as_bytes(), via.as_bytes());
         let bounds = (config.target_bytes as usize, config.field_bytes as usize);
         Self::new(bounds, &config.pseudonym, front.services.tls, (client, front.forwarded_element()), via)
     }
@@ -78,9 +79,7 @@ pub(super) fn read(bytes: &[u8], terms: &Terms) -> Option<Request> {
     let target = parsed.path?;
     let line = parsed.method?.len() + target.len() + " HTTP/1.1\r\n ".len();
     let plain = parsed.version == Some(1)
-        && target.starts_with('/')
-        && target.bytes().all(is_of_target)
-        && target.len() <= terms.target_bytes
+        && is_target(target, terms)
         && head.saturating_sub(line) <= terms.field_bytes
         // Not after empty lines, which are counted as part of the head.
         && bytes.first().is_some_and(u8::is_ascii_uppercase);
@@ -131,21 +130,74 @@ pub(super) fn write(out: &mut Vec<u8>, bytes: &[u8], request: &Request, prefix: 
     let mut parsed = httparse::Request::new(&mut fields);
     parsed.parse(bytes.get(..request.head)?).ok()?;
     let (target, authority) = (parsed.path?, bytes.get(request.authority.clone())?);
-    put(out, &[parsed.method?.as_bytes(), b" ", target.get(prefix..)?.as_bytes(), b" HTTP/1.1\r\nHost: ", authority]);
+    begin(out, parsed.method?, target.get(prefix..)?, authority);
     for Header { name, value } in parsed.headers.iter() {
-        match kind(name) {
-            Kind::Host | Kind::Connection | Kind::Claim | Kind::OfOneHop => {}
-            _ => put(out, &[b"\r\n", name.as_bytes(), b": ", value]),
+        put_field(out, name, value);
+    }
+    end(out, authority, target.get(..prefix)?, terms);
+    Some(())
+}
+
+/// Whether a request of HTTP/2 without a body is plain.
+pub(super) fn is_plain(method: &Method, target: &str, headers: &HeaderMap, terms: &Terms) -> bool {
+    let mut authorized = false;
+    self::method(method.as_str()).is_some()
+        && is_target(target, terms)
+        && headers.iter().all(|(name, value)| match kind(name.as_str()) {
+            Kind::Authorization => !std::mem::replace(&mut authorized, true),
+            Kind::Via => memchr::memmem::find(value.as_bytes(), &terms.pseudonym).is_none(),
+            Kind::UserAgent | Kind::Claim | Kind::OfOneHop | Kind::Other => true,
+            // Host may be another than the one that counts.
+            Kind::Host | Kind::Length | Kind::Connection | Kind::Special => false,
+        })
+}
+
+/// Writes one of HTTP/2 for the instance.
+pub(super) fn write_fields(
+    out: &mut Vec<u8>,
+    (method, target, authority): (&Method, &str, &str),
+    headers: &HeaderMap,
+    prefix: usize,
+    terms: &Terms,
+) -> Option<()> {
+    begin(out, method.as_str(), target.get(prefix..)?, authority.as_bytes());
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    if let Some(first) = cookies.next() {
+        // RFC 9113 §8.2.3
+        put(out, &[b"\r\ncookie: ", first.as_bytes()]);
+        for more in cookies {
+            put(out, &[b"; ", more.as_bytes()]);
         }
     }
+    for (name, value) in headers {
+        if name != header::COOKIE {
+            put_field(out, name.as_str(), value.as_bytes());
+        }
+    }
+    end(out, authority.as_bytes(), target.get(..prefix)?, terms);
+    Some(())
+}
+
+fn begin(out: &mut Vec<u8>, method: &str, target: &str, authority: &[u8]) {
+    put(out, &[method.as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\nHost: ", authority]);
+}
+
+fn put_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    match kind(name) {
+        Kind::Host | Kind::Connection | Kind::Claim | Kind::OfOneHop => {}
+        _ => put(out, &[b"\r\n", name.as_bytes(), b": ", value]),
+    }
+}
+
+/// What the instance is told of the client.
+fn end(out: &mut Vec<u8>, authority: &[u8], prefix: &str, terms: &Terms) {
     put(out, &[b"\r\nX-Forwarded-Host: ", authority]);
-    if prefix > 0 {
-        put(out, &[b"\r\nX-Forwarded-Prefix: ", target.get(..prefix)?.as_bytes()]);
+    if !prefix.is_empty() {
+        put(out, &[b"\r\nX-Forwarded-Prefix: ", prefix.as_bytes()]);
     }
     put(out, &[&terms.about]);
     super::super::request::put_value(out, authority);
     put(out, &[&terms.rest]);
-    Some(())
 }
 
 /// What a field of a request is to us.
@@ -186,6 +238,11 @@ fn kind(name: &str) -> Kind {
         12.. if name.get(..12).is_some_and(|begin| begin.eq_ignore_ascii_case("x-forwarded-")) => Kind::Claim,
         _ => Kind::Other,
     }
+}
+
+/// Whether it is a path, perhaps with a query, that is not too long.
+fn is_target(target: &str, terms: &Terms) -> bool {
+    target.starts_with('/') && target.bytes().all(is_of_target) && target.len() <= terms.target_bytes
 }
 
 /// Whether a byte may stand in a path or a query (RFC 3986 section 3.3 and 3.4).
