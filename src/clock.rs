@@ -47,7 +47,13 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Now { tick: Tick(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)), unix: unix.as_secs() }
+        Now { tick: self.tick(), unix: unix.as_secs() }
+    }
+
+    /// Reads the monotonic clock alone.
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    pub fn tick(&self) -> Tick {
+        Tick(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// The instant of a tick, for a runtime's timer.

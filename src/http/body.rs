@@ -84,7 +84,11 @@ impl Body {
 
     /// Passes on what an instance sends; `lease` goes back to its pool at the end.
     pub(super) fn answer(incoming: Incoming, lease: Lease, permit: Permit, pause: Pause) -> Self {
-        Self { kind: Kind::Answer(Box::new(Answer { incoming, lease: Some(lease), permit, pause })), busy: None, _permit: None }
+        Self {
+            kind: Kind::Answer(Box::new(Answer { incoming, lease: Some(lease), permit, pause })),
+            busy: None,
+            _permit: None,
+        }
     }
 
     /// The same of a plain exchange.

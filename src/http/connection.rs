@@ -226,7 +226,8 @@ async fn h2_connection(front: Arc<Front>, stream: Stream, stop: &CancellationTok
     let pulse = Arc::clone(&front.pulse);
     let config = &shared.config;
     let streams = Arc::new(plain::Streams::new(front));
-    let service = service_fn(move |request| Arc::clone(&streams).serve(request));
+    // Boxed: hyper and the runtime move it several times, and most of it is room for what is not there yet.
+    let service = service_fn(move |request| Box::pin(Arc::clone(&streams).serve(request)));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -311,7 +312,7 @@ impl<'a> Deadline<'a> {
                 timer.as_mut().reset(instant);
             }
             ready!(timer.as_mut().poll(cx));
-            if due <= clock.now().tick {
+            if due <= clock.tick() {
                 return Poll::Ready(late);
             }
             self.armed = Tick(u64::MAX);

@@ -43,7 +43,7 @@ pub(super) enum Late {
 impl Pulse {
     pub(super) fn new(clock: Clock, config: &Config) -> Self {
         let limits = Limits { head: millis(config.head), idle: millis(config.idle), write: millis(config.write) };
-        let now = clock.now().tick;
+        let now = clock.tick();
         Self {
             clock,
             limits,
@@ -88,7 +88,7 @@ impl Pulse {
 
     pub(super) fn request_ends(&self) {
         if self.busy.fetch_sub(1, Relaxed) == 1 {
-            self.idle_since.store(self.clock.now().tick.0 + 1, Relaxed);
+            self.idle_since.store(self.clock.tick().0 + 1, Relaxed);
         }
     }
 
@@ -127,7 +127,7 @@ impl Pulse {
     fn since(&self, moment: &AtomicU64, on: bool) {
         let set = moment.load(Relaxed) != 0;
         if on && !set {
-            moment.store(self.clock.now().tick.0 + 1, Relaxed);
+            moment.store(self.clock.tick().0 + 1, Relaxed);
         } else if !on && set {
             moment.store(0, Relaxed);
         }

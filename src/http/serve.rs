@@ -106,7 +106,7 @@ async fn answer(front: &Arc<Front>, request: Request<Incoming>, taste: &Taste) -
         return Err(if upgrade { HttpRefusal::BadRequest } else { HttpRefusal::UnknownName }.into());
     }
     let trusted = is_trusted(proxy, front.peer);
-    if !trusted && !shared.config.guard.admits(front.peer, true, shared.clock.now().tick) {
+    if !trusted && !shared.config.guard.admits(front.peer, true, shared.clock.tick()) {
         return Err(HttpRefusal::Banned.into());
     }
     let secure = front.services.tls || (trusted && parts.headers.get(X_FORWARDED_PROTO).is_some_and(|v| v == "https"));
@@ -154,7 +154,7 @@ fn acme(front: &Front, parts: &Parts) -> Option<Response<Body>> {
 fn note_mismatch(front: &Front, host: &str) {
     let shared = &front.shared;
     shared.stats.name_mismatches.inc();
-    if let Some(suppressed) = shared.mismatches.pass(shared.clock.now().tick) {
+    if let Some(suppressed) = shared.mismatches.pass(shared.clock.tick()) {
         let (sni, peer) = (front.sni.as_deref().unwrap_or_default(), front.peer);
         tracing::warn!(reason = "name-mismatch", sni, host, %peer, suppressed, "names of different instances");
     }

@@ -231,7 +231,7 @@ impl Server {
                 let mut rounds = interval(kept / 2);
                 loop {
                     rounds.tick().await;
-                    shared.gates.sweep(&shared.cell.load(), shared.clock.now().tick, millis(kept));
+                    shared.gates.sweep(&shared.cell.load(), shared.clock.tick(), millis(kept));
                 }
             }));
         }
@@ -301,7 +301,7 @@ async fn introduce(server: Core, door: Arc<Door>, tcp: TcpStream, own: Ends) {
 /// Serves a connection if there is room for it.
 fn begin(server: &Core, door: &Arc<Door>, tcp: TcpStream, ends: Ends) {
     let Shared { config, clock, admission, .. } = &*server.shared;
-    if !config.guard.admits(ends.peer.ip(), true, clock.now().tick) {
+    if !config.guard.admits(ends.peer.ip(), true, clock.tick()) {
         return server.hold(tcp);
     }
     let Some(place) = admission.enter(ends.peer.ip()) else { return };

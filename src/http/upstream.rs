@@ -333,7 +333,7 @@ impl Lease {
         if let Some(Driven::Http(connection)) = self.connection.take()
             && self.sender.is_ready()
         {
-            self.upstream.keep(Link { sender: self.sender, connection }, self.clock.now().tick);
+            self.upstream.keep(Link { sender: self.sender, connection }, self.clock.tick());
         }
     }
 }

@@ -11,8 +11,9 @@ use crate::stats::HttpRefusal;
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
+use httparse::{Header, ParserConfig, Status};
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 const MOST_FIELDS: usize = 100;
 /// Fields that an answer may have without a second allocation.
@@ -35,7 +36,7 @@ pub(super) trait Head {
     fn begin(&mut self, status: StatusCode, reason: &str, whole: &[u8]);
 
     /// A field. A value that came so is a part of what it began with.
-    fn field(&mut self, name: &str, value: &Cow<'_, [u8]>) -> Result<(), HttpRefusal>;
+    fn field(&mut self, name: &str, value: Cow<'_, [u8]>) -> Result<(), HttpRefusal>;
 
     /// That was all; what the client can see of its end.
     fn end(&mut self, end: Ending);
@@ -76,11 +77,11 @@ pub(super) fn pass(
     let mut skipped = 0;
     loop {
         let rest = bytes.get(skipped..).unwrap_or_default();
-        let mut fields = [EMPTY_HEADER; MOST_FIELDS];
-        let mut parsed = httparse::Response::new(&mut fields);
+        let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let mut parsed = httparse::Response::new(&mut []);
         let mut config = ParserConfig::default();
         config.allow_spaces_after_header_name_in_responses(true);
-        let head = match config.parse_response(&mut parsed, rest) {
+        let head = match config.parse_response_with_uninit_headers(&mut parsed, rest, &mut fields) {
             Ok(Status::Complete(head)) => head,
             Ok(Status::Partial) if bytes.len() < LARGEST => return Ok(None),
             Ok(Status::Partial) | Err(_) => return Err(HttpRefusal::BadAnswer),
@@ -102,7 +103,7 @@ pub(super) fn pass(
         to.begin(status, reason, rest.get(..head).unwrap_or_default());
         for field in parsed.headers.iter().filter(|field| !framing.connection.takes(field.name)) {
             if let Some(value) = outward(field, outside, status) {
-                to.field(field.name, &value)?;
+                to.field(field.name, value)?;
             }
         }
         let unmeasured = matches!(coding, Some(Coding::Chunked(_) | Coding::UntilClose));
@@ -216,8 +217,8 @@ impl Head for Text<'_> {
         put(self.out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
     }
 
-    fn field(&mut self, name: &str, value: &Cow<'_, [u8]>) -> Result<(), HttpRefusal> {
-        put(self.out, &[b"\r\n", name.as_bytes(), b": ", value]);
+    fn field(&mut self, name: &str, value: Cow<'_, [u8]>) -> Result<(), HttpRefusal> {
+        put(self.out, &[b"\r\n", name.as_bytes(), b": ", &value]);
         Ok(())
     }
 
@@ -240,17 +241,17 @@ impl Head for Fields {
         self.map.reserve(ROOM);
     }
 
-    fn field(&mut self, name: &str, value: &Cow<'_, [u8]>) -> Result<(), HttpRefusal> {
+    fn field(&mut self, name: &str, value: Cow<'_, [u8]>) -> Result<(), HttpRefusal> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HttpRefusal::BadAnswer)?;
         let value = match value {
             Cow::Borrowed(value) => {
                 let start = value.as_ptr().addr().wrapping_sub(self.start);
                 match self.whole.get(start..start.saturating_add(value.len())) {
-                    Some(same) if same == *value => HeaderValue::from_maybe_shared(self.whole.slice_ref(same)),
+                    Some(same) if same == value => HeaderValue::from_maybe_shared(self.whole.slice_ref(same)),
                     _ => HeaderValue::from_bytes(value),
                 }
             }
-            Cow::Owned(value) => HeaderValue::from_bytes(value),
+            Cow::Owned(value) => HeaderValue::from_bytes(&value),
         };
         self.map.append(name, value.map_err(|_| HttpRefusal::BadAnswer)?);
         Ok(())
@@ -282,12 +283,8 @@ mod tests {
         let outside =
             Outside { scheme: "https", authority: "acme", host: "acme", prefix: "", stripped: false, web: &web };
         let mut out = Vec::new();
-        let passed = pass(
-            &mut Text { out: &mut out, last: false, clock: Clock::start() },
-            text.as_bytes(),
-            method,
-            &outside,
-        )?;
+        let passed =
+            pass(&mut Text { out: &mut out, last: false, clock: Clock::start() }, text.as_bytes(), method, &outside)?;
         Ok(passed.map(|(used, answer)| (String::from_utf8(out).unwrap(), used, answer)))
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Question<'a> {
     pub bytes: &'a [u8],
     /// Whether it does no harm to send it twice.
     pub repeatable: bool,
+    /// When it came.
+    pub begun: Tick,
 }
 
 impl Question<'_> {
@@ -46,16 +48,19 @@ impl Question<'_> {
     pub(super) async fn ask(&self, asker: &mut impl Asker) -> Result<(Link, Answer), Trouble> {
         let (clock, config) = (self.shared.clock, &self.shared.config);
         let mut kept = poll_fn(|cx| Poll::Ready(self.upstream.reuse_plain(cx))).await;
+        let mut begun = self.begun;
         loop {
             let reused = kept.is_some();
             let mut link = match kept.take() {
                 Some(link) => link,
                 None => {
                     let opened = Box::pin(self.upstream.open_plain(config.connect)).await;
-                    opened.map_err(|error| Trouble::Why(refusal_of(&error)))?
+                    let link = opened.map_err(|error| Trouble::Why(refusal_of(&error)))?;
+                    begun = clock.tick();
+                    link
                 }
             };
-            let due = clock.now().tick.after(millis(config.answer));
+            let due = begun.after(millis(config.answer));
             let mut sent = 0;
             match poll_fn(|cx| self.poll(cx, &mut link, &mut sent, asker, due)).await {
                 Ok(answer) => return Ok((link, answer)),

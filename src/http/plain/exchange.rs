@@ -7,7 +7,7 @@ use super::answer::{self, Answer, Text};
 use super::ask::{Asker, Question, Trouble};
 use super::coding::{self, Coding};
 use super::plan::Plan;
-use super::request::{self, Request, put};
+use super::request::{Request, put};
 use super::timer::Timer;
 use super::{Lane, Link, buffers, date};
 use crate::clock::Tick;
@@ -43,28 +43,18 @@ struct Back {
 }
 
 impl Lane<'_> {
-    /// Passes a request on and its answer back.
-    pub(super) async fn exchange(&mut self, request: &Request, plan: Plan) -> End {
+    /// Passes a request on, which is written in `out`, and its answer back.
+    pub(super) async fn exchange(&mut self, request: &Request, plan: Plan, mut out: Vec<u8>) -> End {
         let front = self.front;
         let shared = &front.shared;
         shared.stats.requests.inc();
         plan.instance.stats.http_requests.inc();
-        let mut out = buffers::take();
-        let stripped = if plan.strips { plan.prefix } else { 0 };
-        let written = request::write(&mut out, &self.unread, request, stripped, &self.terms);
-        let body = self.unread.get(request.head..request.head + request.body).unwrap_or_default();
-        out.extend_from_slice(body);
-        plan.permit.stats().http_bytes_in.add(body.len() as u64);
+        plan.permit.stats().http_bytes_in.add(request.body as u64);
         let mut back = Back { bytes: buffers::take(), sent: 0 };
-        let asked = match written {
-            Some(()) => {
-                let repeatable = request.body == 0 && request.method.is_idempotent();
-                let question = Question { shared, upstream: &plan.upstream, bytes: &out, repeatable };
-                let mut turn = Turn { lane: self, request, plan: &plan, back: &mut back.bytes };
-                question.ask(&mut turn).await
-            }
-            None => Err(Trouble::Why(HttpRefusal::BadRequest)),
-        };
+        let repeatable = request.body == 0 && request.method.is_idempotent();
+        let question = Question { shared, upstream: &plan.upstream, bytes: &out, repeatable, begun: plan.begun };
+        let mut turn = Turn { lane: self, request, plan: &plan, back: &mut back.bytes };
+        let asked = question.ask(&mut turn).await;
         buffers::give_up(&mut out);
         let end = match asked {
             Ok((link, answer)) => {
@@ -86,8 +76,15 @@ impl Lane<'_> {
         let shared = &self.front.shared;
         let last = self.stop.is_cancelled();
         let mut coding = answer.coding;
-        let mut moved = shared.clock.now().tick;
-        let end = poll_fn(|cx| self.poll_deliver(cx, &mut link, &mut coding, back, &plan, &mut moved)).await;
+        let (mut moved, mut waited) = (shared.clock.tick(), false);
+        let end = poll_fn(|cx| {
+            let end = self.poll_deliver(cx, &mut link, &mut coding, back, &plan, &mut moved);
+            waited |= end.is_pending();
+            end
+        })
+        .await;
+        // The clock is read where time may have passed.
+        self.since = if waited { shared.clock.tick() } else { moved };
         if answer.kept && coding.is_none() && link.unread().is_empty() {
             plan.upstream.keep_plain(link, moved);
         }
@@ -129,15 +126,17 @@ impl Lane<'_> {
                 }
                 continue;
             }
-            match self.poll_back(cx, back) {
-                Poll::Ready(Ok(true)) => *moved = clock.now().tick,
-                Poll::Ready(Ok(false)) => {}
+            let any = match self.poll_back(cx, back) {
+                Poll::Ready(Ok(any)) => any,
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Over),
                 Poll::Pending => {
                     return self.timer.poll(cx, moved.after(millis(config.write))).map(|()| End::Stalled);
                 }
-            }
+            };
             let Some(framing) = coding else { return Poll::Ready(End::Next) };
+            if any {
+                *moved = clock.tick();
+            }
             match link.poll_fill(cx) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0)) if *framing == Coding::UntilClose => {
@@ -227,7 +226,8 @@ impl Lane<'_> {
         if request.method != http::Method::HEAD {
             put(out, &[&body]);
         }
-        let due = front.shared.clock.now().tick.after(millis(front.shared.config.write));
+        self.since = front.shared.clock.tick();
+        let due = self.since.after(millis(front.shared.config.write));
         poll_fn(|cx| match self.poll_back(cx, back) {
             Poll::Ready(Ok(_)) if last => Poll::Ready(End::Over),
             Poll::Ready(Ok(_)) => Poll::Ready(End::Next),

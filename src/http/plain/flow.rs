@@ -35,17 +35,19 @@ impl Flow {
         Self { link: Some(link), coding, kept, upstream, permit, pause, clock }
     }
 
-    /// The whole body, if it is here already; with what it holds until it is sent.
-    pub(super) fn at_once(mut self) -> Result<(Bytes, Permit), Self> {
-        match (&self.coding, &mut self.link) {
-            (Coding::Length(left), Some(link)) if link.unread().len() as u64 >= *left => {
-                let bytes = link.take(usize::try_from(*left).unwrap_or(usize::MAX));
-                self.permit.stats().http_bytes_out.add(bytes.len() as u64);
-                self.finish();
-                Ok((bytes, self.permit))
-            }
-            _ => Err(self),
-        }
+    /// The whole body, if it is here already.
+    pub(super) fn at_once(&mut self) -> Option<Bytes> {
+        let (Coding::Length(left), Some(link)) = (self.coding, &mut self.link) else { return None };
+        let length = usize::try_from(left).ok().filter(|length| link.unread().len() >= *length)?;
+        let bytes = link.take(length);
+        self.permit.stats().http_bytes_out.add(left);
+        self.finish();
+        Some(bytes)
+    }
+
+    /// The place it takes among the instance's requests.
+    pub(super) fn into_permit(self) -> Permit {
+        self.permit
     }
 
     /// The next piece; `None` at the end.
@@ -116,7 +118,7 @@ impl Flow {
             && self.kept
             && link.unread().is_empty()
         {
-            self.upstream.keep_plain(link, self.clock.now().tick);
+            self.upstream.keep_plain(link, self.clock.tick());
         }
     }
 

@@ -24,7 +24,9 @@ pub(super) use link::Link;
 pub(super) use streams::Streams;
 
 use super::front::Front;
+use super::pulse::millis;
 use super::stream::Stream;
+use crate::clock::Tick;
 use crate::route::cell::Reader;
 use bytes::BytesMut;
 use exchange::End;
@@ -57,28 +59,30 @@ struct Lane<'a> {
     /// What the client sent and was not answered yet.
     unread: Vec<u8>,
     timer: Timer,
+    /// Since when it waits for a request.
+    since: Tick,
     terms: Terms,
     stop: &'a CancellationToken,
 }
 
 impl Lane<'_> {
-    /// Where a request goes whose body is here; `None`: the other way has to see to it.
-    fn plan(&mut self, request: &Request) -> Option<Plan> {
-        let unread = &self.unread;
-        if unread.len() < request.head + request.body {
-            return None;
-        }
+    /// Where the request goes with which `unread` begins, written into `out`; `None`: the other way has to see to it.
+    fn plan(&mut self, out: &mut Vec<u8>) -> Option<(Request, Plan)> {
+        let Self { front, snapshot, unread, terms, .. } = self;
         let text = |range: &Range<usize>| std::str::from_utf8(unread.get(range.clone())?).ok();
         let bytes = |range: &Option<Range<usize>>| range.clone().and_then(|range| unread.get(range));
-        let wanted = Wanted {
-            method: &request.method,
-            target: text(&request.target)?,
-            host: text(&request.authority)?.get(..request.host)?,
-            authorization: bytes(&request.authorization),
-            user_agent: bytes(&request.user_agent),
-            body: request.body as u64,
-        };
-        plan::plan(self.front, self.snapshot.load(), &wanted)
+        request::pass(out, unread, terms, |request| {
+            let wanted = Wanted {
+                method: &request.method,
+                target: text(&request.target)?,
+                host: text(&request.authority)?.get(..request.host)?,
+                authorization: bytes(&request.authorization),
+                user_agent: bytes(&request.user_agent),
+                body: request.body as u64,
+            };
+            let plan = plan::plan(front, snapshot.load(), &wanted)?;
+            Some((if plan.strips { plan.prefix } else { 0 }, plan))
+        })
     }
 }
 
@@ -86,13 +90,14 @@ impl Lane<'_> {
 pub(super) async fn run(front: &Arc<Front>, client: &mut Stream, early: BytesMut, stop: &CancellationToken) -> Left {
     let clock = front.shared.clock;
     let (snapshot, timer) = (front.shared.cell.reader(), Timer::new(clock));
-    let mut lane = Lane { front, snapshot, client, unread: Vec::from(early), timer, terms: Terms::of(front, Version::HTTP_11), stop };
+    let (unread, terms) = (Vec::from(early), Terms::of(front, Version::HTTP_11));
+    let mut lane = Lane { front, snapshot, client, unread, timer, since: clock.tick(), terms, stop };
     let mut stopped = pin!(stop.cancelled());
     let config = &front.shared.config;
     let (mut patience, mut used) = (config.head, false);
     loop {
         if lane.unread.is_empty() {
-            let due = clock.now().tick.after(super::pulse::millis(patience));
+            let due = lane.since.after(millis(patience));
             let filled = poll_fn(|cx| {
                 if let Poll::Ready(read) = buffers::poll_fill(lane.client, &mut lane.unread, cx) {
                     return Poll::Ready(matches!(read, Ok(1..)));
@@ -107,11 +112,9 @@ pub(super) async fn run(front: &Arc<Front>, client: &mut Stream, early: BytesMut
                 return Left::Over;
             }
         }
-        let planned = request::read(&lane.unread, &lane.terms).and_then(|request| {
-            let plan = lane.plan(&request)?;
-            Some((request, plan))
-        });
-        let Some((request, plan)) = planned else {
+        let mut out = buffers::take();
+        let Some((request, plan)) = lane.plan(&mut out) else {
+            buffers::give_up(&mut out);
             if used {
                 // What comes next has its time from here on.
                 front.pulse.request_begins();
@@ -119,7 +122,7 @@ pub(super) async fn run(front: &Arc<Front>, client: &mut Stream, early: BytesMut
             }
             return Left::Odd(BytesMut::from(&*std::mem::take(&mut lane.unread)));
         };
-        match lane.exchange(&request, plan).await {
+        match lane.exchange(&request, plan, out).await {
             End::Next => {}
             End::Over => return Left::Over,
             End::Stalled => return Left::Stalled,

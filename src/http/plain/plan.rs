@@ -7,6 +7,7 @@ use super::super::guarded::Offer;
 use super::super::route::{self, Asked, Decision};
 use super::super::serve;
 use super::super::upstream::Upstream;
+use crate::clock::Tick;
 use crate::route::snapshot::{Instance, Snapshot};
 use crate::tls::challenges;
 use http::Method;
@@ -23,6 +24,8 @@ pub(super) struct Plan {
     pub prefix: usize,
     /// Whether they are taken away.
     pub strips: bool,
+    /// When it was decided.
+    pub begun: Tick,
 }
 
 /// What a request asks for, as far as it decides.
@@ -73,9 +76,9 @@ pub(super) fn plan(front: &Front, snapshot: &Snapshot, wanted: &Wanted<'_>) -> O
     if wanted.body > limit {
         return None;
     }
-    let offer = wanted.authorization.map(|offered| {
-        Offer::read(front.peer, Some(offered), wanted.user_agent, wanted.method.clone(), false)
-    });
+    let offer = wanted
+        .authorization
+        .map(|offered| Offer::read(front.peer, Some(offered), wanted.user_agent, wanted.method.clone(), false));
     if !guard.is_idle() {
         let account = offer.as_ref().map_or(&[][..], Offer::account);
         if !guard.lets(front.peer, true, instance.id, account, &instance.never_ban, now.tick) {
@@ -85,5 +88,5 @@ pub(super) fn plan(front: &Front, snapshot: &Snapshot, wanted: &Wanted<'_>) -> O
     let gate = shared.gates.of(instance.id);
     let upstream = shared.gates.upstream(&gate, web, &shared.stats).ok()?;
     let permit = gate.enter(&instance, gate::limit(&instance, shared.config.instance_requests))?;
-    Some(Plan { instance, permit, upstream, offer, prefix, strips })
+    Some(Plan { instance, permit, upstream, offer, prefix, strips, begun: now.tick })
 }

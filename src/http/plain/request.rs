@@ -5,7 +5,8 @@ use super::super::authority::host_length;
 use super::super::framing::digits;
 use super::super::front::Front;
 use http::{HeaderMap, Method, Version, header};
-use httparse::{EMPTY_HEADER, Header};
+use httparse::Header;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Fields of a head; hyper has the same bound.
@@ -70,11 +71,33 @@ impl Terms {
     }
 }
 
-/// Reads a request at the start of `bytes`. `None`: it is not here as a whole, or not plain.
-pub(super) fn read(bytes: &[u8], terms: &Terms) -> Option<Request> {
-    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
-    let mut parsed = httparse::Request::new(&mut fields);
-    let httparse::Status::Complete(head) = parsed.parse(bytes).ok()? else { return None };
+/// Reads a request at the start of `bytes`; where `plan` has a way for it, which takes so many bytes off the target, it
+/// is written for the instance, with its body. `None`: it is not here as a whole, or not plain, or has no such way.
+pub(super) fn pass<P>(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    terms: &Terms,
+    plan: impl FnOnce(&Request) -> Option<(usize, P)>,
+) -> Option<(Request, P)> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut parsed = httparse::Request::new(&mut []);
+    let httparse::Status::Complete(head) = parsed.parse_with_uninit_headers(bytes, &mut fields).ok()? else {
+        return None;
+    };
+    let request = read(bytes, &parsed, head, terms)?;
+    let body = bytes.get(head..head.checked_add(request.body)?)?;
+    let (prefix, plan) = plan(&request)?;
+    let (target, authority) = (parsed.path?, bytes.get(request.authority.clone())?);
+    begin(out, parsed.method?, target.get(prefix..)?, authority);
+    for Header { name, value } in parsed.headers.iter() {
+        put_field(out, name, value);
+    }
+    end(out, authority, target.get(..prefix)?, terms);
+    put(out, &[body]);
+    Some((request, plan))
+}
+
+fn read(bytes: &[u8], parsed: &httparse::Request<'_, '_>, head: usize, terms: &Terms) -> Option<Request> {
     let method = method(parsed.method?)?;
     let target = parsed.path?;
     let line = parsed.method?.len() + target.len() + " HTTP/1.1\r\n ".len();
@@ -124,24 +147,11 @@ pub(super) fn read(bytes: &[u8], terms: &Terms) -> Option<Request> {
     (hosts == 1 && lengths <= 1).then_some(request)
 }
 
-/// Writes it for the instance; `prefix` bytes of the target are taken away.
-pub(super) fn write(out: &mut Vec<u8>, bytes: &[u8], request: &Request, prefix: usize, terms: &Terms) -> Option<()> {
-    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
-    let mut parsed = httparse::Request::new(&mut fields);
-    parsed.parse(bytes.get(..request.head)?).ok()?;
-    let (target, authority) = (parsed.path?, bytes.get(request.authority.clone())?);
-    begin(out, parsed.method?, target.get(prefix..)?, authority);
-    for Header { name, value } in parsed.headers.iter() {
-        put_field(out, name, value);
-    }
-    end(out, authority, target.get(..prefix)?, terms);
-    Some(())
-}
-
-/// Whether a request of HTTP/2 without a body is plain.
+/// Whether a request of HTTP/2 without a body is plain. Where there could be one, the instance wants to hear that there
+/// is none.
 pub(super) fn is_plain(method: &Method, target: &str, headers: &HeaderMap, terms: &Terms) -> bool {
     let mut authorized = false;
-    self::method(method.as_str()).is_some()
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
         && is_target(target, terms)
         && headers.iter().all(|(name, value)| match kind(name.as_str()) {
             Kind::Authorization => !std::mem::replace(&mut authorized, true),
@@ -247,10 +257,21 @@ fn is_target(target: &str, terms: &Terms) -> bool {
 
 /// Whether a byte may stand in a path or a query (RFC 3986 section 3.3 and 3.4).
 fn is_of_target(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:@/?".contains(&byte)
+    const OF_TARGET: u128 = set(b"-._~%!$&'()*+,;=:@/?0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+    byte.is_ascii() && OF_TARGET >> byte & 1 == 1
 }
 
-/// The method of a plain request: OPTIONS may be about us, and counts its way.
+/// One bit for each of these.
+const fn set(mut ascii: &[u8]) -> u128 {
+    let mut set = 0;
+    while let Some((byte, rest)) = ascii.split_first() {
+        set |= 1 << *byte;
+        ascii = rest;
+    }
+    set
+}
+
+/// The method of a plain request of HTTP/1.1: OPTIONS may be about us, and counts its way.
 fn method(text: &str) -> Option<Method> {
     let method = Method::from_bytes(text.as_bytes()).ok()?;
     (!matches!(method, Method::CONNECT | Method::TRACE | Method::OPTIONS)).then_some(method)
@@ -271,20 +292,24 @@ mod tests {
         Terms::new((64, 256), "front-7", true, (b"192.0.2.1", "for=192.0.2.1"), b"1.1 front-7")
     }
 
+    fn read(bytes: &[u8]) -> Option<Request> {
+        pass(&mut Vec::new(), bytes, &terms(), |_| Some((0, ()))).map(|(request, ())| request)
+    }
+
     fn is_plain(text: &str) -> bool {
-        read(text.as_bytes(), &terms()).is_some()
+        read(text.as_bytes()).is_some()
     }
 
     #[test]
     fn a_plain_request_is_read() {
         let text = b"POST /a?b HTTP/1.1\r\nUser-Agent: x\r\nHost: acme:80\r\nAuthorization: Basic eA==\r\nContent-Length: 2\r\n\r\nhiGET";
-        let request = read(text, &terms()).unwrap();
+        let request = read(text).unwrap();
         let at = |range: &Range<usize>| &text[range.clone()];
         assert_eq!((at(&request.target), at(&request.authority), request.host), (&b"/a?b"[..], &b"acme:80"[..], 4));
         assert_eq!(request.authorization.as_ref().map(at), Some(&b"Basic eA=="[..]));
         assert_eq!((request.head + request.body + 3, request.body), (text.len(), 2));
-        for cut in 0..request.head {
-            assert!(read(&text[..cut], &terms()).is_none(), "{cut}");
+        for cut in 0..request.head + request.body {
+            assert!(read(&text[..cut]).is_none(), "{cut}");
         }
     }
 
@@ -351,10 +376,9 @@ mod tests {
         let text = b"GET /acme/x?y HTTP/1.1\r\nX-Odd:  1 \r\nHost: front\r\nKeep-Alive: 1\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\nHTTP2-Settings: x\r\nForwarded: for=x\r\nX-Forwarded-Anything: x\r\nX-Real-IP: x\r\nVia: 1.0 b\r\nx-odd: 2\r\n\r\n";
         let mut bytes = text.to_vec();
         let terms = Terms::new((64, 999), "front-7", true, (b"192.0.2.1", "for=192.0.2.1"), b"1.1 front-7");
-        let request = read(&bytes, &terms).unwrap();
         bytes.extend(b"more");
         let mut out = Vec::new();
-        write(&mut out, &bytes, &request, "/acme".len(), &terms).unwrap();
+        pass(&mut out, &bytes, &terms, |_| Some(("/acme".len(), ()))).unwrap();
         let seen = "GET /x?y HTTP/1.1\r\nHost: front\r\nX-Odd: 1\r\nVia: 1.0 b\r\nx-odd: 2\r\nX-Forwarded-Host: front\r\n\
             X-Forwarded-Prefix: /acme\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 192.0.2.1\r\n\
             Forwarded: for=192.0.2.1;host=front;proto=https\r\nVia: 1.1 front-7\r\n\r\n";

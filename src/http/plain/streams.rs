@@ -89,12 +89,7 @@ impl Streams {
         Some((authority, plan))
     }
 
-    async fn exchange(
-        &self,
-        parts: &Parts,
-        authority: &Authority,
-        plan: Plan,
-    ) -> Result<Response<Body>, HttpRefusal> {
+    async fn exchange(&self, parts: &Parts, authority: &Authority, plan: Plan) -> Result<Response<Body>, HttpRefusal> {
         let instance = Arc::clone(&plan.instance);
         let web = instance.web.as_deref().ok_or(HttpRefusal::WebOff)?;
         let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -106,7 +101,8 @@ impl Streams {
         let outside = self.outside(authority, target.get(..plan.prefix).unwrap_or_default(), plan.strips, web);
         let mut turn = Turn { method: &parts.method, outside, fields: Fields::default(), timer: self.timer() };
         let (shared, upstream) = (&*self.front.shared, &*plan.upstream);
-        let question = Question { shared, upstream, bytes: &out, repeatable: parts.method.is_idempotent() };
+        let repeatable = parts.method.is_idempotent();
+        let question = Question { shared, upstream, bytes: &out, repeatable, begun: plan.begun };
         let asked = question.ask(&mut turn).await;
         buffers::give_up(&mut out);
         let Turn { fields, timer, .. } = turn;
@@ -129,15 +125,15 @@ impl Streams {
         let shared = &self.front.shared;
         let Some(coding) = answer.coding else {
             if answer.kept && link.unread().is_empty() {
-                plan.upstream.keep_plain(link, shared.clock.now().tick);
+                plan.upstream.keep_plain(link, shared.clock.tick());
             }
             return Body::empty();
         };
         let pause = Pause::new(shared.config.answer_body);
-        let flow = Flow::new((link, answer.kept), coding, (plan.upstream, plan.permit), (pause, shared.clock));
+        let mut flow = Flow::new((link, answer.kept), coding, (plan.upstream, plan.permit), (pause, shared.clock));
         match flow.at_once() {
-            Ok((bytes, permit)) => Body::here(bytes, permit),
-            Err(flow) => Body::flow(flow),
+            Some(bytes) => Body::here(bytes, flow.into_permit()),
+            None => Body::flow(flow),
         }
     }
 

@@ -29,7 +29,7 @@ impl Timer {
                 sleep.as_mut().reset(instant);
             }
             ready!(sleep.as_mut().poll(cx));
-            if due <= self.clock.now().tick {
+            if due <= self.clock.tick() {
                 return Poll::Ready(());
             }
             self.armed = Tick(u64::MAX);

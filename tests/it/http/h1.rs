@@ -515,12 +515,12 @@ async fn a_silent_instance_is_504_and_a_closed_one_502() {
         peer.ended().await;
     })
     .await;
-    let closed = {
-        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        socket.local_addr().unwrap()
-    };
+    // Bound, so that nobody else gets the port meanwhile, and deaf.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed_at = closed.local_addr().unwrap();
     let config = Config { answer: Duration::from_millis(60), ..Config::default() };
-    let world = World::with(config, [instance(1, "silent", silent.address), instance(2, "closed", closed)], |_| {});
+    let world = World::with(config, [instance(1, "silent", silent.address), instance(2, "closed", closed_at)], |_| {});
     let mut client = Peer::connect(world.plain).await;
     let answer = client.ask("GET / HTTP/1.1\r\nHost: silent\r\nAccept: application/json\r\n\r\n").await;
     assert_eq!((answer.status(), answer.get("content-type")), (504, Some("application/problem+json")));

@@ -58,6 +58,125 @@ async fn requests_become_http1_and_answers_http2() {
 }
 
 #[tokio::test]
+async fn a_request_without_a_body_says_the_same() {
+    // HT06 HT07 HT08 HT11 HT15
+    let upstream = Upstream::echo().await;
+    let world = World::new([instance(1, "acme", upstream.address)]);
+    let mut client = client::<Empty<Bytes>>(&world).await;
+    for _ in 0..3 {
+        let request = Request::get("https://front.pbx.example/acme/b?c=%20")
+            .header("cookie", "a=1")
+            .header("x-odd", "1")
+            .header("cookie", "b=2")
+            .header("x-odd", "2")
+            .header("x-forwarded-for", "192.0.2.9")
+            .header("via", "2.0 other")
+            .body(Empty::new())
+            .unwrap();
+        let response = client.send_request(request).await.unwrap();
+        assert_eq!((response.version(), response.status().as_u16()), (Version::HTTP_2, 200));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap().to_lowercase();
+        assert!(text.starts_with("get /b?c=%20 http/1.1\r\nhost: front.pbx.example\r\n"), "{text}");
+        for line in ["cookie: a=1; b=2", "x-odd: 1\r\nx-odd: 2", "x-forwarded-prefix: /acme", "via: 2.0 other"] {
+            assert!(text.contains(&format!("{line}\r\n")), "{line}: {text}");
+        }
+        assert!(
+            text.contains(";proto=https\r\nvia: 2.0 nantucket-") && text.contains("x-forwarded-for: 127.0.0.1\r\n")
+        );
+        assert!(!text.contains("192.0.2.9"), "{text}");
+    }
+    assert_eq!((upstream.connections(), world.stats.upstream_reused.read()), (1, 2));
+    let request = Request::get("https://acme.pbx.example/").header("via", "1.1 a").body(Empty::new()).unwrap();
+    assert_eq!(client.send_request(request).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn an_answer_comes_whole_or_is_cut() {
+    // HT06 HT17
+    let long = "x".repeat(300_000);
+    let head =
+        "HTTP/1.1 200 OK\r\nConnection: x-hop\r\nX-Hop: 1\r\nVia: 1.1 inner\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n";
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n";
+    for (rest, seen) in [
+        ("Content-Length: 2\r\n\r\nok".to_owned(), Some("ok")),
+        (format!("Content-Length: 300000\r\n\r\n{long}"), Some(&*long)),
+        (format!("{chunked}5\r\nhello\r\n6;a=b\r\n world\r\n0\r\nX: y\r\n\r\n"), Some("hello world")),
+        (format!("\r\n{long}"), Some(&*long)),
+        ("Content-Length: 3\r\n\r\nok".to_owned(), None),
+        (format!("{chunked}5\r\nhello\r\n"), None),
+        (format!("{chunked}5\r\nhelloX\r\n0\r\n\r\n"), None),
+    ] {
+        let answer = format!("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n{head}{rest}");
+        let upstream = Upstream::new(move |mut peer| {
+            let answer = answer.clone();
+            async move {
+                peer.head().await.unwrap();
+                peer.send(answer).await;
+            }
+        })
+        .await;
+        let world = World::new([instance(1, "acme", upstream.address)]);
+        let mut client = client::<Empty<Bytes>>(&world).await;
+        let request = Request::get("https://acme.pbx.example/").body(Empty::new()).unwrap();
+        let response = match client.send_request(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                // A cut may overtake the head.
+                assert_eq!(seen, None, "{error}");
+                continue;
+            }
+        };
+        let fields = response.headers();
+        assert!(
+            ["connection", "x-hop", "via", "transfer-encoding", "link"].iter().all(|name| !fields.contains_key(*name))
+        );
+        assert!(fields.get_all("set-cookie").iter().eq(["a=1", "b=2"]) && fields.contains_key("date"), "{fields:?}");
+        let body = response.into_body().collect().await.ok().map(|body| body.to_bytes());
+        assert_eq!(body.as_deref(), seen.map(str::as_bytes));
+        if let Some(seen) = seen {
+            assert_eq!(world.instance_stats(1).http_bytes_out.read(), seen.len() as u64);
+        }
+        while world.instance_stats(1).http_active.read() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for (answer, status) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 502),
+        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", 502),
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", 204),
+        ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304),
+    ] {
+        let upstream = Upstream::says(answer).await;
+        let world = World::new([instance(1, "acme", upstream.address)]);
+        let mut client = client::<Empty<Bytes>>(&world).await;
+        let request = Request::get("https://acme.pbx.example/").body(Empty::new()).unwrap();
+        assert_eq!(client.send_request(request).await.unwrap().status(), status, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_is_replaced() {
+    // HT09
+    let upstream = Upstream::new(|mut peer| async move {
+        peer.head().await.unwrap();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        // It goes with the next request, unanswered.
+        peer.head().await;
+    })
+    .await;
+    let world = World::new([instance(1, "acme", upstream.address)]);
+    let mut client = client::<Empty<Bytes>>(&world).await;
+    for method in ["GET", "GET", "DELETE"] {
+        let request = Request::builder().method(method).uri("https://acme.pbx.example/").body(Empty::new()).unwrap();
+        let response = client.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200, "{method}");
+        response.into_body().collect().await.unwrap();
+    }
+    assert_eq!((world.stats.retries.read(), upstream.connections()), (2, 3));
+}
+
+#[tokio::test]
 async fn many_streams_share_a_connection() {
     let upstream = Upstream::echo().await;
     let most = 32;
