@@ -1,7 +1,7 @@
 //! Client transactions (RFC 3261 §17.1): one task each, which repeats a request over UDP, confirms
 //! refusals of INVITE, and hands every response on.
 //!
-//! A task per transaction is right for a few phones, and wrong for the proxy, which has a wheel.
+//! A task per transaction is right for a few phones, and wrong for the proxy, which has timers as data.
 //! Called by `endpoint`.
 
 use super::endpoint::Endpoint;

@@ -17,7 +17,7 @@ use crate::sip::view::View;
 impl Engine {
     pub(super) fn on_ack(&mut self, moment: Moment<'_>, flow: Flow, view: &View<'_>, key: Key) {
         let timing = self.config.timing;
-        if let Some(id) = self.tables.find(key)
+        if let Some(id) = self.tables.find_invite(key)
             && let Some(server) = self.tables.server_mut(id)
         {
             match server.machine.repeat(true, &timing) {

@@ -17,9 +17,8 @@ impl Engine {
     /// C01, C06. One that matches nothing at any shard gets 481 (C02): our branches are drawn at random, so passed on
     /// it would match nothing either, and the PBX would say the same.
     pub(super) fn on_cancel(&mut self, moment: Moment<'_>, flow: Flow, view: &View<'_>, key: Key) {
-        let found = self.keyer.cancelled_by(view).and_then(|invite| self.tables.find(invite));
-        let invite = found.and_then(|id| Some((id, self.tables.server_mut(id)?)));
-        let Some((id, server)) = invite.filter(|(_, server)| server.machine.kind == Kind::Invite) else {
+        let invite = self.keyer.cancelled_by(view).and_then(|invite| self.tables.find_invite(invite));
+        let Some((id, server)) = invite.and_then(|id| Some((id, self.tables.server_mut(id)?))) else {
             return self.seek_invite(flow, view, key);
         };
         let open = server.machine.is_open();

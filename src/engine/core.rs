@@ -88,7 +88,7 @@ impl Engine {
         let mut rng = fastrand::Rng::with_seed(config.seed);
         Self {
             keyer: Keyer::new(&mut rng, shared.registry.dialogs.clone()),
-            tables: Tables::new(config.transactions),
+            tables: Tables::new(config.transactions, &config.timing),
             rng,
             shared,
             out: Outbox::default(),
@@ -148,6 +148,7 @@ impl Engine {
     /// Does what is due. Drain [`Self::poll_output`] after it.
     pub fn handle_timeout(&mut self, now: Now, snapshot: &Snapshot) {
         let moment = Moment { now, snapshot };
+        self.tables.forget_finished(now.tick);
         while let Some(due) = self.tables.pop_due(now.tick) {
             self.on_timer(moment, due);
         }
@@ -238,7 +239,7 @@ impl Engine {
     /// Brings the node's gauges up to date with this shard's tables.
     fn report(&mut self) {
         let (servers, clients, timers) = self.tables.counts();
-        let counts = [servers, clients, timers, self.tables.buffers.held(), self.tables.setups()];
+        let counts = [servers, clients, timers, self.tables.kept_bytes(), self.tables.setups()];
         let stats = &self.shared.stats;
         let transactions = [&stats.server_transactions, &stats.client_transactions];
         let gauges = transactions.into_iter().chain([&stats.timers, &stats.kept_bytes, &stats.setups]);

@@ -19,6 +19,7 @@ pub mod config;
 mod context;
 pub mod contract;
 mod core;
+pub mod deadlines;
 mod device;
 mod ends;
 mod failure;
@@ -49,7 +50,6 @@ mod target;
 mod timers;
 pub mod token;
 pub mod transaction;
-pub mod wheel;
 mod wish;
 
 pub use self::core::Engine;

@@ -4,7 +4,6 @@ use super::contract::Dest;
 use super::core::{Engine, Moment};
 use super::refusal::{Answer, write_retry_after, write_warning};
 use super::tables::{Owner, ServerId};
-use super::transaction::Kind;
 use super::transaction::key::Key;
 use crate::ids::{BackendId, Flow, InstanceId, Transport};
 use crate::reason::{Drop, Refusal};
@@ -223,12 +222,11 @@ impl Engine {
         if step.over {
             return self.close_server(id);
         }
-        let of_invite = server.machine.kind == Kind::Invite;
+        if let Some(left) = step.left {
+            return self.finish_server(id, text, moment.now.tick.after(left));
+        }
         if step.keep {
             self.tables.keep_answer(id, text);
-        }
-        if status >= 200 && !of_invite {
-            self.tables.forget_request(id);
         }
         self.tables.apply(Owner::Server(id), step.plan, moment.now.tick);
     }

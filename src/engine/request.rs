@@ -14,7 +14,7 @@ use super::reply::{Told, reply_to};
 use super::roam::Caller;
 use super::seats::Asked;
 use super::steer::{self, Arrival, BackendRef, Inbound, Side, SteerError};
-use super::tables::{NewServer, Owner, Topic, Way};
+use super::tables::{Found, NewServer, Owner, Topic, Way};
 use super::target;
 use super::token::FlowRef;
 use super::transaction::Kind;
@@ -95,21 +95,31 @@ impl Engine {
         }
         match view.method() {
             Method::Ack => self.on_ack(moment, flow, view, key),
-            _ if self.absorb_repetition(key) => {}
+            _ if self.absorb_repetition(flow, view, key) => {}
             Method::Cancel => self.on_cancel(moment, flow, view, key),
             _ => self.on_new_request(moment, flow, view, key),
         }
     }
 
     /// T17: what came before is answered as before, and the backend sees it once.
-    fn absorb_repetition(&mut self, key: Key) -> bool {
-        let Some(id) = self.tables.find(key) else { return false };
+    fn absorb_repetition(&mut self, flow: Flow, view: &View<'_>, key: Key) -> bool {
         let timing = self.config.timing;
-        let Some(server) = self.tables.server_mut(id) else { return false };
-        self.shared.stats.retransmissions_in.inc();
-        if server.machine.repeat(false, &timing) == Repeat::Resend {
-            self.resend_answer(id);
+        match self.tables.find(key) {
+            None => return false,
+            // To where it is asked from: a phone may have another address by now.
+            Some(Found::Finished(answer)) => {
+                if let Ok(via) = view.top_via() {
+                    self.out.send(reply_to(flow, &via), 0, |out| out.extend_from_slice(answer));
+                }
+            }
+            Some(Found::Open(id)) => {
+                let Some(server) = self.tables.server_mut(id) else { return false };
+                if server.machine.repeat(false, &timing) == Repeat::Resend {
+                    self.resend_answer(id);
+                }
+            }
         }
+        self.shared.stats.retransmissions_in.inc();
         true
     }
 

@@ -17,6 +17,7 @@ use super::registry::decisions::told;
 use super::registry::{Decision, Outcome, Room};
 use super::tables::{Owner, ServerId};
 use super::transaction::{Change, Plan};
+use crate::clock::Tick;
 use crate::ids::Flow;
 use crate::licence::ledger::{Ask, Counts, Hold, Terms, Verdict};
 use crate::licence::{Now as Standing, light};
@@ -200,6 +201,13 @@ impl Engine {
         self.give_back(id);
         self.end_wait(id);
         self.tables.close_server(id);
+    }
+
+    /// Ends a server transaction of which an answer is to be repeated until then.
+    pub(super) fn finish_server(&mut self, id: ServerId, answer: &[u8], until: Tick) {
+        self.give_back(id);
+        self.end_wait(id);
+        self.tables.finish_server(id, answer, until);
     }
 }
 

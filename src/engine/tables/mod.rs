@@ -3,6 +3,7 @@
 //! Keeps the books: places, generations, bounds, timers armed and disarmed with the transaction they belong
 //! to. What a transaction does is decided in `transaction` and carried out in `core` and its parts.
 
+mod finished;
 mod record;
 
 pub use record::{
@@ -11,29 +12,48 @@ pub use record::{
 
 use super::buffers::{Buffers, Kept};
 use super::contract::Dest;
+use super::deadlines::{Deadlines, TimerId};
 use super::transaction::key::Key;
 use super::transaction::timing::Timing;
 use super::transaction::{Change, Plan, client, server};
-use super::wheel::{TimerId, Wheel};
 use crate::clock::Tick;
 use crate::ids::{ConnId, DeviceId, Flow};
 use crate::route::snapshot::Map;
+use crate::stats::InstanceStats;
+use finished::Finished;
 use record::Timers;
 use slab::Slab;
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Where a server transaction is kept.
+#[derive(Clone, Copy)]
+enum Place {
+    Open(ServerId),
+    Finished(u32),
+}
+
+/// What a request that came before belongs to.
+pub enum Found<'a> {
+    /// A transaction.
+    Open(ServerId),
+    /// One that is answered for good, not of an INVITE and over UDP: the answer.
+    Finished(&'a [u8]),
+}
 
 /// All transactions of a shard.
 pub struct Tables {
     servers: Slab<Server>,
     clients: Slab<Client>,
-    by_key: Map<Key, ServerId>,
+    finished: Finished,
+    by_key: Map<Key, Place>,
     /// The branches sent over each client connection, and lists to be used again.
     by_conn: Map<ConnId, Vec<ClientId>>,
     spare: Vec<Vec<ClientId>>,
     /// The requests to and from each device, and lists to be used again.
     by_device: Map<DeviceId, Vec<ServerId>>,
     spare_servers: Vec<Vec<ServerId>>,
-    wheel: Wheel<Due>,
+    timers: Deadlines<Due>,
     /// Copies of messages.
     pub buffers: Buffers,
     cap: usize,
@@ -43,18 +63,19 @@ pub struct Tables {
 
 impl Tables {
     /// Empty tables for at most `cap` server transactions.
-    pub fn new(cap: usize) -> Self {
+    pub fn new(cap: usize, timing: &Timing) -> Self {
         // Branches name places with 24 bits; each request may have several branches in their last states.
         let cap = cap.min(1 << 22);
         Self {
             servers: Slab::new(),
             clients: Slab::new(),
+            finished: Finished::default(),
             by_key: Map::default(),
             by_conn: Map::default(),
             spare: Vec::new(),
             by_device: Map::default(),
             spare_servers: Vec::new(),
-            wheel: Wheel::new(6 * cap + 8),
+            timers: Deadlines::new(6 * cap + 8, &timing.lengths()),
             buffers: Buffers::new(4 * cap.min(4_096)),
             cap,
             generation: 0,
@@ -65,7 +86,7 @@ impl Tables {
     /// Whether another request may be taken on (T19); the last eighth is for what is in a dialog.
     pub fn has_room(&self, in_dialog: bool) -> bool {
         let cap = if in_dialog { self.cap } else { self.cap - self.cap / 8 };
-        self.servers.len() < cap && self.has_room_for_branch()
+        self.len() < cap && self.has_room_for_branch()
     }
 
     /// Whether another branch may be opened.
@@ -84,7 +105,7 @@ impl Tables {
         new.stats.kept_bytes.add(new.request.len() as u64);
         let index = self.servers.insert(Server::new(self.generation, request, new));
         let id = ServerId { index: index as u32, generation: self.generation };
-        self.by_key.insert(key, id);
+        self.by_key.insert(key, Place::Open(id));
         self.note_device(device, id);
         id
     }
@@ -109,9 +130,18 @@ impl Tables {
         ServerId { index: self.servers.vacant_key() as u32, generation: self.generation.wrapping_add(1) }
     }
 
-    /// The server transaction a request belongs to.
-    pub fn find(&self, key: Key) -> Option<ServerId> {
-        self.by_key.get(&key).copied()
+    /// What a request belongs to.
+    pub fn find(&self, key: Key) -> Option<Found<'_>> {
+        match *self.by_key.get(&key)? {
+            Place::Open(id) => Some(Found::Open(id)),
+            Place::Finished(name) => self.finished.text(name).map(Found::Finished),
+        }
+    }
+
+    /// The server transaction of an INVITE: it is open as long as it is kept.
+    pub fn find_invite(&self, key: Key) -> Option<ServerId> {
+        let Place::Open(id) = *self.by_key.get(&key)? else { return None };
+        Some(id)
     }
 
     /// A server transaction, unless it is over.
@@ -136,21 +166,39 @@ impl Tables {
 
     /// Ends a server transaction; its instance's share is given back.
     pub fn close_server(&mut self, id: ServerId) {
-        if self.server(id).is_none() {
-            return;
-        }
-        let Some(server) = self.servers.try_remove(id.index as usize) else { return };
+        let Some((key, stats)) = self.take_server(id) else { return };
+        self.by_key.remove(&key);
+        stats.transactions.dec();
+    }
+
+    /// Nothing but this answer is left of a server transaction, to be repeated until then.
+    pub fn finish_server(&mut self, id: ServerId, answer: &[u8], until: Tick) {
+        let Some((key, stats)) = self.take_server(id) else { return };
+        let name = self.finished.push(key, until, stats, answer);
+        self.by_key.insert(key, Place::Finished(name));
+    }
+
+    fn take_server(&mut self, id: ServerId) -> Option<(Key, Arc<InstanceStats>)> {
+        self.server(id)?;
+        let server = self.servers.try_remove(id.index as usize)?;
         self.setups -= usize::from(server.machine.is_setup());
-        self.by_key.remove(&server.key);
         self.disarm(server.timers);
         self.forget_of_device(server.client_end.device(), id);
-        server.stats.transactions.dec();
         if server.away {
             server.stats.waiting.dec();
         }
         server.stats.kept_bytes.sub(server.bytes);
         for kept in [server.request, server.answer, server.best] {
             self.buffers.give(kept);
+        }
+        Some((server.key, server.stats))
+    }
+
+    /// Forgets the answers that need not be repeated any more.
+    pub fn forget_finished(&mut self, now: Tick) {
+        while let Some((key, stats)) = self.finished.pop(now) {
+            self.by_key.remove(&key);
+            stats.transactions.dec();
         }
     }
 
@@ -282,15 +330,6 @@ impl Tables {
         std::mem::take(&mut server.best)
     }
 
-    /// The request of a transaction is not needed any more: it was answered for good, and only the answer is
-    /// repeated.
-    pub fn forget_request(&mut self, id: ServerId) {
-        let Some(server) = self.server_mut(id) else { return };
-        let (request, bytes) = (std::mem::take(&mut server.request), std::mem::take(&mut server.bytes));
-        server.stats.kept_bytes.sub(bytes);
-        self.buffers.give(request);
-    }
-
     /// The request of a branch is not needed any more: it was answered for good.
     pub fn forget_sent(&mut self, id: ClientId) {
         if let Some(request) = self.client_mut(id).map(|client| std::mem::take(&mut client.request)) {
@@ -322,7 +361,7 @@ impl Tables {
     /// Takes one timer that is due; its transaction does not have it any more.
     pub fn pop_due(&mut self, now: Tick) -> Option<Due> {
         loop {
-            let due = self.wheel.pop(now)?;
+            let due = self.timers.pop(now)?;
             let Some(mut timers) = self.timers(due.owner) else { continue };
             match due.which {
                 Which::Resend => timers.resend = None,
@@ -335,26 +374,37 @@ impl Tables {
 
     /// Ends all transactions.
     pub fn close_all(&mut self) {
-        let servers: Vec<ServerId> = self.by_key.values().copied().collect();
+        let servers: Vec<ServerId> = self.servers.iter().map(|(index, server)| server.id(index)).collect();
         for id in servers {
             self.close_server(id);
         }
+        self.forget_finished(Tick(u64::MAX));
         for client in self.clients.drain() {
             self.buffers.give(client.request);
         }
         self.by_conn.clear();
         self.by_device.clear();
-        self.wheel = Wheel::new(0);
+        self.timers = Deadlines::new(0, &[]);
     }
 
     /// No timer is due before this.
     pub fn next_due(&self) -> Option<Tick> {
-        self.wheel.next()
+        self.timers.next().into_iter().chain(self.finished.next()).min()
     }
 
     /// Live server transactions, client transactions and timers.
     pub fn counts(&self) -> (usize, usize, usize) {
-        (self.servers.len(), self.clients.len(), self.wheel.len())
+        (self.len(), self.clients.len(), self.timers.len() + self.finished.len())
+    }
+
+    /// Bytes of the messages that are kept.
+    pub const fn kept_bytes(&self) -> usize {
+        self.buffers.held() + self.finished.bytes()
+    }
+
+    /// Live server transactions.
+    fn len(&self) -> usize {
+        self.servers.len() + self.finished.len()
     }
 
     /// Calls that are being set up.
@@ -391,14 +441,14 @@ impl Tables {
             Change::Start(after) => Some(after),
         };
         if let Some(old) = slot.take() {
-            self.wheel.disarm(old);
+            self.timers.disarm(old);
         }
-        *slot = after.and_then(|ms| self.wheel.arm(now.after(ms), due));
+        *slot = after.and_then(|ms| self.timers.arm(now, ms, due));
     }
 
     fn disarm(&mut self, timers: Timers) {
         for id in [timers.resend, timers.end].into_iter().flatten() {
-            self.wheel.disarm(id);
+            self.timers.disarm(id);
         }
     }
 }

@@ -5,12 +5,12 @@ use crate::engine::admission::Permit;
 use crate::engine::branch::Branch;
 use crate::engine::buffers::Kept;
 use crate::engine::contract::Dest;
+use crate::engine::deadlines::TimerId;
 use crate::engine::registry::DialogKey;
 use crate::engine::steer::BackendRef;
 use crate::engine::token::FlowRef;
 use crate::engine::transaction::key::Key;
 use crate::engine::transaction::{client, server};
-use crate::engine::wheel::TimerId;
 use crate::engine::wish::Places;
 use crate::ids::{Flow, InstanceId, Shard, Transport};
 use crate::licence::ledger::Hold;
@@ -289,6 +289,11 @@ pub struct NewClient<'a> {
 }
 
 impl Server {
+    /// Its name, at this place.
+    pub(super) const fn id(&self, index: usize) -> ServerId {
+        ServerId { index: index as u32, generation: self.generation }
+    }
+
     pub(super) fn new(generation: u32, request: Kept, new: NewServer<'_>) -> Self {
         Self {
             generation,

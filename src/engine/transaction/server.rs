@@ -39,6 +39,8 @@ pub struct Answer {
     pub keep: bool,
     /// The transaction is over.
     pub over: bool,
+    /// Nothing but the response is left, to be repeated for so many milliseconds (J).
+    pub left: Option<u64>,
     /// Its timers.
     pub plan: Plan,
 }
@@ -74,6 +76,13 @@ pub enum Fired {
     Nothing,
 }
 
+impl Answer {
+    /// Sent and not kept.
+    const fn passed(plan: Plan) -> Self {
+        Self { send: true, keep: false, over: false, left: None, plan }
+    }
+}
+
 impl Machine {
     /// A machine for a request that just came.
     pub const fn new(kind: Kind, reliable: bool, timing: &Timing) -> Self {
@@ -97,16 +106,16 @@ impl Machine {
         match (self.state, status) {
             (State::Trying | State::Proceeding, 100..=199) => {
                 self.state = State::Proceeding;
-                Answer { send: true, keep: true, over: false, plan: Plan::default() }
+                Answer { keep: true, ..Answer::passed(Plan::default()) }
             }
             (State::Trying | State::Proceeding, 200..=299) if self.kind == Kind::Invite => {
                 self.state = State::Accepted;
                 let plan = Plan::new(Change::Stop, Change::Start(timing.patience()));
-                Answer { send: true, keep: false, over: false, plan }
+                Answer::passed(plan)
             }
-            (State::Accepted, 200..=299) => Answer { send: true, keep: false, over: false, plan: Plan::default() },
+            (State::Accepted, 200..=299) => Answer::passed(Plan::default()),
             (State::Trying | State::Proceeding, _) => self.complete(timing),
-            _ => Answer { send: false, keep: false, over: false, plan: Plan::default() },
+            _ => Answer { send: false, ..Answer::passed(Plan::default()) },
         }
     }
 
@@ -157,16 +166,17 @@ impl Machine {
 
     fn complete(&mut self, timing: &Timing) -> Answer {
         self.state = State::Completed;
-        let plan = match self.kind {
+        match self.kind {
             Kind::Invite => {
                 let resend = if self.reliable { Change::Stop } else { Change::Start(timing.t1) };
-                Plan::new(resend, Change::Start(timing.patience()))
+                let plan = Plan::new(resend, Change::Start(timing.patience()));
+                Answer { keep: true, ..Answer::passed(plan) }
             }
-            Kind::Other if self.reliable => Plan::STOP,
-            Kind::Other => Plan::new(Change::Stop, Change::Start(timing.j(false))),
-        };
-        let over = self.kind == Kind::Other && self.reliable;
-        Answer { send: true, keep: !over, over, plan }
+            Kind::Other => match timing.j(self.reliable) {
+                0 => Answer { over: true, ..Answer::passed(Plan::STOP) },
+                j => Answer { left: Some(j), ..Answer::passed(Plan::STOP) },
+            },
+        }
     }
 }
 
@@ -233,7 +243,7 @@ mod tests {
         assert!(m.answer(100, &T).send);
         assert_eq!(m.repeat(false, &T), Repeat::Resend);
         let answer = m.answer(200, &T);
-        assert_eq!((answer.over, answer.plan.end), (false, Change::Start(32_000)));
+        assert_eq!((answer.over, answer.left, answer.plan.end), (false, Some(32_000), Change::Stop));
         assert_eq!((m.repeat(false, &T), m.on_end()), (Repeat::Resend, Fired::Over));
         assert!(other(true).answer(200, &T).over, "J is 0 on a stream");
     }

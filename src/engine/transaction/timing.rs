@@ -23,6 +23,13 @@ impl Default for Timing {
 }
 
 impl Timing {
+    /// What timers are started with.
+    pub const fn lengths(&self) -> [u64; 10] {
+        let (t1, patience, attempt) = (self.t1, self.patience(), self.attempt);
+        let rest = patience.saturating_sub(attempt);
+        [t1, 2 * t1, 4 * t1, self.t2, self.trying(), self.t4, attempt, rest, patience, self.c]
+    }
+
     /// B, F, H, J, L, M and D's least: 64·T1.
     pub const fn patience(&self) -> u64 {
         64 * self.t1
