@@ -1,9 +1,8 @@
 //! Hosts: names, IPv4 and IPv6 literals as SIP writes them.
 
-use super::chars::is_host;
-use super::decimal;
+use super::chars::{find, is_host, number};
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The address of an IP literal, with or without brackets; `None` for a name. IPv4-mapped IPv6 is
 /// IPv4 (RFC 5118 §4.9), and one superfluous colon is forgiven (RFC 5118 §4.10).
@@ -13,10 +12,10 @@ pub fn ip(host: &[u8]) -> Option<IpAddr> {
         return None;
     }
     let bare = host.strip_prefix(b"[").map_or(Some(host), |rest| rest.strip_suffix(b"]"))?;
-    let text = std::str::from_utf8(bare).ok()?;
-    if memchr::memchr(b':', bare).is_none() {
-        return if bare.len() == host.len() { text.parse().ok().map(IpAddr::V4) } else { None };
+    if find(bare, b':').is_none() {
+        return if bare.len() == host.len() { v4(bare).map(IpAddr::V4) } else { None };
     }
+    let text = std::str::from_utf8(bare).ok()?;
     let address = text.parse::<Ipv6Addr>().ok().or_else(|| three_colons(text))?;
     Some(IpAddr::V6(address).to_canonical())
 }
@@ -25,16 +24,41 @@ pub fn ip(host: &[u8]) -> Option<IpAddr> {
 pub fn write(address: IpAddr, out: &mut Vec<u8>) {
     match address {
         IpAddr::V4(v4) => {
-            for (number, part) in v4.octets().into_iter().enumerate() {
-                if number > 0 {
-                    out.push(b'.');
+            // In one piece: each append has its price.
+            let (mut room, mut length) = ([0; 16], 0);
+            let mut places = room.iter_mut();
+            let mut put = |byte: u8| {
+                if let Some(place) = places.next() {
+                    *place = byte;
+                    length += 1;
                 }
-                decimal::write(part.into(), out);
+            };
+            for octet in v4.octets() {
+                if octet >= 100 {
+                    put(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    put(b'0' + octet / 10 % 10);
+                }
+                put(b'0' + octet % 10);
+                put(b'.');
             }
+            out.extend_from_slice(room.get(..length - 1).unwrap_or_default());
         }
         // A Vec takes every write.
         IpAddr::V6(v6) => drop(write!(out, "{v6}")),
     }
+}
+
+/// Four numbers without leading zeros.
+fn v4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut parts = text.split(|b| *b == b'.');
+    let mut octets = [0; 4];
+    for octet in &mut octets {
+        let part = parts.next().filter(|part| part.len() == 1 || part.len() <= 3 && part.first() != Some(&b'0'))?;
+        *octet = number(part)?;
+    }
+    parts.next().is_none().then_some(Ipv4Addr::from(octets))
 }
 
 fn three_colons(text: &str) -> Option<Ipv6Addr> {
@@ -85,9 +109,25 @@ mod tests {
             write(address.parse().unwrap(), &mut out);
             assert_eq!(out, address.as_bytes());
         }
-        for name in
-            ["", "[192.0.2.1]", "a.b", "[::1", "::1]", "[::1]]", "1.2.3", "1.2.3.4.5", "[:::::1]", "256.1.1.1", "[]"]
-        {
+        for name in [
+            "",
+            "[192.0.2.1]",
+            "01.2.3.4",
+            "1.2.3.04",
+            "1..3.4",
+            "1.2.3.",
+            "1.2.3.0004",
+            "1.2.3.-4",
+            "a.b",
+            "[::1",
+            "::1]",
+            "[::1]]",
+            "1.2.3",
+            "1.2.3.4.5",
+            "[:::::1]",
+            "256.1.1.1",
+            "[]",
+        ] {
             assert_eq!(ip(name.as_bytes()), None, "{name}");
         }
         assert_eq!(ip("a".repeat(10_000).as_bytes()), None);

@@ -1,7 +1,7 @@
 //! An address with its display name and parameters: From, To, Contact, Route, Record-Route, Path.
 
 use super::bad::Bad;
-use super::chars::{is_control, is_lws, is_uri_forbidden, skip_lws, skip_quoted, trim_end};
+use super::chars::{find_uri_forbidden, is_control, is_lws, is_uri_forbidden, skip_lws, skip_quoted, trim_end};
 use super::list::Item;
 use super::params::{Marks, Param, Params, unquoted};
 use super::span::{Short, Span};
@@ -63,7 +63,7 @@ impl Parts {
         let rest = text.get(open..).unwrap_or_default();
         // The bracket is the first byte that no URI may have.
         let inside = rest.get(1..).unwrap_or_default();
-        let length = inside.iter().position(|b| is_uri_forbidden(*b)).ok_or(Bad::Address)?;
+        let length = find_uri_forbidden(inside).ok_or(Bad::Address)?;
         if length == 0 || inside.get(length) != Some(&b'>') {
             return Err(Bad::Address);
         }

@@ -1,7 +1,7 @@
 //! Parameters of a header value: `;name`, `;name=token`, `;name="quoted"` (RFC 3261 §25.1).
 
 use super::bad::Bad;
-use super::chars::{is_token, is_value_end, skip_lws, skip_quoted};
+use super::chars::{find_value_end, is_token, skip_lws, skip_quoted};
 use super::span::{Short, Span};
 
 /// One parameter.
@@ -170,7 +170,7 @@ impl Place {
         if name_end == name {
             return Err(Bad::Param);
         }
-        let equals = skip_lws(text, name_end);
+        let equals = if text.get(name_end) == Some(&b'=') { name_end } else { skip_lws(text, name_end) };
         if text.get(equals) != Some(&b'=') {
             return Ok(Self { semicolon, name, name_end, value: None, end: name_end, next: equals });
         }
@@ -210,7 +210,7 @@ impl<'a> Iterator for Params<'a> {
 /// is theirs, as long as it cannot be taken for something else.
 fn plain_end(text: &[u8], from: usize) -> Result<usize, Bad> {
     let rest = text.get(from..).unwrap_or_default();
-    match rest.iter().position(|b| is_value_end(*b)) {
+    match find_value_end(rest) {
         None => Ok(text.len()),
         Some(place) => match rest.get(place) {
             Some(b';' | b' ' | b'\t' | b'\r' | b'\n') => Ok(from + place),

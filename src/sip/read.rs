@@ -40,6 +40,7 @@ struct Line {
 
 /// The end of the line that starts at `from`. A CR or LF alone is a flaw, and is taken for no line
 /// end, so that nothing behind it is ever read as a row (V14).
+#[inline(always)]
 fn line_end(bytes: &[u8], from: usize, index: &mut Index) -> Line {
     let mut at = from;
     loop {
@@ -55,6 +56,16 @@ fn line_end(bytes: &[u8], from: usize, index: &mut Index) -> Line {
         index.note(Bad::BareLineEnd);
         at = place + 1;
     }
+}
+
+/// The end of a row that goes on in the line at `from`.
+#[cold]
+fn folds_end(bytes: &[u8], from: usize, index: &mut Index) -> Line {
+    let mut line = line_end(bytes, from, index);
+    while matches!(bytes.get(line.next), Some(b' ' | b'\t')) {
+        line = line_end(bytes, line.next, index);
+    }
+    line
 }
 
 fn start_line(bytes: &[u8], from: usize, end: usize, index: &mut Index, limits: &Limits) -> Result<StartLine, Bad> {
@@ -124,8 +135,8 @@ fn rows(bytes: &[u8], from: usize, index: &mut Index, limits: &Limits) -> usize 
         }
         let start = at;
         let mut line = line_end(bytes, at, index);
-        while matches!(bytes.get(line.next), Some(b' ' | b'\t')) {
-            line = line_end(bytes, line.next, index);
+        if matches!(bytes.get(line.next), Some(b' ' | b'\t')) {
+            line = folds_end(bytes, line.next, index);
         }
         at = line.next;
         if at - start > limits.row {
@@ -141,17 +152,22 @@ fn rows(bytes: &[u8], from: usize, index: &mut Index, limits: &Limits) -> usize 
 
 fn row(bytes: &[u8], start: usize, line: &Line, index: &mut Index) {
     let text = bytes.get(start..line.text).unwrap_or_default();
-    let colon = text.iter().position(|b| *b == b':').unwrap_or(text.len());
-    let before = text.get(..colon).unwrap_or_default();
-    // HCOLON: white space before the colon is allowed in SIP (V12).
-    let label = before.iter().rposition(|b| !matches!(b, b' ' | b'\t')).map_or(0, |last| last + 1);
-    let written = before.get(..label).unwrap_or_default();
-    let name = Name::of(written);
-    if colon == text.len() || name == Name::Other && !all_token(written) {
-        index.note(Bad::HeaderName);
-        return;
+    let Some(colon) = text.iter().position(|b| *b == b':') else { return index.note(Bad::HeaderName) };
+    let mut written = text.get(..colon).unwrap_or_default();
+    let mut name = Name::of(written);
+    if name == Name::Other {
+        // HCOLON: white space before the colon is allowed in SIP (V12).
+        while let Some((b' ' | b'\t', shorter)) = written.split_last() {
+            written = shorter;
+        }
+        if !all_token(written) {
+            return index.note(Bad::HeaderName);
+        }
+        if written.len() < colon {
+            name = Name::of(written);
+        }
     }
-    let label = Span::new(start, start + label);
+    let label = Span::new(start, start + written.len());
     let value = super::chars::skip_lws(text, colon + 1);
     let end = trim_end(text, value, text.len());
     index.push(Row { name, line: Span::new(start, line.next), label, value: Span::new(start + value, start + end) });

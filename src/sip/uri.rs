@@ -1,7 +1,7 @@
 //! URIs: SIP and SIPS in all parts, `tel` and others as far as a proxy needs (RFC 3261 §19.1).
 
 use super::bad::Bad;
-use super::chars::{is_host, is_uri_forbidden, number};
+use super::chars::{find, find_uri_forbidden, host_run, number};
 use super::host;
 use super::span::{Short, Span};
 use std::net::IpAddr;
@@ -60,7 +60,7 @@ impl Parts {
 
     /// Reads a URI.
     pub(super) fn checked(text: &[u8]) -> Result<Self, Bad> {
-        if text.iter().any(|b| is_uri_forbidden(*b)) { Err(Bad::Uri) } else { Self::read(text) }
+        if find_uri_forbidden(text).is_some() { Err(Bad::Uri) } else { Self::read(text) }
     }
 
     /// Reads a URI in which nothing is forbidden.
@@ -80,18 +80,26 @@ impl Parts {
     }
 
     fn sip(scheme: Scheme, text: &[u8], start: usize) -> Result<Self, Bad> {
+        // Mostly this is the user part or the host already.
+        let run = start + host_run(text.get(start..).unwrap_or_default());
         // `@` cannot be in any other part unescaped, while `;`, `?` and `,` may be in the user part.
-        let (user, password, start) = match split(text, start, b'@') {
-            (userinfo, Some(rest)) => {
-                let (user, password) = split_in(text, userinfo, b':');
+        let at = match text.get(run) {
+            None => None,
+            Some(b'@') => Some(run),
+            Some(_) => text.get(run..).and_then(|rest| find(rest, b'@')).map(|at| run + at),
+        };
+        let (user, password, host) = match at {
+            Some(at) => {
+                let userinfo = Span::new(start, at);
+                let (user, password) = if at == run { (userinfo, None) } else { split_in(text, userinfo, b':') };
                 if user.is_empty() {
                     return Err(Bad::Uri);
                 }
-                (Some(user), password, rest.start as usize)
+                (Some(user), password, at + 1)
             }
-            (_, None) => (None, None, start),
+            None => (None, None, start),
         };
-        let (host, port, end) = hostport(text, start)?;
+        let (host, port, end) = hostport(text, host)?;
         let (params, headers) = match text.get(end) {
             Some(b';') => {
                 let (params, headers) = split(text, end + 1, b'?');
@@ -190,7 +198,7 @@ fn hostport(text: &[u8], start: usize) -> Result<(Span, Option<u16>, usize), Bad
             host::ip(rest.get(..length).unwrap_or_default()).ok_or(Bad::Uri)?;
             length
         }
-        _ => rest.iter().position(|b| !is_host(*b)).unwrap_or(rest.len()),
+        _ => host_run(rest),
     };
     if length == 0 {
         return Err(Bad::Uri);
@@ -211,9 +219,9 @@ fn split(text: &[u8], start: usize, at: u8) -> (Span, Option<Span>) {
     split_in(text, Span::new(start, text.len()), at)
 }
 
-/// As [`split`], in a part. Parts are short: looking byte by byte is done before a search would have begun.
+/// As [`split`], in a part.
 fn split_in(text: &[u8], part: Span, at: u8) -> (Span, Option<Span>) {
-    match part.text(text).iter().position(|b| *b == at) {
+    match find(part.text(text), at) {
         Some(place) => {
             let place = part.start as usize + place;
             (Span::new(part.start as usize, place), Some(Span::new(place + 1, part.end as usize)))

@@ -1,7 +1,7 @@
 //! Via: who sent a message, and where its answer goes (RFC 3261 §18.2, §20.42; RFC 3581).
 
 use super::bad::Bad;
-use super::chars::{is_lws, is_token, number, skip_lws};
+use super::chars::{host_run, is_lws, is_token, number, skip_lws};
 use super::decimal;
 use super::host;
 use super::list::Item;
@@ -76,11 +76,7 @@ impl Parts {
         if start == at {
             return Err(Bad::Via);
         }
-        let end = host_end(text, start)?;
-        let sent_by = text.get(start..end).unwrap_or_default();
-        if !host::is_valid(sent_by) {
-            return Err(Bad::Via);
-        }
+        let end = host_end(text, start).ok_or(Bad::Via)?;
         let mut at = skip_lws(text, end);
         let mut port = None;
         if text.get(at) == Some(&b':') {
@@ -257,13 +253,17 @@ fn slash(text: &[u8], from: usize) -> Result<usize, Bad> {
     if text.get(at) == Some(&b'/') { Ok(at + 1) } else { Err(Bad::Via) }
 }
 
-fn host_end(text: &[u8], start: usize) -> Result<usize, Bad> {
-    let rest = text.get(start..).unwrap_or_default();
+/// The end of a name or an IP literal.
+fn host_end(text: &[u8], start: usize) -> Option<usize> {
+    let rest = text.get(start..)?;
     if rest.first() == Some(&b'[') {
-        return Ok(start + memchr::memchr(b']', rest).ok_or(Bad::Via)? + 1);
+        let length = memchr::memchr(b']', rest)? + 1;
+        host::ip(rest.get(..length)?)?;
+        return Some(start + length);
     }
-    let end = rest.iter().position(|b| matches!(b, b':' | b';') || is_lws(*b));
-    Ok(start + end.unwrap_or(rest.len()))
+    let length = host_run(rest);
+    let ends = rest.get(length).is_none_or(|b| matches!(b, b':' | b';') || is_lws(*b));
+    (length > 0 && ends).then_some(start + length)
 }
 
 #[cfg(test)]
