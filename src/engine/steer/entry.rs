@@ -6,19 +6,24 @@ use crate::ids::Transport;
 use crate::model::TlsRoutes;
 use crate::sip::uri::{Scheme, Uri};
 
+/// Appends the text of a token.
+pub(super) trait Seal: FnOnce(&Token<'_>, &mut Vec<u8>) -> Result<(), SealError> {}
+
+impl<F: FnOnce(&Token<'_>, &mut Vec<u8>) -> Result<(), SealError>> Seal for F {}
+
 /// Writes the URI of the outside entry: clients send to it, and on to this backend.
-pub(super) fn outside(ends: &Ends<'_>, keys: Keys<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
+pub(super) fn outside(ends: &Ends<'_>, seal: impl Seal, out: &mut Vec<u8>) -> Result<(), SealError> {
     let BackendRef { id, address, transport } = ends.backend;
     out.extend_from_slice(scheme(ends.client.transport(), ends.routes));
-    keys.seal(&Token::ToBackend { instance: ends.instance, backend: id, address, transport }, out)?;
+    seal(&Token::ToBackend { instance: ends.instance, backend: id, address, transport }, out)?;
     uri_end(ends.outside, Some((ends.client.transport(), ends.routes)), out);
     Ok(())
 }
 
 /// Writes the URI of the inside entry as `side` sees it: PBXs send to it, and on to this client.
-pub(super) fn inside(ends: &Ends<'_>, side: Side, keys: Keys<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
+pub(super) fn inside(ends: &Ends<'_>, side: Side, seal: impl Seal, out: &mut Vec<u8>) -> Result<(), SealError> {
     inside_start(ends, side, out);
-    keys.seal(&Token::ToClient { instance: ends.instance, flow: ends.client }, out)?;
+    seal(&Token::ToClient { instance: ends.instance, flow: ends.client }, out)?;
     inside_end(ends, side, out);
     Ok(())
 }

@@ -88,6 +88,11 @@ impl Keys<'_> {
         scratch.open(self.ring, text, self.now_unix)
     }
 
+    /// As [`Self::seal`], of a token that comes back with the answers.
+    fn seal_known(&self, token: &Token<'_>, scratch: &mut Recent, out: &mut Vec<u8>) -> Result<(), SealError> {
+        scratch.seal(self.ring, token, self.now_unix, out)
+    }
+
     fn seal(&self, token: &Token<'_>, out: &mut Vec<u8>) -> Result<(), SealError> {
         self.ring.seal(token, self.now_unix, out)
     }

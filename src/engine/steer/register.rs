@@ -36,7 +36,7 @@ fn path(view: &View<'_>, plan: &Plan<'_>, keys: Keys<'_>, edit: &mut Splices) ->
     let mut sealed = Ok(());
     edit.push_row(view, Name::Path, |out| {
         out.push(b'<');
-        sealed = entry::inside(&plan.ends, plan.to, keys, out);
+        sealed = entry::inside(&plan.ends, plan.to, |token, out| keys.seal(token, out), out);
         if first_hop {
             out.extend_from_slice(b";ob");
         }

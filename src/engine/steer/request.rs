@@ -3,6 +3,7 @@
 use super::entry;
 use super::hide::{self, Hidden};
 use super::{EditError, Ends, Inbound, Keys, Place, Scratch, Side, register};
+use crate::engine::token::{Recent, Token};
 use crate::ids::Transport;
 use crate::model::Profile;
 use crate::sip::decimal;
@@ -52,7 +53,7 @@ pub fn request_out(
     hops(view, edit);
     hide::record_routes(view, plan.to, Hidden::All, &plan.ends, keys, edit, &mut scratch.token)?;
     if is_recorded(view.method()) {
-        record_route(view, plan, keys, edit)?;
+        record_route(view, plan, keys, edit, &mut scratch.token)?;
     }
     hide::identity(view, plan.to, edit);
     match plan.to {
@@ -163,14 +164,21 @@ fn is_recorded(method: Method<'_>) -> bool {
 
 /// F08, F10: two values, because the sides differ; the one of the side it goes to on top. Each has a row of its own:
 /// linphone gives a row's second value back twice, and its route set is then wrong.
-fn record_route(view: &View<'_>, plan: &Plan<'_>, keys: Keys<'_>, edit: &mut Splices) -> Result<(), EditError> {
+fn record_route(
+    view: &View<'_>,
+    plan: &Plan<'_>,
+    keys: Keys<'_>,
+    edit: &mut Splices,
+    scratch: &mut Recent,
+) -> Result<(), EditError> {
     let mut sealed = Ok(());
     for side in [plan.to, plan.to.other()] {
         edit.push_row(view, Name::RecordRoute, |out| {
             out.push(b'<');
+            let seal = |token: &Token<'_>, out: &mut Vec<u8>| keys.seal_known(token, scratch, out);
             let written = match side {
-                Side::Instance => entry::inside(&plan.ends, plan.to, keys, out),
-                Side::Client => entry::outside(&plan.ends, keys, out),
+                Side::Instance => entry::inside(&plan.ends, plan.to, seal, out),
+                Side::Client => entry::outside(&plan.ends, seal, out),
             };
             if let Err(error) = written {
                 sealed = Err(error.into());

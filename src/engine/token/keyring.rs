@@ -106,6 +106,11 @@ impl Keyring {
 
     /// Appends the text of a token to `out`.
     pub fn seal(&self, token: &Token<'_>, now_unix: u64, out: &mut Vec<u8>) -> Result<(), SealError> {
+        self.seal_raw(token, now_unix, out).map(drop)
+    }
+
+    /// As [`Self::seal`]: its expiry, and the Unix second from which it opens no more.
+    pub(super) fn seal_raw(&self, token: &Token<'_>, now_unix: u64, out: &mut Vec<u8>) -> Result<(u8, u64), SealError> {
         if let Token::Contact { uri: text, .. } | Token::Mask { text, .. } = token
             && text.len() > MAX_TEXT
         {
@@ -138,7 +143,7 @@ impl Keyring {
         };
         out.copy_within(start + raw_len..start + raw_len + written, start);
         out.truncate(start + written);
-        Ok(())
+        Ok((expiry, end(key, expiry)))
     }
 
     /// Opens a token's text. Its hidden texts are left in `scratch`, which is overwritten.
@@ -171,8 +176,7 @@ impl Keyring {
             .map_err(|_| OpenError::Forged)?;
 
         let (_, expiry) = payload::read(body).ok_or(OpenError::Forged)?;
-        let ends = if expiry == AS_LONG_AS_KEY { u64::MAX } else { key.not_before + u64::from(expiry) * DAY };
-        let until = ends.min(key.not_after);
+        let until = end(key, expiry);
         if now_unix >= until {
             return Err(OpenError::Expired);
         }
@@ -193,6 +197,12 @@ const NO_HEADERS: [&[u8]; 0] = [];
 fn expiry_byte(key: &Key, now_unix: u64) -> u8 {
     let days = now_unix.saturating_sub(key.not_before) / DAY + 1 + LIFE_DAYS;
     u8::try_from(days).unwrap_or(AS_LONG_AS_KEY)
+}
+
+/// The Unix second from which a token opens no more.
+fn end(key: &Key, expiry: u8) -> u64 {
+    let ends = if expiry == AS_LONG_AS_KEY { u64::MAX } else { key.not_before + u64::from(expiry) * DAY };
+    ends.min(key.not_after)
 }
 
 /// A secret as base64 text in the key file.

@@ -1,18 +1,18 @@
-//! Tokens that were opened of late: the messages of a dialog carry the same ones again and again.
+//! Tokens that were sealed or opened of late: the messages of a dialog carry the same ones again and again.
 //!
-//! What is found here was opened before by the keys of today and has not expired since; nothing else is believed. A
+//! What is found here was sealed or opened before by the keys of today and has not expired since; nothing else is believed. A
 //! few places, found by a part of the text; a token that loses its place is only opened again. A shard's own.
 
 use super::keyring::Keyring;
-use super::{MIN_LEN, OpenError, Token, is_plausible, payload};
+use super::{MIN_LEN, OpenError, SealError, Token, is_plausible, payload};
 use subtle::ConstantTimeEq as _;
 
-const PLACES: usize = 128;
+const PLACES: usize = 512;
 /// Longer ones are not kept: those of flows and backends are shorter.
 const TEXT: usize = 80;
 const BODY: usize = 48;
 
-/// Tokens opened of late, and the room to open others in.
+/// Tokens of late, and the room to open others in.
 #[derive(Default, Debug)]
 pub struct Recent {
     /// Of which keys.
@@ -57,15 +57,10 @@ impl Recent {
         if text.len() < MIN_LEN {
             return None;
         }
-        if self.ring != keys.sum() {
-            self.places.fill(Place::EMPTY);
-            self.ring = keys.sum();
-        }
+        self.follow(keys);
         let slot = slot(text);
-        let known = self.places.get(slot).filter(|place| {
-            // In constant time: a guess must not be told how much of it is right.
-            place.text_len as usize == text.len() && bool::from(place.text().ct_eq(text))
-        });
+        let known =
+            self.places.get(slot).filter(|place| place.text_len as usize == text.len() && is_same(place.text(), text));
         if known.is_none() {
             return is_plausible(text).then(|| self.open_anew(keys, text, now_unix));
         }
@@ -74,19 +69,56 @@ impl Recent {
         Some(token.unwrap_or(Err(OpenError::Expired)).map(|(token, _)| token))
     }
 
+    /// As [`Keyring::seal`], of a token that is likely to come back soon.
+    pub fn seal(
+        &mut self,
+        keys: &Keyring,
+        token: &Token<'_>,
+        now_unix: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SealError> {
+        let start = out.len();
+        let (expiry, until) = keys.seal_raw(token, now_unix, out)?;
+        self.follow(keys);
+        self.raw.clear();
+        payload::write(token, expiry, &mut self.raw);
+        self.keep(out.get(start..).unwrap_or_default(), until, 0);
+        Ok(())
+    }
+
+    /// What the keys of before opened is believed no more.
+    fn follow(&mut self, keys: &Keyring) {
+        if self.ring != keys.sum() {
+            self.places.fill(Place::EMPTY);
+            self.ring = keys.sum();
+        }
+    }
+
+    /// Keeps a text and what it says, which begins at `body` of what was opened or sealed last.
+    fn keep(&mut self, text: &[u8], until: u64, body: usize) {
+        let Some(place) = Place::of(text, self.raw.get(body..).unwrap_or_default(), until) else { return };
+        if self.places.is_empty() {
+            self.places.resize(PLACES, Place::EMPTY);
+        }
+        if let Some(slot) = self.places.get_mut(slot(text)) {
+            *slot = place;
+        }
+    }
+
     fn open_anew(&mut self, keys: &Keyring, text: &[u8], now_unix: u64) -> Result<Token<'_>, OpenError> {
         let (start, until) = keys.open_raw(text, now_unix, &mut self.raw)?;
-        let body = self.raw.get(start..).unwrap_or_default();
-        if let Some(place) = Place::of(text, body, until) {
-            if self.places.is_empty() {
-                self.places.resize(PLACES, Place::EMPTY);
-            }
-            if let Some(slot) = self.places.get_mut(slot(text)) {
-                *slot = place;
-            }
-        }
-        payload::read(body).map(|(token, _)| token).ok_or(OpenError::Forged)
+        self.keep(text, until, start);
+        payload::read(self.raw.get(start..).unwrap_or_default()).map(|(token, _)| token).ok_or(OpenError::Forged)
     }
+}
+
+/// Whether two texts of one length are the same. In constant time: a guess must not be told how much of it is right.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let ((words, rest), (others, last)) = (one.as_chunks(), other.as_chunks());
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let differing = words.iter().zip(others).fold(0, |all, (one, other)| all | (word(one) ^ word(other)));
+    let differing = rest.iter().zip(last).fold(differing, |all, (one, other)| all | u64::from(one ^ other));
+    differing.ct_eq(&0).into()
 }
 
 /// The text begins with the key's id and the SIV, which is as good as random.

@@ -312,3 +312,24 @@ fn what_was_opened_before_is_judged_as_anew() {
         assert_eq!(recent.open(&old, other, NOW), None);
     }
 }
+
+#[test]
+fn what_was_sealed_before_is_judged_as_anew() {
+    // P04
+    let ring = ring();
+    for token in [to_client(), to_backend()] {
+        let (mut recent, mut text) = (Recent::default(), b"sip:".to_vec());
+        recent.seal(&ring, &token, NOW, &mut text).unwrap();
+        let text = text.strip_prefix(b"sip:").unwrap();
+        assert_eq!(text, seal(&ring, &token, NOW));
+        for days in 0..40 {
+            let anew = Recent::default().open(&ring, text, NOW + days * DAY).unwrap().is_ok();
+            assert_eq!(
+                recent.open(&ring, text, NOW + days * DAY),
+                Some(Ok(token)).filter(|_| anew).or(Some(Err(OpenError::Expired)))
+            );
+        }
+        let other = Keyring::default().rotated(NOW, [8; 32]);
+        assert_eq!(recent.open(&other, text, NOW), Some(Err(OpenError::Forged)));
+    }
+}
