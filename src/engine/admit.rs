@@ -4,7 +4,7 @@
 use super::admission::{Answer, Asked, Busy, Permit};
 use super::core::{Engine, Moment};
 use super::light;
-use super::steer::Side;
+use super::registry::Room;
 use super::tables::ServerId;
 use crate::ids::Flow;
 use crate::licence::emergency::is_emergency;
@@ -31,13 +31,15 @@ impl From<Refusal> for Unfit {
 impl Engine {
     /// Admits a request for an instance, and counts it as one of its live transactions. What belongs to a dialog
     /// may use a last eighth that new requests may not: calls end and go on while a flood is refused. So may emergency
-    /// calls; no licence is ever asked for them (R71).
+    /// calls; no licence is ever asked for them (R71). A client's REGISTER comes with the room of its instance, which
+    /// says how much the PBX can do.
     pub(super) fn admit(
         &mut self,
         moment: Moment<'_>,
         instance: &Instance,
         flow: Flow,
         view: &View<'_>,
+        room: Option<&Room>,
         in_dialog: bool,
     ) -> Result<Option<Permit>, Unfit> {
         if instance.state != State::On {
@@ -64,10 +66,8 @@ impl Engine {
         if !instance.stats.transactions.inc_within(limit) {
             return Err(Refusal::InstanceBusy.into());
         }
-        if view.method() != Method::Register || Side::of(flow.listener()) != Side::Client {
-            return Ok(None);
-        }
-        let admitted = self.admit_registration(moment, instance, view);
+        let Some(room) = room else { return Ok(None) };
+        let admitted = self.admit_registration(moment, room, view);
         if admitted.is_err() {
             instance.stats.transactions.dec();
         }
@@ -83,13 +83,12 @@ impl Engine {
             && !self.shared.registry.streams.carries(conn, instance.id)
     }
 
-    fn admit_registration(&mut self, moment: Moment<'_>, instance: &Instance, view: &View<'_>) -> Result<Permit, Busy> {
+    fn admit_registration(&mut self, moment: Moment<'_>, room: &Room, view: &View<'_>) -> Result<Permit, Busy> {
         let registry = &self.shared.registry;
         let to = view.to().and_then(|to| to.uri());
         let account = to.ok().and_then(|uri| uri.user).unwrap_or_default();
         let credentials = view.value(Name::Authorization).or(view.value(Name::ProxyAuthorization)).is_some();
         let asked = Asked { account: registry.account(account), credentials };
-        let room = registry.room(instance);
         let registered = || room.with(|live| live.ledger.is_live(account) || live.bindings.has(account));
         room.gate.enter(moment.now, asked, registered, self.rng.f64())
     }

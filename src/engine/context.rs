@@ -74,7 +74,7 @@ impl Engine {
     pub(super) fn answer_best(&mut self, moment: Moment<'_>, id: ServerId) {
         let best = self.tables.take_best(id);
         let mut index = std::mem::take(&mut self.room.kept_index);
-        if let Ok(view) = View::read(best.bytes(), &mut index, &self.config.limits)
+        if let Ok(view) = View::read(best.bytes(), index.get(), &self.config.limits)
             && let Err(why) = self.pass_back(moment, id, &view)
         {
             self.discard(why);
@@ -88,15 +88,14 @@ impl Engine {
         let Some(server) = self.tables.server(id) else { return Err(Drop::Late) };
         let status = view.status();
         let to = Side::of(server.flow.listener());
-        let keyring = self.shared.keys.load();
-        let keys = steer::Keys { ring: &keyring, now_unix: moment.now.unix };
+        let keys = steer::Keys { ring: &self.ring, now_unix: moment.now.unix };
         let mut rows = std::mem::take(&mut self.room.rows);
         let mut text = std::mem::take(&mut self.room.text);
         let mut index = std::mem::take(&mut self.room.own_index);
         rows.clear();
         text.clear();
         if to == Side::Instance
-            && let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits)
+            && let Ok(request) = View::read(server.request.bytes(), index.get(), &self.config.limits)
         {
             steer::keep_vias(&request, server.flow.peer(), &mut rows);
         }

@@ -15,6 +15,7 @@ use super::shed::Floods;
 use super::steer;
 use super::sweep::Sweep;
 use super::tables::Tables;
+use super::token::Keyring;
 use super::transaction::key::Keyer;
 use crate::clock::{Now, Tick};
 use crate::ids::{DeviceId, Flow, InstanceId};
@@ -24,13 +25,18 @@ use crate::sip::check::Channel;
 use crate::sip::edit::Splices;
 use crate::sip::method::Method;
 use crate::sip::view::{Index, View};
+use arc_swap::{ArcSwap, Cache};
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// One shard of the proxy.
 pub struct Engine {
     pub(super) config: Config,
     pub(super) shared: Arc<Shared>,
+    /// The keys of tokens as they are during one call, and where new ones are found.
+    pub(super) ring: Arc<Keyring>,
+    keys: Cache<Arc<ArcSwap<Keyring>>, Arc<Keyring>>,
     pub(super) keyer: Keyer,
     pub(super) rng: fastrand::Rng,
     pub(super) tables: Tables,
@@ -46,6 +52,8 @@ pub struct Engine {
     pub(super) floods: Floods,
     /// How far the registry is looked through.
     pub(super) sweep: Sweep,
+    /// The sent-by that was written last, and its hash.
+    pub(super) sent_by: Option<(SocketAddr, u64)>,
     pub(super) verdict: Cell<Option<Verdict>>,
     reported: [usize; 5],
 }
@@ -54,11 +62,11 @@ pub struct Engine {
 #[derive(Default)]
 pub(super) struct Room {
     /// The message at hand.
-    pub index: Index,
+    pub index: Lent,
     /// A branch's request or a kept response, looked at beside it.
-    pub kept_index: Index,
+    pub kept_index: Lent,
     /// A transaction's request, looked at beside both.
-    pub own_index: Index,
+    pub own_index: Lent,
     /// Changes of a message.
     pub splices: Splices,
     /// A message being written.
@@ -71,6 +79,17 @@ pub(super) struct Room {
     pub steer: steer::Scratch,
     /// Contacts of an answer to a REGISTER.
     pub contacts: Contacts,
+}
+
+/// An index that is taken out of its place while a message is looked at: one pointer is moved, not all it holds.
+#[derive(Default)]
+pub(super) struct Lent(Option<Box<Index>>);
+
+impl Lent {
+    /// The index.
+    pub(super) fn get(&mut self) -> &mut Index {
+        self.0.get_or_insert_default()
+    }
 }
 
 /// The moment of one call, and the table to use during it.
@@ -90,6 +109,8 @@ impl Engine {
             keyer: Keyer::new(&mut rng, shared.registry.dialogs.clone()),
             tables: Tables::new(config.transactions, &config.timing),
             rng,
+            ring: shared.keys.load_full(),
+            keys: Cache::new(Arc::clone(&shared.keys)),
             shared,
             out: Outbox::default(),
             room: Room::default(),
@@ -98,6 +119,7 @@ impl Engine {
             budgets: Budgets::new(config.new_requests),
             floods: Floods::default(),
             sweep: Sweep::default(),
+            sent_by: None,
             verdict: Cell::new(None),
             reported: [0; 5],
             config,
@@ -108,6 +130,7 @@ impl Engine {
     pub fn handle(&mut self, now: Now, input: Input<'_>, snapshot: &Snapshot) {
         let moment = Moment { now, snapshot };
         self.verdict.set(None);
+        self.renew_keys();
         match input {
             Input::Message { flow, bytes } => self.on_message(moment, flow, bytes, false),
             Input::HandedOver { flow, bytes } => self.on_message(moment, flow, bytes, true),
@@ -148,6 +171,7 @@ impl Engine {
     /// Does what is due. Drain [`Self::poll_output`] after it.
     pub fn handle_timeout(&mut self, now: Now, snapshot: &Snapshot) {
         let moment = Moment { now, snapshot };
+        self.renew_keys();
         self.tables.forget_finished(now.tick);
         while let Some(due) = self.tables.pop_due(now.tick) {
             self.on_timer(moment, due);
@@ -163,12 +187,20 @@ impl Engine {
         self.tables.counts()
     }
 
+    /// Looks once for new keys, not each time one is needed.
+    fn renew_keys(&mut self) {
+        let ring = self.keys.load();
+        if !Arc::ptr_eq(ring, &self.ring) {
+            self.ring = Arc::clone(ring);
+        }
+    }
+
     fn on_message(&mut self, moment: Moment<'_>, flow: Flow, bytes: &[u8], handed_over: bool) {
         if !handed_over && self.sheds(moment, flow, bytes) {
             return;
         }
         let mut index = std::mem::take(&mut self.room.index);
-        match View::read(bytes, &mut index, &self.config.limits) {
+        match View::read(bytes, index.get(), &self.config.limits) {
             Ok(view) if view.is_request() && handed_over => self.on_request_handed_over(moment, flow, &view),
             Ok(view) if view.is_request() => self.on_request(moment, flow, &view),
             Ok(view) => self.on_response(moment, flow, &view, handed_over),

@@ -142,8 +142,10 @@ impl Engine {
     }
 
     /// Notes that a device moved. Shards are told when the message at hand is done with.
-    pub(super) fn tell_moved(&mut self, instance: InstanceId, device: DeviceId, shards: u64) {
-        for shard in (0..64).filter(|bit| shards >> bit & 1 == 1).map(Shard) {
+    pub(super) fn tell_moved(&mut self, instance: InstanceId, device: DeviceId, mut shards: u64) {
+        while shards != 0 {
+            let shard = Shard(shards.trailing_zeros() as u8);
+            shards &= shards - 1;
             if shard == self.config.shard {
                 self.moved.push((instance, device));
             } else {
@@ -288,7 +290,7 @@ impl Engine {
         let mut index = std::mem::take(&mut self.room.own_index);
         let mut steering = std::mem::take(&mut self.room.steer);
         let mut written = None;
-        if let Ok(view) = View::read(request.bytes(), &mut index, &self.config.limits) {
+        if let Ok(view) = View::read(request.bytes(), index.get(), &self.config.limits) {
             let decided = self.decide(moment, flow, &view, &mut steering);
             self.room.steer = std::mem::take(&mut steering);
             if let Ok((_, inbound)) = decided {
@@ -339,7 +341,7 @@ impl Engine {
         let Some(room) = self.shared.registry.find(server.instance) else { return };
         let mut index = std::mem::take(&mut self.room.own_index);
         let mut found = None;
-        if let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits)
+        if let Ok(request) = View::read(server.request.bytes(), index.get(), &self.config.limits)
             && let Ok(Some(account)) = request.from().and_then(|from| from.uri()).map(|uri| uri.user)
         {
             found = room.devices(|devices| devices.was_at(&end, account));

@@ -103,8 +103,7 @@ impl Engine {
         let to = if target.backend.is_some() { Side::Instance } else { Side::Client };
         self.room.branch.clear();
         branch.write(&mut self.room.branch);
-        let keyring = self.shared.keys.load();
-        let keys = steer::Keys { ring: &keyring, now_unix: moment.now.unix };
+        let keys = steer::Keys { ring: &self.ring, now_unix: moment.now.unix };
         let plan = Plan {
             to,
             ends: *ends,
@@ -146,7 +145,7 @@ impl Engine {
         let mut index = std::mem::take(&mut self.room.own_index);
         let mut steering = std::mem::take(&mut self.room.steer);
         let mut gone = false;
-        if let Ok(view) = View::read(request.bytes(), &mut index, &self.config.limits) {
+        if let Ok(view) = View::read(request.bytes(), index.get(), &self.config.limits) {
             let decided = self.decide(moment, flow, &view, &mut steering);
             self.room.steer = std::mem::take(&mut steering);
             // The table may have changed: what is refused now goes nowhere else.
@@ -159,7 +158,20 @@ impl Engine {
         gone
     }
 
+    /// The hash of a sent-by of ours; that of an address is known from the message before.
     fn place_hash(&mut self, place: &Place<'_>) -> u64 {
+        let Place::At(address) = *place else { return self.text_hash(place) };
+        match self.sent_by {
+            Some((known, hash)) if known == address => hash,
+            _ => {
+                let hash = self.text_hash(place);
+                self.sent_by = Some((address, hash));
+                hash
+            }
+        }
+    }
+
+    fn text_hash(&mut self, place: &Place<'_>) -> u64 {
         self.room.branch.clear();
         place.write(&mut self.room.branch);
         let text = self.room.branch.as_slice();

@@ -151,7 +151,7 @@ impl Engine {
         }
         let Some(instance) = moment.snapshot.by_id(server.instance) else { return };
         let mut index = std::mem::take(&mut self.room.own_index);
-        if let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits) {
+        if let Ok(request) = View::read(server.request.bytes(), index.get(), &self.config.limits) {
             self.tell_failure(moment, server, instance, &request, answer);
         }
         self.room.own_index = index;

@@ -71,8 +71,9 @@ impl Engine {
         if let Some(instance) = moment.snapshot.by_id(owner).filter(|instance| instance.state == State::On) {
             settled = self.settle_bindings(moment, id, view, instance, hold.as_ref());
         }
-        let Some(room) = self.shared.registry.find(owner) else { return };
-        if let Some(hold) = hold.filter(|_| !settled) {
+        if let Some(hold) = hold.filter(|_| !settled)
+            && let Some(room) = self.shared.registry.find(owner)
+        {
             room.with(|live| live.ledger.release(&hold));
         }
         self.bind_flow(moment, flow, owner);
@@ -96,14 +97,13 @@ impl Engine {
         let places = server.wish.filter(|_| told.is_some() && !server.request.is_empty());
         let wish = match places {
             Some(places) => Some(places.wish(server.request.bytes())),
-            None => View::read(server.request.bytes(), &mut index, &self.config.limits)
+            None => View::read(server.request.bytes(), index.get(), &self.config.limits)
                 .ok()
                 .and_then(|request| Wish::read(&request, &server.flow)),
         };
         if let Some(wish) = wish {
             let account = wish.account;
-            let keyring = self.shared.keys.load();
-            let keys = steer::Keys { ring: &keyring, now_unix: moment.now.unix };
+            let keys = steer::Keys { ring: &self.ring, now_unix: moment.now.unix };
             contacts.read(&wish, view, keys, &mut self.room.steer);
             self.tell_registered(moment, instance, &server.flow, account, contacts.longest());
             let registration =
@@ -147,7 +147,7 @@ impl Engine {
         let Some(server) = self.tables.server(id) else { return };
         let Some(room) = self.shared.registry.find(server.instance).filter(|room| room.is_open()) else { return };
         let mut index = std::mem::take(&mut self.room.own_index);
-        if let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits)
+        if let Ok(request) = View::read(server.request.bytes(), index.get(), &self.config.limits)
             && Asked::read(&request).is_some_and(|asked| !asked.credentials)
         {
             room.set_open(false);

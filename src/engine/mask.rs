@@ -174,7 +174,7 @@ impl Engine {
         }
         let mut index = std::mem::take(&mut self.room.own_index);
         let mut sent = status;
-        if let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits) {
+        if let Ok(request) = View::read(server.request.bytes(), index.get(), &self.config.limits) {
             let which = if guard.masks(source, &instance.never_ban, now) {
                 tells(server, &request, status, |nonce| guard.was_made_up(source, nonce, now))
             } else {

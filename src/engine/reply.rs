@@ -149,7 +149,7 @@ impl Engine {
         let after = self.retry_after(why);
         let mut status = 0;
         if let Some(server) = self.tables.server(id)
-            && let Ok(view) = View::read(server.request.bytes(), &mut index, &self.config.limits)
+            && let Ok(view) = View::read(server.request.bytes(), index.get(), &self.config.limits)
         {
             let answer = self.answer_of(moment, id, why, view.method());
             status = answer.status;
@@ -176,7 +176,7 @@ impl Engine {
         let mut text = std::mem::take(&mut self.room.text);
         text.clear();
         if let Some(server) = self.tables.server(id)
-            && let Ok(view) = View::read(server.request.bytes(), &mut index, &self.config.limits)
+            && let Ok(view) = View::read(server.request.bytes(), index.get(), &self.config.limits)
         {
             write_trying(&view, server.flow, &mut text);
         }

@@ -181,8 +181,7 @@ impl Engine {
         let side = Side::of(flow.listener());
         let proxy = moment.snapshot.proxy_by_id(flow.listener().proxy);
         let from = Arrival { side, flow, proxy: proxy.map(|p| &**p), inside: self.config.inside.shared() };
-        let keyring = self.shared.keys.load();
-        let keys = steer::Keys { ring: &keyring, now_unix: moment.now.unix };
+        let keys = steer::Keys { ring: &self.ring, now_unix: moment.now.unix };
         let inbound = steer::analyse(view, &from, keys, moment.snapshot, scratch)?;
         let decision = match side {
             Side::Instance => self.route_from_inside(moment, flow, view, &inbound)?,
@@ -254,12 +253,17 @@ impl Engine {
         if !flow.listener().is_inside() {
             Caller { end, roams } = self.caller(&flow, view, instance, inbound, end);
         }
+        let is_register = view.method() == Method::Register && !flow.listener().is_inside();
+        let room = (is_register && instance.state == State::On).then(|| self.shared.registry.room(instance));
+        let room = room.as_deref();
         let found = target::next(&self.config, moment.snapshot, instance.id, way, &Default::default());
         let admitted = match found {
             Some(target) if self.is_barred(view, inbound, &target) => Err(Refusal::SipsNotAllowed.into()),
             Some(_) if place == Place::Gone => Err(Refusal::FlowGone.into()),
             // A full house or a missing target is told at once, without a transaction.
-            Some(target) => self.admit(moment, instance, flow, view, decision.in_dialog).map(|permit| (target, permit)),
+            Some(target) => {
+                self.admit(moment, instance, flow, view, room, decision.in_dialog).map(|permit| (target, permit))
+            }
             None if instance.state == State::On => Err(Refusal::NoTarget.into()),
             None => Err(Refusal::InstanceOff.into()),
         };
@@ -278,9 +282,8 @@ impl Engine {
                 };
             }
         };
-        let is_register = view.method() == Method::Register && !flow.listener().is_inside();
         let asked = if is_register { Asked::read(view) } else { None };
-        let hold = match self.seat(moment, flow, view, instance, asked) {
+        let hold = match self.seat(moment, flow, view, instance, room, asked) {
             Ok(hold) => hold,
             Err(why) => {
                 instance.stats.transactions.dec();

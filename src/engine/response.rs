@@ -121,7 +121,7 @@ impl Engine {
     fn send_ack(&mut self, id: ClientId, response: &View<'_>) {
         let mut index = std::mem::take(&mut self.room.kept_index);
         if let Some(client) = self.tables.client(id)
-            && let Ok(invite) = View::read(client.request.bytes(), &mut index, &self.config.limits)
+            && let Ok(invite) = View::read(client.request.bytes(), index.get(), &self.config.limits)
         {
             self.out.send(client.dest, 0, |out| build::ack(&invite, response, out));
         }
@@ -132,7 +132,7 @@ impl Engine {
     pub(super) fn send_cancel(&mut self, id: ClientId) {
         let mut index = std::mem::take(&mut self.room.kept_index);
         if let Some(client) = self.tables.client(id)
-            && let Ok(invite) = View::read(client.request.bytes(), &mut index, &self.config.limits)
+            && let Ok(invite) = View::read(client.request.bytes(), index.get(), &self.config.limits)
         {
             self.out.send(client.dest, 0, |out| build::cancel(&invite, out));
         }

@@ -107,7 +107,7 @@ impl Engine {
         let (Some(device), Some(instance)) = (end.device(), moment.snapshot.by_id(owner)) else { return };
         let mut index = std::mem::take(&mut self.room.own_index);
         if let Some(server) = self.tables.server(id)
-            && let Ok(request) = View::read(server.request.bytes(), &mut index, &self.config.limits)
+            && let Ok(request) = View::read(server.request.bytes(), index.get(), &self.config.limits)
             && let Ok(Some(account)) = request.from().and_then(|from| from.uri()).map(|uri| uri.user)
         {
             let room = self.shared.registry.room(instance);

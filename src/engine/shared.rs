@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// The shared part of all engines of a node.
 pub struct Shared {
     /// The keys of tokens; swapped by `app` when they rotate.
-    pub keys: ArcSwap<Keyring>,
+    pub keys: Arc<ArcSwap<Keyring>>,
     /// Counters of the SIP side.
     pub stats: Arc<NodeStats>,
     /// Wall time as licences see it.
@@ -39,7 +39,7 @@ impl Shared {
         let registry = Registry::new(Arc::clone(&stats.seats), Arc::clone(&stats.streams_overflow));
         let softphones = ArcSwap::from_pointee(Softphones::built_in());
         Self {
-            keys: ArcSwap::from_pointee(keys),
+            keys: Arc::new(ArcSwap::from_pointee(keys)),
             softphones,
             stats,
             licence_clock: Arc::default(),

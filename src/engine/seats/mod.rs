@@ -70,16 +70,16 @@ impl Engine {
         flow: Flow,
         view: &View<'_>,
         instance: &Instance,
+        room: Option<&Room>,
         asked: Option<Asked<'_>>,
     ) -> Result<Option<Hold>, Refusal> {
-        let Some(asked) = asked else { return Ok(None) };
-        let room = self.shared.registry.room(instance);
+        let (Some(asked), Some(room)) = (asked, room) else { return Ok(None) };
         // R65: the challenge goes through first, except where there is none.
         if !asked.credentials && !room.is_open() {
             return Ok(None);
         }
         let party = Party::of(instance, asked.account);
-        let case = Case { moment, flow, call_id: view.call_id(), asked, party, instance, room: &room };
+        let case = Case { moment, flow, call_id: view.call_id(), asked, party, instance, room };
         let judged = self.judge(&case);
         if let Err(why) = judged {
             case.note(Outcome::Refused(why));
