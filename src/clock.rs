@@ -30,6 +30,11 @@ pub struct Now {
     pub unix: u64,
 }
 
+/// Unix seconds as they are kept where there are many of them: right until the year 2106.
+pub fn seconds(unix: u64) -> u32 {
+    u32::try_from(unix).unwrap_or(u32::MAX)
+}
+
 /// The system's clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

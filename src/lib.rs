@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod dense;
 pub mod driver;
 pub mod engine;
 pub mod greeting;

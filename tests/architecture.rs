@@ -14,6 +14,7 @@ const PURE: &[&str] = &[
     "route",
     "licence",
     "ids.rs",
+    "dense",
     "greeting.rs",
     "model.rs",
     "stats.rs",

@@ -213,7 +213,7 @@ fn place(place: &live::Place) -> registry::Place {
     registry::Place { account: place.account.clone(), contact: place.contact.clone() }
 }
 
-fn seen(binding: &registry::Binding) -> Seen<'_> {
+fn seen<'a>(binding: &'a registry::Binding<'_>) -> Seen<'a> {
     Seen {
         account: &binding.account,
         contact: &binding.contact,
@@ -224,11 +224,11 @@ fn seen(binding: &registry::Binding) -> Seen<'_> {
     }
 }
 
-fn shown(binding: registry::Binding) -> Binding {
+fn shown(binding: registry::Binding<'_>) -> Binding {
     Binding {
         account: binding.account.into(),
         contact: binding.contact.into(),
-        user_agent: binding.user_agent.as_ref().into(),
+        user_agent: binding.user_agent.into(),
         device: binding.device.map(String::from).unwrap_or_default(),
         transport: binding.flow.map(|flow| flow.transport()),
         source: binding.flow.map(|flow| flow.peer()),

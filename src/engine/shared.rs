@@ -49,7 +49,7 @@ impl Shared {
     }
 
     /// The bindings of an instance now.
-    pub fn bindings(&self, instance: InstanceId) -> Vec<Binding> {
+    pub fn bindings(&self, instance: InstanceId) -> Vec<Binding<'static>> {
         self.registry.bindings(instance)
     }
 

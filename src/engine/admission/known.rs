@@ -1,10 +1,12 @@
 //! Which accounts an instance is known to have: those its PBX confirmed within the last day, kept while the
 //! instance is off. And who has just been challenged: the answer to a challenge must not wait behind others, or
-//! the PBX's work on it was for nothing. Accounts are kept as hashes.
+//! the PBX's work on it was for nothing. Accounts are kept as hashes; those known, of whom there are many, as half of
+//! one: that two of them are taken for each other is of no consequence.
 
-use crate::clock::Tick;
-use crate::route::snapshot::Map;
+use crate::clock::{Tick, seconds};
+use crate::dense::{Arena, Index};
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 
 /// Accounts remembered for one instance.
 pub const ACCOUNTS: usize = 65_536;
@@ -18,32 +20,66 @@ const HALF: u64 = 8_000;
 /// The memory of one instance.
 #[derive(Default, Debug)]
 pub struct Known {
-    accounts: Map<u64, u64>,
+    accounts: Arena<Account, 8>,
+    by_hash: Index,
     swept: u64,
+}
+
+#[derive(Debug)]
+struct Account {
+    hash: u32,
+    /// Unix seconds of the last confirmation.
+    seen: NonZeroU32,
 }
 
 impl Known {
     /// Notes that an account was confirmed at this Unix second; false if there is no room for another one.
     pub fn confirm(&mut self, account: u64, unix: u64) -> bool {
-        if let Some(seen) = self.accounts.get_mut(&account) {
-            *seen = unix;
+        let (hash, seen) = (half(account), NonZeroU32::new(seconds(unix)).unwrap_or(NonZeroU32::MIN));
+        if let Some(known) = self.find(hash).and_then(|at| self.accounts.get_mut(at)) {
+            known.seen = seen;
             return true;
         }
         if self.accounts.len() >= ACCOUNTS && unix > self.swept.saturating_add(60) {
             self.swept = unix;
-            self.accounts.retain(|_, seen| unix < seen.saturating_add(REMEMBERED));
+            self.sweep(unix);
         }
         let room = self.accounts.len() < ACCOUNTS;
         if room {
-            self.accounts.insert(account, unix);
+            let at = self.accounts.insert(Account { hash, seen });
+            let accounts = &self.accounts;
+            self.by_hash.insert(hash.into(), at, |at| accounts.get(at).map_or(0, |it| it.hash.into()));
         }
         room
     }
 
+    fn sweep(&mut self, unix: u64) {
+        let over: Vec<u32> = self.accounts.iter().filter(|(_, it)| !it.is_known(unix)).map(|(at, _)| at).collect();
+        for at in over {
+            if let Some(account) = self.accounts.remove(at) {
+                self.by_hash.remove(account.hash.into(), at);
+            }
+        }
+    }
+
     /// Whether an account is known.
     pub fn has(&self, account: u64, unix: u64) -> bool {
-        self.accounts.get(&account).is_some_and(|seen| unix < seen.saturating_add(REMEMBERED))
+        self.find(half(account)).and_then(|at| self.accounts.get(at)).is_some_and(|it| it.is_known(unix))
     }
+
+    fn find(&self, hash: u32) -> Option<u32> {
+        self.by_hash.find(hash.into(), |at| self.accounts.get(at).is_some_and(|it| it.hash == hash))
+    }
+}
+
+impl Account {
+    fn is_known(&self, unix: u64) -> bool {
+        unix < u64::from(self.seen.get()).saturating_add(REMEMBERED)
+    }
+}
+
+const fn half(hash: u64) -> u32 {
+    hash as u32
 }
 
 /// Who has just been challenged.

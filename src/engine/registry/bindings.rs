@@ -3,29 +3,32 @@
 //! that) and no REGISTER is answered from it (R70). It tells people and the licence ledger who is there.
 
 use super::Overflow;
+use super::contact::{Agents, Contact, text};
+use super::packed::{Key, Packed};
+use crate::clock::seconds;
+use crate::dense::{Arena, Index, NONE, Name, Order};
 use crate::ids::{ConnId, Flow};
+use foldhash::fast::RandomState;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Bound;
-use std::sync::Arc;
+use std::hash::BuildHasher;
 
 /// Contacts one account may have here.
 pub const PER_ACCOUNT: usize = 64;
-/// User-Agents of which one instance keeps one copy each.
-const AGENTS: usize = 32;
 
 /// One registered contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
+pub struct Binding<'a> {
     /// User part of the address of record.
-    pub account: Box<str>,
+    pub account: Cow<'a, str>,
     /// Contact URI as the device wrote it.
-    pub contact: Box<str>,
+    pub contact: Cow<'a, str>,
     /// The way to the device; none for a contact that was registered past this node.
     pub flow: Option<Flow>,
-    /// User-Agent of the REGISTER; a fleet of phones has few.
-    pub user_agent: Arc<str>,
+    /// User-Agent of the REGISTER.
+    pub user_agent: Cow<'a, str>,
     /// The device's instance id (`+sip.instance`), if it has one.
-    pub device: Option<Box<str>>,
+    pub device: Option<Cow<'a, str>>,
     /// Unix seconds of the first REGISTER seen.
     pub since: u64,
     /// Unix seconds at which it ends unless refreshed.
@@ -56,21 +59,39 @@ pub struct Registration<'a> {
     pub device: &'a [u8],
 }
 
+#[derive(Debug)]
+struct Account {
+    name: Name,
+    /// Its oldest contact; the others are linked behind it.
+    first: u32,
+}
+
+/// The contacts of one account.
+#[derive(Clone, Copy)]
+struct List {
+    all: [u32; PER_ACCOUNT],
+    len: usize,
+}
+
 /// The bindings of one instance.
 #[derive(Default, Debug)]
 pub struct Bindings {
-    /// In the order of their names, so that a list is read part by part.
-    accounts: BTreeMap<Box<[u8]>, Vec<Binding>>,
-    count: usize,
-    /// User-Agents that several bindings share.
-    agents: Vec<Arc<str>>,
+    accounts: Arena<Account>,
+    by_name: Index,
+    /// Accounts in the order of their names, so that a list is read part by part.
+    order: Order,
+    contacts: Arena<Contact>,
+    /// Those that are bound to connections: these end often.
+    by_conn: Index,
+    hasher: RandomState,
+    agents: Agents,
     /// No binding ends before this (Unix seconds).
     soonest: Option<u64>,
     /// Accounts that lost their last binding.
-    ended: Vec<Box<[u8]>>,
+    ended: Vec<Name>,
     /// Contacts whose connection ended: they are not shown any more, but until this second (Unix) their account is
     /// not taken for gone.
-    away: BTreeMap<Box<[u8]>, Vec<(u64, Binding)>>,
+    away: BTreeMap<Name, Vec<(u64, Contact)>>,
 }
 
 impl Bindings {
@@ -82,59 +103,83 @@ impl Bindings {
         now: u64,
         cap: usize,
     ) -> Result<(), Overflow> {
-        let mut overflow = Ok(());
         let was_away = !self.away.is_empty() && self.away.remove(registration.account).is_some();
-        if !self.accounts.contains_key(registration.account) {
-            if granted.clone().all(|g| g.expires == 0) {
+        let granted = granted.filter(|granted| granted.expires > 0);
+        let account = match self.find(registration.account) {
+            Some(account) => account,
+            None if granted.clone().next().is_none() => {
                 if was_away {
                     self.ended.push(registration.account.into());
                 }
                 return Ok(());
             }
-            // Most accounts have one contact.
-            self.accounts.insert(registration.account.into(), Vec::with_capacity(1));
-        }
-        let Some(list) = self.accounts.get_mut(registration.account) else { return Ok(()) };
-        let before = list.len();
-        list.retain(|b| granted.clone().any(|g| g.expires > 0 && g.contact == b.contact.as_bytes()));
-        let mut count = self.count - (before - list.len());
-        for g in granted.filter(|g| g.expires > 0) {
-            let expires = now.saturating_add(u64::from(g.expires));
-            self.soonest = Some(self.soonest.map_or(expires, |soonest| soonest.min(expires)));
-            if let Some(known) = list.iter_mut().find(|b| b.contact.as_bytes() == g.contact) {
-                known.expires = expires;
-                if g.mine {
-                    known.flow = Some(registration.flow);
-                    if known.user_agent.as_bytes() != registration.user_agent {
-                        known.user_agent = share(&mut self.agents, registration.user_agent);
-                    }
-                    if known.device.as_deref().unwrap_or_default().as_bytes() != registration.device {
-                        known.device = device(registration);
-                    }
-                }
-                continue;
-            }
-            if count >= cap || list.len() >= PER_ACCOUNT {
+            None => self.open(registration.account),
+        };
+        let mut list = self.list(account);
+        self.drop_others(&mut list, granted.clone());
+        let mut overflow = Ok(());
+        let mut next = 0;
+        for granted in granted {
+            let expires = now.saturating_add(u64::from(granted.expires));
+            self.wake(expires);
+            if let Some(place) = self.position(&list, next, granted.contact) {
+                next = place + 1;
+                self.refresh(list.get(place), registration, granted.mine, expires);
+            } else if self.contacts.len() >= cap || list.len >= PER_ACCOUNT {
                 overflow = Err(Overflow);
-                continue;
+            } else {
+                let agent = self.agents.share(if granted.mine { registration.user_agent } else { b"" });
+                let device = if granted.mine { registration.device } else { b"" };
+                let flow = granted.mine.then(|| Packed::new(&registration.flow));
+                let contact = Contact::new(account, granted.contact, device, agent, (now, expires));
+                list.push(self.insert(contact, flow));
             }
-            list.reserve_exact(1);
-            list.push(Binding {
-                account: text(registration.account).into(),
-                contact: text(g.contact).into(),
-                flow: g.mine.then_some(registration.flow),
-                user_agent: share(&mut self.agents, if g.mine { registration.user_agent } else { b"" }),
-                device: if g.mine { device(registration) } else { None },
-                since: now,
-                expires,
-            });
-            count += 1;
         }
-        self.count = count;
-        if list.is_empty() {
-            self.forget(registration.account);
+        self.set_list(account, &list);
+        if list.len == 0 {
+            let closed = self.close(account);
+            self.ended.extend(closed);
         }
         overflow
+    }
+
+    /// Drops what an answer does not list any more.
+    fn drop_others<'a>(&mut self, list: &mut List, granted: impl Iterator<Item = Granted<'a>>) {
+        let (mut listed, mut next) = (0_u64, 0);
+        for granted in granted {
+            if let Some(place) = self.position(list, next, granted.contact) {
+                next = place + 1;
+                listed |= 1 << place;
+            }
+        }
+        let before = std::mem::replace(list, List::NONE);
+        for (place, contact) in before.iter().enumerate() {
+            if listed >> place & 1 == 1 {
+                list.push(contact);
+            } else {
+                self.take(contact);
+            }
+        }
+    }
+
+    /// Where a contact is in a list. Most answers list contacts in the order they are known in: it is looked for from
+    /// where the next one should be.
+    fn position(&self, list: &List, next: usize, contact: &[u8]) -> Option<usize> {
+        let is_it = |place: &usize| self.contacts.get(list.get(*place)).is_some_and(|known| known.uri() == contact);
+        (next..list.len).find(is_it).or_else(|| (0..next.min(list.len)).find(is_it))
+    }
+
+    fn refresh(&mut self, at: u32, registration: &Registration<'_>, mine: bool, expires: u64) {
+        let Some(known) = self.contacts.get_mut(at) else { return };
+        known.expires = seconds(expires);
+        if !mine {
+            return;
+        }
+        known.change(registration.device, registration.user_agent, &mut self.agents);
+        let flow = Packed::new(&registration.flow);
+        if known.flow.as_ref() != Some(&flow) {
+            self.set_flow(at, Some(flow));
+        }
     }
 
     /// Whether [`Self::expire`] may have something to do.
@@ -142,61 +187,75 @@ impl Bindings {
         self.soonest.is_some_and(|soonest| soonest <= now)
     }
 
+    fn wake(&mut self, at: u64) {
+        self.soonest = Some(self.soonest.map_or(at, |soonest| soonest.min(at)));
+    }
+
     /// Ends what has expired.
     pub fn expire(&mut self, now: u64) {
         if !self.is_due(now) {
             return;
         }
-        self.keep(|b| b.expires > now);
-        let accounts = &self.accounts;
-        let ended = &mut self.ended;
-        self.away.retain(|account, list| {
+        let over = |contact: &Contact| u64::from(contact.expires) <= now;
+        let ended: Vec<u32> = self.contacts.iter().filter(|(_, it)| over(it)).map(|(at, _)| at).collect();
+        for contact in ended {
+            self.end(contact);
+        }
+        let gone = self.away.extract_if(.., |_, list| {
             list.retain(|(until, _)| *until > now);
-            if list.is_empty() && !accounts.contains_key(account) {
-                ended.push(account.clone());
-            }
-            !list.is_empty()
+            list.is_empty()
         });
+        self.ended.extend(gone.map(|(account, _)| account));
         let away = self.away.values().flatten().map(|(until, _)| *until);
-        self.soonest = self.iter().map(|b| b.expires).chain(away).min();
+        self.soonest = self.contacts.iter().map(|(_, it)| it.expires.into()).chain(away).min();
     }
 
     /// Ends what was bound to a connection that closed (RFC 5626 §7). Its accounts are not taken for gone before
     /// `until` (Unix seconds): the device may be on its way back. They are told to `lost`.
     pub fn drop_stream(&mut self, closed: ConnId, until: u64, mut lost: impl FnMut(&[u8])) {
-        let (away, count) = (&mut self.away, &mut self.count);
-        self.accounts.retain(|account, list| {
-            let gone = list.extract_if(.., |b| matches!(b.flow, Some(Flow::Stream { conn, .. }) if conn == closed));
-            for binding in gone {
-                *count -= 1;
-                lost(account);
-                match away.get_mut(account) {
-                    Some(list) => list.push((until, binding)),
-                    None => drop(away.insert(account.clone(), vec![(until, binding)])),
-                }
+        let is_there = |contact: &Contact| contact.flow.as_ref().is_some_and(|flow| flow.conn() == Some(closed));
+        let all = self.by_conn.all(self.hasher.hash_one(closed));
+        let all: Vec<u32> = all.filter(|at| self.contacts.get(*at).is_some_and(is_there)).collect();
+        for at in all {
+            let Some(account) = self.contacts.get(at).map(|contact| contact.account) else { continue };
+            let flow = self.contacts.get(at).and_then(|contact| contact.flow.clone());
+            let Some(mut contact) = self.unlink(at) else { continue };
+            contact.flow = flow;
+            let Some(name) = self.accounts.get(account).map(|it| it.name.clone()) else { continue };
+            lost(&name);
+            if self.list(account).len == 0 {
+                self.close(account);
             }
-            !list.is_empty()
-        });
-        if !self.away.is_empty() {
-            self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
+            self.away.entry(name).or_default().push((until, contact));
+            self.wake(until);
         }
     }
 
     /// The device at the end of one flow is at that of another now: what was bound goes along, also what was lost
     /// with the old one a moment ago.
     pub fn follow(&mut self, account: &[u8], old: &Flow, new: Flow, now: u64) {
-        if let Some(list) = self.accounts.get_mut(account) {
-            for binding in list.iter_mut().filter(|b| b.flow.is_some_and(|flow| is_same(&flow, old))) {
-                binding.flow = Some(new);
+        let (old, flow) = (Key::of(old), Packed::new(&new));
+        if let Some(known) = self.find(account) {
+            let is_there = |contact: &Contact| contact.flow.as_ref().is_some_and(|flow| flow.key() == old);
+            for contact in self.list(known).iter() {
+                if self.contacts.get(contact).is_some_and(is_there) {
+                    self.set_flow(contact, Some(flow.clone()));
+                }
             }
         }
         let Some((account, lost)) = self.away.remove_entry(account) else { return };
-        let (back, away): (Vec<_>, Vec<_>) =
-            lost.into_iter().partition(|(_, b)| b.flow.is_some_and(|flow| is_same(&flow, old)) && b.expires > now);
-        for (_, binding) in back {
-            self.soonest = Some(self.soonest.map_or(binding.expires, |soonest| soonest.min(binding.expires)));
-            self.count += 1;
-            self.accounts.entry(account.clone()).or_default().push(Binding { flow: Some(new), ..binding });
+        let (back, away): (Vec<_>, Vec<_>) = lost.into_iter().partition(|(_, contact)| {
+            u64::from(contact.expires) > now && contact.flow.as_ref().is_some_and(|flow| flow.key() == old)
+        });
+        for (_, mut contact) in back {
+            self.wake(contact.expires.into());
+            let known = self.find(&account).unwrap_or_else(|| self.open(&account));
+            let mut list = self.list(known);
+            if list.len < PER_ACCOUNT {
+                (contact.account, contact.flow) = (known, None);
+                list.push(self.insert(contact, Some(flow.clone())));
+                self.set_list(known, &list);
+            }
         }
         if !away.is_empty() {
             self.away.insert(account, away);
@@ -205,117 +264,211 @@ impl Bindings {
 
     /// Ends what was bound to a UDP peer that cannot be reached.
     pub fn drop_datagrams(&mut self, gone: &Flow) {
-        self.keep(|b| {
-            !b.flow.is_some_and(|flow| {
-                matches!(flow, Flow::Udp { .. })
-                    && matches!(gone, Flow::Udp { .. })
-                    && flow.peer() == gone.peer()
-                    && flow.listener() == gone.listener()
-            })
-        });
+        if matches!(gone, Flow::Udp { .. }) {
+            let key = Key::of(gone);
+            let is_there = |contact: &Contact| contact.flow.as_ref().is_some_and(|flow| flow.key() == key);
+            let all: Vec<u32> = self.contacts.iter().filter(|(_, it)| is_there(it)).map(|(at, _)| at).collect();
+            all.into_iter().for_each(|contact| self.end(contact));
+        }
     }
 
     /// Ends one of an account's contacts.
-    pub fn remove(&mut self, account: &[u8], contact: &str) -> Option<Binding> {
-        let list = self.accounts.get_mut(account)?;
-        let ended = list.remove(list.iter().position(|b| *b.contact == *contact)?);
-        if list.is_empty() {
-            self.forget(account);
-        }
-        self.count -= 1;
+    pub fn remove(&mut self, account: &[u8], contact: &str) -> Option<Binding<'static>> {
+        let list = self.list(self.find(account)?);
+        let at = list.iter().find(|at| self.contacts.get(*at).is_some_and(|it| text(it.uri()) == contact))?;
+        let ended = self.binding(at)?.into_owned();
+        self.end(at);
         Some(ended)
     }
 
     /// Ends all.
     pub fn clear(&mut self) {
-        let all = std::mem::take(self);
-        self.ended = all.accounts.into_keys().chain(all.away.into_keys()).collect();
+        let mut all = std::mem::take(self);
+        self.ended = all.accounts.take().map(|account| account.name).chain(all.away.into_keys()).collect();
     }
 
     /// The accounts that lost their last binding since the last call.
-    pub fn take_ended(&mut self) -> impl Iterator<Item = Box<[u8]>> + use<'_> {
-        let (accounts, away) = (&self.accounts, &self.away);
-        self.ended.drain(..).filter(|account| !accounts.contains_key(account) && !away.contains_key(account))
+    pub fn take_ended(&mut self) -> impl Iterator<Item = Name> + use<> {
+        let ended = std::mem::take(&mut self.ended);
+        let gone: Vec<Name> =
+            ended.into_iter().filter(|account| !self.has(account) && !self.away.contains_key(account)).collect();
+        gone.into_iter()
     }
 
     /// Whether one of an account's contacts is bound to a flow.
     pub fn is_bound(&self, account: &[u8], flow: &Flow) -> bool {
-        self.accounts.get(account).is_some_and(|list| list.iter().any(|b| b.flow.as_ref() == Some(flow)))
+        let Some(account) = self.find(account) else { return false };
+        let flow = Some(Packed::new(flow));
+        self.list(account).iter().any(|at| self.contacts.get(at).is_some_and(|contact| contact.flow == flow))
     }
 
     /// Each account with its contacts, in the order of accounts, from `first` on.
-    pub fn from(&self, first: &[u8]) -> impl Iterator<Item = (&[u8], &[Binding])> {
-        let range = self.accounts.range::<[u8], _>((Bound::Included(first), Bound::Unbounded));
-        range.map(|(account, list)| (&**account, list.as_slice()))
+    pub fn from(&self, first: &[u8]) -> impl Iterator<Item = (&[u8], Vec<Binding<'_>>)> {
+        let before = |at| self.accounts.get(at).is_some_and(|account| *account.name < *first);
+        self.order.from(before).filter_map(|at| {
+            let list = self.list(at);
+            Some((&*self.accounts.get(at)?.name, list.iter().filter_map(|contact| self.binding(contact)).collect()))
+        })
     }
 
     /// All of them, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Binding> {
-        self.accounts.values().flatten()
+    pub fn iter(&self) -> impl Iterator<Item = Binding<'_>> {
+        self.contacts.iter().filter_map(|(at, _)| self.binding(at))
     }
 
     /// Whether an account has one.
     pub fn has(&self, account: &[u8]) -> bool {
-        self.accounts.contains_key(account)
+        self.find(account).is_some()
     }
 
     /// How many there are.
     pub const fn len(&self) -> usize {
-        self.count
+        self.contacts.len()
     }
 
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.contacts.is_empty()
     }
 
-    fn keep(&mut self, stays: impl Fn(&Binding) -> bool) {
-        let ended = &mut self.ended;
-        self.accounts.retain(|account, list| {
-            list.retain(|b| stays(b));
-            if list.is_empty() {
-                ended.push(account.clone());
+    fn binding(&self, at: u32) -> Option<Binding<'_>> {
+        let contact = self.contacts.get(at)?;
+        Some(Binding {
+            account: text(&self.accounts.get(contact.account)?.name),
+            contact: text(contact.uri()),
+            flow: contact.flow.as_ref().map(Packed::flow),
+            user_agent: text(contact.agent()),
+            device: contact.device(),
+            since: contact.since.into(),
+            expires: contact.expires.into(),
+        })
+    }
+
+    fn find(&self, account: &[u8]) -> Option<u32> {
+        let is_it = |at| self.accounts.get(at).is_some_and(|known| *known.name == *account);
+        self.by_name.find(self.hasher.hash_one(account), is_it)
+    }
+
+    fn open(&mut self, name: &[u8]) -> u32 {
+        let at = self.accounts.insert(Account { name: name.into(), first: NONE });
+        let Self { accounts, hasher, .. } = self;
+        let hash_of = |at| accounts.get(at).map_or(0, |account| hasher.hash_one(&*account.name));
+        self.by_name.insert(hasher.hash_one(name), at, hash_of);
+        self.order.insert(at, |at| accounts.get(at).is_some_and(|account| *account.name < *name));
+        at
+    }
+
+    /// An account without contacts goes. Its name.
+    fn close(&mut self, at: u32) -> Option<Name> {
+        let name = self.accounts.get(at)?.name.clone();
+        self.by_name.remove(self.hasher.hash_one(&*name), at);
+        let accounts = &self.accounts;
+        self.order.remove(at, |at| accounts.get(at).is_some_and(|account| *account.name < *name));
+        self.accounts.remove(at);
+        Some(name)
+    }
+
+    fn list(&self, account: u32) -> List {
+        let mut list = List::NONE;
+        let mut at = self.accounts.get(account).map_or(NONE, |account| account.first);
+        while let Some(contact) = self.contacts.get(at) {
+            list.push(at);
+            at = contact.next;
+        }
+        list
+    }
+
+    fn set_list(&mut self, account: u32, list: &List) {
+        if let Some(account) = self.accounts.get_mut(account) {
+            account.first = list.get(0);
+        }
+        for (place, at) in list.iter().enumerate() {
+            if let Some(contact) = self.contacts.get_mut(at) {
+                contact.next = list.get(place + 1);
             }
-            !list.is_empty()
-        });
-        self.count = self.accounts.values().map(Vec::len).sum();
+        }
     }
 
-    fn forget(&mut self, account: &[u8]) {
-        self.ended.extend(self.accounts.remove_entry(account).map(|(account, _)| account));
+    fn insert(&mut self, contact: Contact, flow: Option<Packed>) -> u32 {
+        let at = self.contacts.insert(contact);
+        self.set_flow(at, flow);
+        at
+    }
+
+    /// Takes a contact out of its account's list.
+    fn unlink(&mut self, at: u32) -> Option<Contact> {
+        let account = self.contacts.get(at)?.account;
+        let mut list = List::NONE;
+        self.list(account).iter().filter(|other| *other != at).for_each(|other| list.push(other));
+        self.set_list(account, &list);
+        self.take(at)
+    }
+
+    fn take(&mut self, at: u32) -> Option<Contact> {
+        self.set_flow(at, None);
+        self.contacts.remove(at)
+    }
+
+    /// Ends a contact, and with the last one its account.
+    fn end(&mut self, at: u32) {
+        let Some(account) = self.unlink(at).map(|contact| contact.account) else { return };
+        if self.list(account).len == 0 {
+            let closed = self.close(account);
+            self.ended.extend(closed);
+        }
+    }
+
+    fn set_flow(&mut self, at: u32, flow: Option<Packed>) {
+        let Some(contact) = self.contacts.get_mut(at) else { return };
+        let conn = flow.as_ref().and_then(Packed::conn);
+        let old = std::mem::replace(&mut contact.flow, flow).and_then(|old| old.conn());
+        if old == conn {
+            return;
+        }
+        if let Some(old) = old {
+            self.by_conn.remove(self.hasher.hash_one(old), at);
+        }
+        let Self { contacts, hasher, .. } = self;
+        let conn_of = |at| contacts.get(at).and_then(|it| it.flow.as_ref()).and_then(Packed::conn);
+        if let Some(conn) = conn {
+            self.by_conn.insert(hasher.hash_one(conn), at, |at| conn_of(at).map_or(0, |it| hasher.hash_one(it)));
+        }
     }
 }
 
-/// Whether two are one flow; a token does not tell all of its addresses.
-fn is_same(one: &Flow, other: &Flow) -> bool {
-    match (one, other) {
-        (Flow::Udp { listener, peer, .. }, Flow::Udp { listener: its, peer: to, .. }) => listener == its && peer == to,
-        (Flow::Stream { conn, .. }, Flow::Stream { conn: other, .. }) => conn == other,
-        _ => false,
+impl Binding<'_> {
+    /// With texts of its own.
+    pub fn into_owned(self) -> Binding<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Binding {
+            account: own(self.account),
+            contact: own(self.contact),
+            flow: self.flow,
+            user_agent: own(self.user_agent),
+            device: self.device.map(own),
+            since: self.since,
+            expires: self.expires,
+        }
     }
 }
 
-fn device(registration: &Registration<'_>) -> Option<Box<str>> {
-    (!registration.device.is_empty()).then(|| text(registration.device).into())
-}
+impl List {
+    const NONE: Self = Self { all: [NONE; PER_ACCOUNT], len: 0 };
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+    fn push(&mut self, contact: u32) {
+        if let Some(place) = self.all.get_mut(self.len) {
+            *place = contact;
+            self.len += 1;
+        }
+    }
 
-/// One copy of a User-Agent for all who have it, as far as they are among those that are remembered.
-fn share(agents: &mut Vec<Arc<str>>, bytes: &[u8]) -> Arc<str> {
-    if let Some(known) = agents.iter().find(|known| known.as_bytes() == bytes) {
-        return Arc::clone(known);
+    fn get(&self, place: usize) -> u32 {
+        self.all.get(place).copied().filter(|_| place < self.len).unwrap_or(NONE)
     }
-    let agent = Arc::from(text(bytes));
-    if agents.len() >= AGENTS {
-        agents.retain(|known| Arc::strong_count(known) > 1);
+
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        self.all.iter().take(self.len).copied()
     }
-    if agents.len() < AGENTS {
-        agents.push(Arc::clone(&agent));
-    }
-    agent
 }
 
 #[cfg(test)]
@@ -344,8 +497,8 @@ mod tests {
         all.learn(&registration, granted, now, 100).unwrap();
     }
 
-    fn contacts(all: &Bindings) -> Vec<&str> {
-        let mut list: Vec<&str> = all.iter().map(|b| &*b.contact).collect();
+    fn contacts(all: &Bindings) -> Vec<String> {
+        let mut list: Vec<String> = all.iter().map(|b| b.contact.into_owned()).collect();
         list.sort_unstable();
         list
     }
@@ -361,7 +514,7 @@ mod tests {
         assert_eq!((first.flow, first.expires, first.since), (Some(udp(1)), 1_060, 1_000));
         assert_eq!(first.device.as_deref(), Some("<urn:uuid:1>"));
         learn(&mut all, "bob", udp(1), &[("sip:bob@10.0.0.2", 60, false)], 1_020);
-        assert_eq!((contacts(&all), all.len()), (vec!["sip:bob@10.0.0.2"], 1));
+        assert_eq!((contacts(&all), all.len()), (vec!["sip:bob@10.0.0.2".to_owned()], 1));
         learn(&mut all, "bob", udp(1), &[], 1_021);
         assert!(all.is_empty());
         assert!(all.accounts.is_empty(), "no account is kept without a binding");
@@ -408,7 +561,7 @@ mod tests {
         // P07 R68
         let mut all = Bindings::default();
         let ended =
-            |all: &mut Bindings| all.take_ended().map(|a| String::from_utf8(a.into()).unwrap()).collect::<Vec<_>>();
+            |all: &mut Bindings| all.take_ended().map(|a| String::from_utf8(a.to_vec()).unwrap()).collect::<Vec<_>>();
         for (account, serial) in [("bob", 1), ("eve", 2), ("joe", 3)] {
             learn(&mut all, account, tcp(serial), &[("sip:x@10.0.0.1", 600, true)], 1_000);
             all.drop_stream(ConnId::new(1, Shard(0), serial), 1_010, |_| ());
@@ -447,7 +600,7 @@ mod tests {
         let mut all = Bindings::default();
         learn(&mut all, "bob", udp(1), &[("sip:x@10.0.0.1", 60, true), ("sip:x@10.0.0.2", 60, true)], 0);
         assert_eq!(all.remove(b"bob", "sip:x@10.0.0.1").map(|b| b.flow), Some(Some(udp(1))));
-        assert_eq!((contacts(&all), all.len()), (vec!["sip:x@10.0.0.2"], 1));
+        assert_eq!((contacts(&all), all.len()), (vec!["sip:x@10.0.0.2".to_owned()], 1));
         assert_eq!(all.remove(b"bob", "sip:x@10.0.0.1"), None);
         assert_eq!(all.remove(b"eve", "sip:x@10.0.0.1"), None);
         assert!(all.remove(b"bob", "sip:x@10.0.0.2").is_some());

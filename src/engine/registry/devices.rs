@@ -6,11 +6,13 @@
 //! follows. Not a location service: which device is called is the PBX's business.
 
 use super::Overflow;
-use crate::clock::Tick;
+use super::packed::{Key, Packed};
+use crate::clock::{Tick, seconds};
+use crate::dense::{Arena, Index, NONE, Name};
 use crate::engine::token::FlowRef;
 use crate::ids::{ConnId, DeviceId, ListenerId, Shard};
-use crate::route::snapshot::Map;
-use foldhash::quality::RandomState;
+use foldhash::fast::RandomState;
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 
@@ -76,11 +78,14 @@ pub(super) enum State {
     Dead,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Way {
-    pub flow: FlowRef,
-    ip: IpAddr,
+    pub flow: Packed,
     reg: u32,
+    /// The place of its device.
+    device: u32,
+    /// The next newer way of the device.
+    next: u32,
     pub state: State,
     /// Whether it is known to be behind NAT.
     pub nat: bool,
@@ -90,39 +95,34 @@ pub(super) struct Way {
 
 #[derive(Debug)]
 pub(super) struct Device {
+    pub id: DeviceId,
     /// Empty while it is only waited for.
-    pub account: Box<[u8]>,
-    /// The newest last.
-    pub ways: Vec<Way>,
-    until: u64,
-    /// When its last connection ended.
-    lost: Option<Tick>,
+    pub account: Name,
+    /// The oldest of its ways.
+    first: u32,
+    /// Unix seconds.
+    until: u32,
     /// The shards that have something going on with it.
     interested: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Key {
-    Conn(ConnId),
-    Peer(ListenerId, SocketAddr),
-}
-
-/// Most flows are of one device.
-#[derive(Debug)]
-#[allow(clippy::box_collection, reason = "the lines of one adapter are rare, and there is an entry for each phone")]
-pub(super) enum Owners {
-    One(DeviceId),
-    Many(Box<Vec<DeviceId>>),
+/// Places of the ways of one device, the newest last.
+#[derive(Clone, Copy)]
+pub(super) struct List {
+    all: [u32; WAYS],
+    len: usize,
 }
 
 /// The devices of one instance.
 #[derive(Default, Debug)]
 pub struct Devices {
-    /// Boxed: half of the places of a table may be empty.
-    pub(super) known: Map<DeviceId, Box<Device>>,
-    /// By [`Devices::place`]. A hash is enough: what is found is compared with the ways of its device.
-    by_flow: Map<u64, Owners>,
-    places: RandomState,
+    pub(super) known: Arena<Device>,
+    by_id: Index,
+    pub(super) ways: Arena<Way>,
+    by_flow: Index,
+    hasher: RandomState,
+    /// When the last connection of a device ended, by its place.
+    lost: BTreeMap<u32, Tick>,
     /// No device is to be forgotten before this (Unix seconds).
     soonest: Option<u64>,
 }
@@ -130,20 +130,24 @@ pub struct Devices {
 impl Devices {
     /// Where a device is; `None` if nothing is known of it.
     pub fn find(&mut self, search: &Search<'_>) -> Option<Place> {
-        let device = self.known.get_mut(&search.device)?;
+        let at = self.place(search.device)?;
+        let device = self.known.get_mut(at)?;
         device.interested |= bit(search.shard);
-        let own = device.ways.iter().find(|way| way.flow.is_same(search.flow)).map(|way| way.state);
+        let lost = self.lost.get(&at);
+        let key = Key::of_ref(search.flow);
+        let list = self.list(at);
+        let ways = || list.iter().filter_map(|way| self.ways.get(way));
+        let own = ways().find(|way| way.flow.key() == key).map(|way| way.state);
         if own == Some(State::Live) && search.alive {
             return Some(Place::Here);
         }
-        let other = |way: &&Way| way.state == State::Live && !way.flow.is_same(search.flow);
-        let best = device.ways.iter().rev().find(other);
+        let best = ways().filter(|way| way.state == State::Live && way.flow.key() != key).last();
         Some(match (own, best, search.flow) {
             // A connection that it never registered over, such as one for calls only: it is tried first.
             (None, _, FlowRef::Stream { .. }) if search.alive => Place::Here,
-            (_, Some(best), _) => Place::There(best.flow),
+            (_, Some(best), _) => Place::There(best.flow.flow_ref(search.device)),
             (Some(State::Left) | None, None, _) if search.alive => Place::Here,
-            _ => match device.lost.map(|lost| lost.after(search.grace)).filter(|end| *end > search.now) {
+            _ => match lost.map(|lost| lost.after(search.grace)).filter(|end| *end > search.now) {
                 Some(end) => Place::Wait(end),
                 None => Place::Gone,
             },
@@ -153,31 +157,26 @@ impl Devices {
     /// Waits for a device of which nothing is known, and that was reached over a connection before this process was
     /// there.
     pub fn expect(&mut self, device: DeviceId, shard: Shard, until: u64, cap: usize) -> Result<(), Overflow> {
-        let full = self.known.len() >= cap;
-        if let Some(known) = self.known.get_mut(&device) {
+        if let Some(known) = self.place(device).and_then(|at| self.known.get_mut(at)) {
             known.interested |= bit(shard);
             return Ok(());
         }
-        if full {
+        if self.known.len() >= cap {
             return Err(Overflow);
         }
-        self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
-        let expected = Device { account: Box::default(), ways: Vec::new(), until, lost: None, interested: bit(shard) };
-        self.known.insert(device, Box::new(expected));
+        self.wake(until);
+        self.add(Device { interested: bit(shard), ..Device::new(device, Name::default(), until) });
         Ok(())
     }
 
     /// Notes a way to a device. The shards that are to be told, one bit each.
     pub fn learn(&mut self, sight: &Sight<'_>, cap: usize) -> Result<u64, Overflow> {
-        let full = self.known.len() >= cap;
-        let known = match self.known.get_mut(&sight.device) {
-            Some(known) => known,
-            None if full => return Err(Overflow),
-            None => self.known.entry(sight.device).or_insert_with(|| {
-                let (account, until) = (sight.account.into(), sight.until);
-                Box::new(Device { account, ways: Vec::with_capacity(1), until, lost: None, interested: 0 })
-            }),
+        let at = match self.place(sight.device) {
+            Some(at) => at,
+            None if self.known.len() >= cap => return Err(Overflow),
+            None => self.add(Device::new(sight.device, sight.account.into(), sight.until)),
         };
+        let Some(known) = self.known.get_mut(at) else { return Ok(0) };
         if known.account.is_empty() {
             known.account = sight.account.into();
         }
@@ -185,52 +184,66 @@ impl Devices {
             // Another's device is never moved, whatever two identities have in common.
             return Ok(0);
         }
-        known.until = if sight.reg.is_some() { sight.until } else { known.until.max(sight.until) };
-        self.soonest = Some(self.soonest.map_or(known.until, |soonest| soonest.min(known.until)));
-        if let Some(last) = known.ways.last_mut()
-            && last.flow.is_same(&sight.flow)
+        let until = seconds(sight.until);
+        known.until = if sight.reg.is_some() { until } else { known.until.max(until) };
+        let until = known.until.into();
+        self.wake(until);
+        let (flow, key) = (Packed::of(&sight.flow, sight.ip), Key::of_ref(&sight.flow));
+        let list = self.list(at);
+        if let Some(last) = self.ways.get_mut(list.last())
+            && last.flow.key() == key
             && last.state == State::Live
             && sight.reg.is_none_or(|reg| reg == last.reg)
         {
-            last.flow = sight.flow;
+            last.flow = flow;
             last.nat |= sight.nat;
             last.unanswered = 0;
             return Ok(0);
         }
-        known.lost = None;
-        let before = known.ways.iter().position(|way| way.flow.is_same(&sight.flow)).map(|at| known.ways.remove(at));
-        let newest = before.or(known.ways.iter().rev().find(|way| way.state == State::Live).copied());
+        self.change_way(at, sight, flow, key);
+        self.lost.remove(&at);
+        Ok(self.known.get_mut(at).map_or(0, |known| std::mem::take(&mut known.interested)))
+    }
+
+    /// The newest way of a device is another one.
+    fn change_way(&mut self, at: u32, sight: &Sight<'_>, flow: Packed, key: Key) {
+        let list = self.list(at);
+        let ways = || list.iter().filter_map(|way| Some((way, self.ways.get(way)?)));
+        let before = ways().find(|(_, way)| way.flow.key() == key);
+        let newest = before.or(ways().filter(|(_, way)| way.state == State::Live).last()).map(|(_, way)| way);
         let reg = sight.reg.or(newest.map(|way| way.reg)).unwrap_or(0);
         let nat = sight.nat || sight.reg.is_none() && newest.is_some_and(|way| way.nat);
-        for way in known.ways.iter_mut().filter(|way| way.reg == reg && way.state == State::Live) {
-            way.state = State::Left;
-        }
-        let mut out = None;
-        if known.ways.len() >= WAYS {
-            let rank = |state| match state {
+        let mut out = before.map(|(place, _)| place);
+        if out.is_none() && list.len == WAYS {
+            let rank = |way: &Way| match way.state {
                 State::Dead => 0,
-                State::Left => 1,
-                State::Live => 2,
+                State::Live if way.reg != reg => 2,
+                State::Left | State::Live => 1,
             };
-            let oldest = known.ways.iter().enumerate().min_by_key(|(_, way)| rank(way.state)).map(|(at, _)| at);
-            out = oldest.map(|at| known.ways.remove(at));
+            out = ways().min_by_key(|(_, way)| rank(way)).map(|(place, _)| place);
         }
-        known.ways.reserve_exact(1);
-        known.ways.push(Way { flow: sight.flow, ip: sight.ip, reg, state: State::Live, nat, unanswered: 0 });
-        let shards = std::mem::take(&mut known.interested);
+        let mut new = List::NONE;
+        list.iter().filter(|way| Some(*way) != out).for_each(|way| new.push(way));
+        for way in new.iter() {
+            if let Some(way) = self.ways.get_mut(way).filter(|way| way.reg == reg && way.state == State::Live) {
+                way.state = State::Left;
+            }
+        }
         if let Some(out) = out {
-            self.disown(&out.flow, sight.device);
+            self.disown(out);
         }
-        self.own(&sight.flow, sight.device);
-        Ok(shards)
+        new.push(self.own(Way { flow, reg, device: at, next: NONE, state: State::Live, nat, unanswered: 0 }, key));
+        self.set_list(at, &new);
     }
 
     /// A device has de-registered one of its flows.
     pub fn leave(&mut self, device: DeviceId, reg: u32) {
-        let Some(known) = self.known.get_mut(&device) else { return };
-        for way in known.ways.iter_mut().filter(|way| way.reg == reg && way.state == State::Live) {
-            // What is going on may end over it.
-            way.state = State::Left;
+        let Some(at) = self.place(device) else { return };
+        for way in self.list(at).iter() {
+            if let Some(way) = self.ways.get_mut(way).filter(|way| way.reg == reg && way.state == State::Live) {
+                // What is going on may end over it.
+                way.state = State::Left;
+            }
         }
     }
 
@@ -245,24 +258,16 @@ impl Devices {
     }
 
     fn lose(&mut self, key: Key, lost: Option<Tick>) {
-        let Some(owners) = self.by_flow.get(&self.places.hash_one(key)) else { return };
-        let one;
-        let owners = match owners {
-            Owners::One(device) => {
-                one = [*device];
-                &one[..]
-            }
-            Owners::Many(devices) => devices.as_slice(),
-        };
-        for device in owners {
-            let Some(known) = self.known.get_mut(device) else { continue };
-            let mut was_live = false;
-            for way in known.ways.iter_mut().filter(|way| key_of(&way.flow) == key) {
-                was_live |= way.state == State::Live;
-                way.state = State::Dead;
-            }
-            if was_live && known.ways.iter().all(|way| way.state != State::Live) {
-                known.lost = lost;
+        let ways: Vec<u32> = self.at_key(key).map(|(place, _)| place).collect();
+        for way in ways {
+            let Some(way) = self.ways.get_mut(way) else { continue };
+            let (device, was_live) = (way.device, way.state == State::Live);
+            way.state = State::Dead;
+            if was_live && !self.has_live(device) {
+                match lost {
+                    Some(lost) => self.lost.insert(device, lost),
+                    None => self.lost.remove(&device),
+                };
             }
         }
     }
@@ -272,25 +277,22 @@ impl Devices {
     /// One whose old connection is open at the same address stays there: phones with several accounts, and all pages
     /// of a browser, share their TLS sessions, so the new connection may well be another account's.
     pub fn succeed(&mut self, old: ConnId, flow: FlowRef, ip: IpAddr, mut moved: impl FnMut(DeviceId, &[u8], u64)) {
-        let devices = match self.by_flow.get(&self.places.hash_one(Key::Conn(old))) {
-            Some(Owners::One(device)) => vec![*device],
-            Some(Owners::Many(devices)) => devices.to_vec(),
-            None => return,
-        };
-        for device in devices {
-            let Some(known) = self.known.get(&device) else { continue };
-            let Some(way) = known.ways.iter().find(|way| way.flow.conn() == Some(old)) else { continue };
-            if way.state == State::Live && way.ip == ip {
+        let ways: Vec<u32> = self.at_key(Key::Conn(old)).map(|(place, _)| place).collect();
+        for way in ways {
+            let Some(way) = self.ways.get(way) else { continue };
+            if way.state == State::Live && way.flow.ip() == ip {
                 continue;
             }
+            let Some(known) = self.known.get(way.device) else { continue };
             // One that has gone elsewhere since is not brought back.
-            let newer = known.ways.iter().any(|other| other.state == State::Live && other.reg == way.reg);
+            let mut ways = self.list(way.device).iter().filter_map(|other| self.ways.get(other));
+            let newer = ways.any(|other| other.state == State::Live && other.reg == way.reg);
             if newer && way.state != State::Live {
                 continue;
             }
-            let (account, reg) = (known.account.clone(), Some(way.reg));
-            let flow = flow.of(Some(device));
-            let sight = Sight { device, account: &account, flow, ip, reg, until: known.until, nat: false };
+            let (device, account, reg) = (known.id, known.account.clone(), Some(way.reg));
+            let (flow, until) = (flow.of(Some(device)), known.until.into());
+            let sight = Sight { device, account: &account, flow, ip, reg, until, nat: false };
             if let Ok(shards) = self.learn(&sight, usize::MAX) {
                 moved(device, &account, shards);
             }
@@ -299,68 +301,63 @@ impl Devices {
 
     /// The device of an account that is reached over a flow.
     pub fn at(&mut self, flow: &FlowRef, account: &[u8], shard: Shard) -> Option<DeviceId> {
-        let place = self.place(flow);
-        let known = &mut self.known;
-        let mut is_it = |device: DeviceId| {
-            let known = known.get_mut(&device)?;
-            let there = known.ways.iter().any(|way| way.state == State::Live && way.flow.is_same(flow));
-            (there && *known.account == *account).then(|| {
-                known.interested |= bit(shard);
-                device
-            })
+        let is_it = |way: &Way| {
+            way.state == State::Live && self.known.get(way.device).is_some_and(|known| *known.account == *account)
         };
-        match self.by_flow.get(&place)? {
-            Owners::One(device) => is_it(*device),
-            Owners::Many(devices) => devices.iter().find_map(|device| is_it(*device)),
-        }
+        let found = self.at_key(Key::of_ref(flow)).find(|(_, way)| is_it(way)).map(|(_, way)| way.device)?;
+        let known = self.known.get_mut(found)?;
+        known.interested |= bit(shard);
+        Some(known.id)
     }
 
     /// A shard has something going on with a device.
     pub fn note_interest(&mut self, device: DeviceId, shard: Shard) {
-        if let Some(known) = self.known.get_mut(&device) {
+        if let Some(known) = self.place(device).and_then(|at| self.known.get_mut(at)) {
             known.interested |= bit(shard);
         }
     }
 
     /// The flow of a device's newest way.
     pub fn newest(&self, device: DeviceId) -> Option<FlowRef> {
-        let known = self.known.get(&device)?;
-        known.ways.iter().rev().find(|way| way.state == State::Live).or(known.ways.last()).map(|way| way.flow)
+        let list = self.list(self.place(device)?);
+        let ways = || list.iter().filter_map(|way| self.ways.get(way));
+        let live = ways().filter(|way| way.state == State::Live).last();
+        live.or(ways().last()).map(|way| way.flow.flow_ref(device))
     }
 
     /// The device of an account that was reached over a flow, also where that is gone.
     pub fn was_at(&self, flow: &FlowRef, account: &[u8]) -> Option<DeviceId> {
-        let is_it = |device: &DeviceId| self.known.get(device).is_some_and(|known| *known.account == *account);
-        match self.by_flow.get(&self.place(flow))? {
-            Owners::One(device) => is_it(device).then_some(*device),
-            Owners::Many(devices) => devices.iter().copied().find(is_it),
-        }
+        let mut known = self.at_key(Key::of_ref(flow)).filter_map(|(_, way)| self.known.get(way.device));
+        known.find(|known| *known.account == *account).map(|known| known.id)
     }
 
     /// The one device that was reached over a flow; none if there were several.
     pub fn only_at(&self, flow: &FlowRef) -> Option<DeviceId> {
-        match self.by_flow.get(&self.place(flow))? {
-            Owners::One(device) => Some(*device),
-            Owners::Many(_) => None,
-        }
+        let mut ways = self.at_key(Key::of_ref(flow));
+        let (first, second) = (ways.next(), ways.next());
+        if second.is_some() { None } else { self.known.get(first?.1.device).map(|known| known.id) }
     }
 
     /// Whether a flow is one of a device's ways now.
     pub fn is_at(&self, device: DeviceId, flow: &FlowRef) -> bool {
-        let known = self.known.get(&device);
-        known.is_some_and(|known| known.ways.iter().any(|way| way.state == State::Live && way.flow.is_same(flow)))
+        let key = Key::of_ref(flow);
+        let Some(at) = self.place(device) else { return false };
+        let mut ways = self.list(at).iter().filter_map(|way| self.ways.get(way));
+        ways.any(|way| way.state == State::Live && way.flow.key() == key)
     }
 
     /// Whether a device has a way that is there, as far as is known.
     pub fn is_live(&self, device: DeviceId) -> bool {
-        self.known.get(&device).is_some_and(|known| known.ways.iter().any(|way| way.state == State::Live))
+        self.place(device).is_some_and(|at| self.has_live(at))
     }
 
     /// Whether a device was last seen at this address, over datagrams or over a connection that is gone.
     pub fn may_move_within(&self, device: DeviceId, ip: IpAddr) -> bool {
-        let Some(known) = self.known.get(&device) else { return false };
+        let Some(at) = self.place(device) else { return false };
+        let list = self.list(at);
         let connected = |way: &Way| way.state == State::Live && way.flow.conn().is_some();
-        !known.ways.iter().any(connected) && known.ways.last().is_some_and(|way| way.ip == ip)
+        !list.iter().filter_map(|way| self.ways.get(way)).any(connected)
+            && self.ways.get(list.last()).is_some_and(|way| way.flow.ip() == ip)
     }
 
     /// Whether [`Self::expire`] may have something to do.
@@ -373,79 +370,137 @@ impl Devices {
         if !self.is_due(now) {
             return;
         }
-        self.known.retain(|_, device| device.until > now);
-        let known = &self.known;
-        self.by_flow.retain(|_, owners| match owners {
-            Owners::One(device) => known.contains_key(device),
-            Owners::Many(devices) => {
-                devices.retain(|device| known.contains_key(device));
-                !devices.is_empty()
+        let over = |device: &Device| u64::from(device.until) <= now;
+        let ended: Vec<u32> = self.known.iter().filter(|(_, it)| over(it)).map(|(at, _)| at).collect();
+        for at in ended {
+            self.list(at).iter().for_each(|way| self.disown(way));
+            self.lost.remove(&at);
+            if let Some(device) = self.known.remove(at) {
+                self.by_id.remove(self.hasher.hash_one(device.id), at);
             }
-        });
-        self.soonest = self.known.values().map(|device| device.until).min();
+        }
+        self.soonest = self.known.iter().map(|(_, device)| device.until.into()).min();
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.known.len()
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
 
-    /// The devices that are reached over a flow.
-    pub(super) fn owners(&self, flow: &FlowRef) -> Option<&Owners> {
-        self.by_flow.get(&self.place(flow))
+    /// The way by which a flow is kept open: the lines of one phone have one flow.
+    pub(super) fn first_at(&self, key: Key) -> Option<u32> {
+        self.at_key(key).filter(|(_, way)| way.state == State::Live).map(|(place, _)| place).min()
     }
 
-    fn place(&self, flow: &FlowRef) -> u64 {
-        self.places.hash_one(key_of(flow))
+    /// The ways that are a flow.
+    fn at_key(&self, key: Key) -> impl Iterator<Item = (u32, &Way)> {
+        let all = self.by_flow.all(self.hasher.hash_one(key));
+        all.filter_map(move |place| self.ways.get(place).filter(|way| way.flow.key() == key).map(|way| (place, way)))
     }
 
-    fn own(&mut self, flow: &FlowRef, device: DeviceId) {
-        let place = self.place(flow);
-        match self.by_flow.get_mut(&place) {
-            None => {
-                self.by_flow.insert(place, Owners::One(device));
-            }
-            Some(Owners::One(other)) if *other == device => {}
-            Some(owners @ Owners::One(_)) => {
-                let Owners::One(other) = *owners else { return };
-                *owners = Owners::Many(Box::new(vec![other, device]));
-            }
-            Some(Owners::Many(devices)) => {
-                if devices.len() < PER_FLOW && !devices.contains(&device) {
-                    devices.push(device);
-                }
+    fn wake(&mut self, at: u64) {
+        self.soonest = Some(self.soonest.map_or(at, |soonest| soonest.min(at)));
+    }
+
+    fn place(&self, device: DeviceId) -> Option<u32> {
+        let is_it = |at| self.known.get(at).is_some_and(|known| known.id == device);
+        self.by_id.find(self.hasher.hash_one(device), is_it)
+    }
+
+    fn add(&mut self, device: Device) -> u32 {
+        let hash = self.hasher.hash_one(device.id);
+        let at = self.known.insert(device);
+        let Self { known, hasher, .. } = self;
+        self.by_id.insert(hash, at, |at| known.get(at).map_or(0, |known| hasher.hash_one(known.id)));
+        at
+    }
+
+    fn has_live(&self, at: u32) -> bool {
+        self.list(at).iter().any(|way| self.ways.get(way).is_some_and(|way| way.state == State::Live))
+    }
+
+    pub(super) fn list(&self, device: u32) -> List {
+        let mut list = List::NONE;
+        let mut at = self.known.get(device).map_or(NONE, |known| known.first);
+        while let Some(way) = self.ways.get(at) {
+            list.push(at);
+            at = way.next;
+        }
+        list
+    }
+
+    fn set_list(&mut self, device: u32, list: &List) {
+        if let Some(known) = self.known.get_mut(device) {
+            known.first = list.get(0);
+        }
+        for (place, at) in list.iter().enumerate() {
+            if let Some(way) = self.ways.get_mut(at) {
+                way.next = list.get(place + 1);
             }
         }
     }
 
-    fn disown(&mut self, flow: &FlowRef, device: DeviceId) {
-        let place = self.place(flow);
-        let empty = match self.by_flow.get_mut(&place) {
-            None => return,
-            Some(Owners::One(other)) => *other == device,
-            Some(Owners::Many(devices)) => {
-                devices.retain(|other| *other != device);
-                devices.is_empty()
-            }
-        };
-        if empty {
-            self.by_flow.remove(&place);
+    fn own(&mut self, way: Way, key: Key) -> u32 {
+        let hash = self.hasher.hash_one(key);
+        let at = self.ways.insert(way);
+        let Self { ways, hasher, .. } = self;
+        if self.by_flow.all(hash).take(PER_FLOW).count() < PER_FLOW {
+            self.by_flow.insert(hash, at, |at| ways.get(at).map_or(0, |way| hasher.hash_one(way.flow.key())));
+        }
+        at
+    }
+
+    fn disown(&mut self, at: u32) {
+        if let Some(way) = self.ways.remove(at) {
+            self.by_flow.remove(self.hasher.hash_one(way.flow.key()), at);
         }
     }
 }
 
-const fn key_of(flow: &FlowRef) -> Key {
-    match flow {
-        FlowRef::Udp { listener, peer, .. } => Key::Peer(*listener, *peer),
-        FlowRef::Stream { conn, .. } => Key::Conn(*conn),
+impl Device {
+    fn new(id: DeviceId, account: Name, until: u64) -> Self {
+        Self { id, account, first: NONE, until: seconds(until), interested: 0 }
+    }
+}
+
+impl List {
+    const NONE: Self = Self { all: [NONE; WAYS], len: 0 };
+
+    fn push(&mut self, way: u32) {
+        if let Some(place) = self.all.get_mut(self.len) {
+            *place = way;
+            self.len += 1;
+        }
+    }
+
+    fn get(&self, place: usize) -> u32 {
+        self.all.get(place).copied().filter(|_| place < self.len).unwrap_or(NONE)
+    }
+
+    fn last(&self) -> u32 {
+        self.len.checked_sub(1).map_or(NONE, |last| self.get(last))
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = u32> {
+        self.all.into_iter().take(self.len)
     }
 }
 
 const fn bit(shard: Shard) -> u64 {
     1 << (shard.0 & 63)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_few_bytes() {
+        assert_eq!((size_of::<Device>(), size_of::<Way>()), (40, 40));
+    }
 }

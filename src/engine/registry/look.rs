@@ -24,8 +24,8 @@ impl Room {
         account: Option<&[u8]>,
         after: Option<&Place>,
         most: usize,
-        wanted: &dyn Fn(&Binding) -> bool,
-    ) -> (Vec<(Place, Binding)>, Option<Place>) {
+        wanted: &dyn Fn(&Binding<'_>) -> bool,
+    ) -> (Vec<(Place, Binding<'static>)>, Option<Place>) {
         let mut found = Vec::new();
         let mut after = after.cloned();
         while found.len() < most {
@@ -44,8 +44,8 @@ impl Room {
         account: Option<&[u8]>,
         after: Option<&Place>,
         most: usize,
-        wanted: &dyn Fn(&Binding) -> bool,
-        found: &mut Vec<(Place, Binding)>,
+        wanted: &dyn Fn(&Binding<'_>) -> bool,
+        found: &mut Vec<(Place, Binding<'static>)>,
     ) -> (usize, Option<Place>) {
         self.with(|live| {
             let (mut seen, mut last) = (0, None);
@@ -54,9 +54,9 @@ impl Room {
                 if account.is_some_and(|account| account != name) {
                     break;
                 }
-                let mut list: Vec<&Binding> = list.iter().collect();
+                let mut list = list;
                 list.sort_unstable_by(|a, b| a.contact.cmp(&b.contact));
-                let behind = |binding: &Binding| {
+                let behind = |binding: &Binding<'_>| {
                     after.is_none_or(|place| {
                         (name, &*binding.contact) > (place.account.as_slice(), place.contact.as_str())
                     })
@@ -66,23 +66,20 @@ impl Room {
                         break 'all;
                     }
                     seen += 1;
-                    last = Some((name, binding));
-                    if wanted(binding) {
-                        found.push((
-                            Place { account: name.into(), contact: binding.contact.as_ref().into() },
-                            binding.clone(),
-                        ));
+                    if wanted(&binding) {
+                        found.push((place(name, &binding), binding.clone().into_owned()));
                     }
+                    last = Some((name, binding));
                 }
             }
-            (seen, last.map(|(name, binding)| Place { account: name.into(), contact: binding.contact.as_ref().into() }))
+            (seen, last.map(|(name, binding)| place(name, &binding)))
         })
     }
 
     /// Counts contacts that are wanted.
-    pub fn count(&self, account: Option<&[u8]>, wanted: &dyn Fn(&Binding) -> bool) -> usize {
+    pub fn count(&self, account: Option<&[u8]>, wanted: &dyn Fn(&Binding<'_>) -> bool) -> usize {
         let counted = std::cell::Cell::new(0);
-        let count = |binding: &Binding| {
+        let count = |binding: &Binding<'_>| {
             counted.set(counted.get() + usize::from(wanted(binding)));
             false
         };
@@ -91,9 +88,13 @@ impl Room {
     }
 
     /// Ends one contact; with the last of an account its claim on a seat goes (R68).
-    pub fn end(&self, place: &Place) -> Option<Binding> {
+    pub fn end(&self, place: &Place) -> Option<Binding<'static>> {
         self.with(|live| live.bindings.remove(&place.account, &place.contact))
     }
+}
+
+fn place(name: &[u8], binding: &Binding<'_>) -> Place {
+    Place { account: name.into(), contact: binding.contact.as_ref().into() }
 }
 
 #[cfg(test)]
@@ -121,7 +122,7 @@ mod tests {
     }
 
     /// All that is wanted, read in parts of `most`.
-    fn read(room: &Room, most: usize, wanted: &dyn Fn(&Binding) -> bool) -> (Vec<Place>, usize) {
+    fn read(room: &Room, most: usize, wanted: &dyn Fn(&Binding<'_>) -> bool) -> (Vec<Place>, usize) {
         let (mut all, mut after, mut parts) = (Vec::new(), None, 0);
         loop {
             let (found, next) = room.look(None, after.as_ref(), most, wanted);
@@ -153,7 +154,7 @@ mod tests {
     fn one_account_is_found_without_the_others() {
         let room = room(700, 2);
         let looked = std::cell::Cell::new(0);
-        let wanted = |_: &Binding| {
+        let wanted = |_: &Binding<'_>| {
             looked.set(looked.get() + 1);
             true
         };

@@ -7,10 +7,12 @@
 
 mod bindings;
 mod calls;
+mod contact;
 pub mod decisions;
 pub mod devices;
 pub mod journal;
 mod look;
+mod packed;
 mod pulse;
 mod room;
 mod streams;
@@ -104,8 +106,9 @@ impl Registry {
     }
 
     /// The bindings of an instance now.
-    pub fn bindings(&self, instance: InstanceId) -> Vec<Binding> {
-        self.find(instance).map_or_else(Vec::new, |room| room.with(|live| live.bindings.iter().cloned().collect()))
+    pub fn bindings(&self, instance: InstanceId) -> Vec<Binding<'static>> {
+        let all = |room: Arc<Room>| room.with(|live| live.bindings.iter().map(Binding::into_owned).collect());
+        self.find(instance).map_or_else(Vec::new, all)
     }
 
     /// The calls of an instance now.

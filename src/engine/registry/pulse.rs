@@ -1,7 +1,8 @@
 //! Which devices the edge keeps the way open to by itself: those over UDP behind NAT, each at its own second of the
 //! interval, so that no timer is kept for any of them and they do not all come at once.
 
-use super::devices::{Devices, Owners, State};
+use super::devices::{Devices, State};
+use super::packed::Key;
 use crate::engine::token::FlowRef;
 use crate::ids::DeviceId;
 use crate::model::KeepAlive;
@@ -31,48 +32,42 @@ impl Devices {
     ) {
         let interval = interval.max(1);
         let seconds = until.saturating_sub(from).min(interval);
-        let mut known = std::mem::take(&mut self.known);
-        for (id, device) in &mut known {
-            // How long ago this device's second was.
-            if (until % interval + interval - second_of(*id, interval)) % interval >= seconds {
-                continue;
+        let due_now = |id: DeviceId| (until % interval + interval - second_of(id, interval)) % interval < seconds;
+        // How long ago a device's second was tells whether it is its turn.
+        let turn: Vec<u32> = self.known.iter().filter(|(_, it)| due_now(it.id)).map(|(at, _)| at).collect();
+        for at in turn {
+            for place in self.list(at).iter() {
+                self.pulse(at, place, &wanted, due);
             }
-            for way in device.ways.iter_mut().filter(|way| way.state == State::Live && way.nat) {
-                // The lines of one phone have one flow.
-                let first = match self.owners(&way.flow) {
-                    Some(Owners::One(first)) => Some(first),
-                    Some(Owners::Many(all)) => all.first(),
-                    None => None,
-                };
-                if first != Some(id) {
-                    continue;
-                }
-                match wanted(&way.flow) {
-                    KeepAlive::Off => {}
-                    KeepAlive::Nat => due.push(Due::Lines(way.flow)),
-                    KeepAlive::Options if way.unanswered >= UNANSWERED => due.push(Due::Gone(way.flow)),
-                    KeepAlive::Options => {
-                        way.unanswered += 1;
-                        due.push(Due::Options(way.flow, device.account.clone()));
-                    }
+        }
+    }
+
+    /// What is due for one way of a device.
+    fn pulse(&mut self, at: u32, place: u32, wanted: &impl Fn(&FlowRef) -> KeepAlive, due: &mut Vec<Due>) {
+        let Some(device) = self.known.get(at) else { return };
+        let Some(way) = self.ways.get(place).filter(|way| way.state == State::Live && way.nat) else { return };
+        // The lines of one phone have one flow.
+        if self.first_at(way.flow.key()) != Some(place) {
+            return;
+        }
+        let flow = way.flow.flow_ref(device.id);
+        match wanted(&flow) {
+            KeepAlive::Off => {}
+            KeepAlive::Nat => due.push(Due::Lines(flow)),
+            KeepAlive::Options if way.unanswered >= UNANSWERED => due.push(Due::Gone(flow)),
+            KeepAlive::Options => {
+                due.push(Due::Options(flow, device.account.to_vec().into()));
+                if let Some(way) = self.ways.get_mut(place) {
+                    way.unanswered += 1;
                 }
             }
         }
-        self.known = known;
     }
 
     /// A device answered an OPTIONS that came over this flow.
     pub fn hear(&mut self, flow: &FlowRef) -> bool {
-        let first = match self.owners(flow) {
-            Some(Owners::One(first)) => *first,
-            Some(Owners::Many(all)) => match all.first() {
-                Some(first) => *first,
-                None => return false,
-            },
-            None => return false,
-        };
-        let ways = self.known.get_mut(&first).map(|device| device.ways.iter_mut()).into_iter().flatten();
-        ways.filter(|way| way.flow.is_same(flow)).map(|way| way.unanswered = 0).count() > 0
+        let first = self.first_at(Key::of_ref(flow)).and_then(|place| self.ways.get_mut(place));
+        first.map(|way| way.unanswered = 0).is_some()
     }
 }
 

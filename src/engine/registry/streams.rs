@@ -26,11 +26,57 @@ const TIDY: u64 = 10;
 /// Successions followed from one connection to the present one.
 const CHAIN: usize = 8;
 
+/// A connection, in few bytes: there is one for each phone. Nearly all are open, and of one instance.
 #[derive(Default)]
-struct Stream {
+enum Stream {
+    #[default]
+    New,
+    One(InstanceId),
+    More(Box<More>),
+}
+
+#[derive(Default)]
+struct More {
     instances: Vec<InstanceId>,
     /// When it closed (Unix seconds).
     closed: Option<u64>,
+}
+
+impl Stream {
+    fn instances(&self) -> &[InstanceId] {
+        match self {
+            Self::New => &[],
+            Self::One(instance) => std::slice::from_ref(instance),
+            Self::More(more) => &more.instances,
+        }
+    }
+
+    const fn closed(&self) -> Option<u64> {
+        match self {
+            Self::New | Self::One(_) => None,
+            Self::More(more) => more.closed,
+        }
+    }
+
+    fn more(&mut self) -> Option<&mut More> {
+        if !matches!(self, Self::More(_)) {
+            *self = Self::More(Box::new(More { instances: self.instances().to_vec(), closed: None }));
+        }
+        if let Self::More(more) = self { Some(more) } else { None }
+    }
+
+    fn add(&mut self, instance: InstanceId) {
+        if matches!(self, Self::New) {
+            *self = Self::One(instance);
+        } else if let Some(more) = self.more() {
+            more.instances.push(instance);
+        }
+    }
+
+    /// False if it was closed before.
+    fn close(&mut self, now: u64) -> bool {
+        self.more().is_some_and(|more| more.closed.replace(now).is_none())
+    }
 }
 
 /// What became of noting an instance at a connection.
@@ -74,42 +120,41 @@ impl Streams {
     /// Remembers that a connection carries bindings of an instance.
     pub fn note(&self, conn: ConnId, instance: InstanceId) -> Noted {
         let Some(mut stream) = self.known.get_mut(&conn) else { return Noted::Gone };
-        if stream.closed.is_some() {
+        if stream.closed().is_some() {
             return Noted::Gone;
         }
-        if stream.instances.len() >= INSTANCES || stream.instances.contains(&instance) {
+        if stream.instances().len() >= INSTANCES || stream.instances().contains(&instance) {
             return Noted::Known;
         }
-        stream.instances.reserve_exact(1);
-        stream.instances.push(instance);
+        stream.add(instance);
         Noted::New
     }
 
     /// Whether a connection carries bindings of any instance.
     pub fn is_bound(&self, conn: ConnId) -> bool {
-        self.known.get(&conn).is_some_and(|stream| !stream.instances.is_empty())
+        self.known.get(&conn).is_some_and(|stream| !stream.instances().is_empty())
     }
 
     /// Whether a connection carries bindings of an instance.
     pub fn carries(&self, conn: ConnId, instance: InstanceId) -> bool {
-        self.known.get(&conn).is_some_and(|stream| stream.instances.contains(&instance))
+        self.known.get(&conn).is_some_and(|stream| stream.instances().contains(&instance))
     }
 
     /// Whether a connection that was watched is still open.
     pub fn is_open(&self, conn: ConnId) -> bool {
-        self.known.get(&conn).is_some_and(|stream| stream.closed.is_none())
+        self.known.get(&conn).is_some_and(|stream| stream.closed().is_none())
     }
 
     /// Whether a connection over which something was bound has closed.
     pub fn is_closed(&self, conn: ConnId) -> bool {
-        self.known.get(&conn).is_some_and(|stream| stream.closed.is_some())
+        self.known.get(&conn).is_some_and(|stream| stream.closed().is_some())
     }
 
     /// A connection closed. The instances that are bound over it, and whether that was not known before.
     pub fn close(&self, conn: ConnId, now: u64) -> (Vec<InstanceId>, bool) {
         let Some(mut stream) = self.known.get_mut(&conn) else { return (Vec::new(), false) };
-        let first = stream.closed.is_none();
-        let instances = stream.instances.clone();
+        let first = stream.closed().is_none();
+        let instances = stream.instances().to_vec();
         let full = self.closed.load(Relaxed) >= BOUND as u64;
         if instances.is_empty() || full {
             drop(stream);
@@ -117,7 +162,7 @@ impl Streams {
                 self.overflow.inc();
             }
             self.known.remove(&conn);
-        } else if stream.closed.replace(now).is_none() {
+        } else if stream.close(now) {
             self.closed.fetch_add(1, Relaxed);
         }
         (instances, first)
@@ -125,7 +170,7 @@ impl Streams {
 
     /// The instances that are or were bound over a connection.
     pub fn instances(&self, conn: ConnId) -> Vec<InstanceId> {
-        self.known.get(&conn).map_or_else(Vec::new, |stream| stream.instances.clone())
+        self.known.get(&conn).map_or_else(Vec::new, |stream| stream.instances().to_vec())
     }
 
     /// A connection took the place of another. What waits for the other one.
@@ -181,8 +226,8 @@ impl Streams {
             return;
         }
         if self.closed.load(Relaxed) > 0 {
-            self.known.retain(|_, stream| stream.closed.is_none_or(|at| at.saturating_add(MEMORY) > now));
-            let closed = self.known.iter().filter(|stream| stream.closed.is_some()).count();
+            self.known.retain(|_, stream| stream.closed().is_none_or(|at| at.saturating_add(MEMORY) > now));
+            let closed = self.known.iter().filter(|stream| stream.closed().is_some()).count();
             self.closed.store(closed as u64, Relaxed);
         }
         self.successors.retain(|_, (_, at)| at.saturating_add(MEMORY) > now);
@@ -192,6 +237,6 @@ impl Streams {
     /// Connections that are open, as far as they are watched.
     #[cfg(test)]
     pub fn open(&self) -> usize {
-        self.known.iter().filter(|stream| stream.closed.is_none()).count()
+        self.known.iter().filter(|stream| stream.closed().is_none()).count()
     }
 }

@@ -174,7 +174,7 @@ impl World {
         self.shared = Arc::new(Shared::new(keys()));
         let kept = self.disk.claims.iter().map(|((instance, account), record)| Kept {
             instance: *instance,
-            account: Arc::clone(account),
+            account: account.clone(),
             record: record.clone(),
         });
         let now = self.now();

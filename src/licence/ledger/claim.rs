@@ -3,21 +3,45 @@
 use super::Name;
 use super::device::Device;
 use super::pulse::Pulse;
+use crate::clock::seconds;
 use crate::model::Kind;
+use std::num::NonZeroU32;
 
 /// What one account has of its user's seat.
 #[derive(Debug)]
 pub(super) struct Claim {
-    pub user: Name,
+    pub account: Name,
+    /// The place of its user.
+    pub user: u32,
     /// REGISTERs that are being decided on.
     pub in_flight: u32,
     /// When it ends (Unix seconds); none until a 2xx grants something.
-    pub until: Option<u64>,
+    until: Option<NonZeroU32>,
     /// The seconds that are written down for it.
     pub written: u32,
 }
 
 impl Claim {
+    pub const fn new(account: Name, user: u32) -> Self {
+        Self { account, user, in_flight: 0, until: None, written: 0 }
+    }
+
+    /// When it ends (Unix seconds), if it lasts.
+    pub fn until(&self) -> Option<u64> {
+        self.until.map(|until| until.get().into())
+    }
+
+    /// It lasts until then, or not at all. Whether it lasted before.
+    pub fn set_until(&mut self, until: Option<u64>) -> bool {
+        let until = until.map(|until| NonZeroU32::new(seconds(until)).unwrap_or(NonZeroU32::MIN));
+        std::mem::replace(&mut self.until, until).is_some()
+    }
+
+    /// Whether it lasts.
+    pub const fn lasts(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// The seconds to be written down when so many were granted. Twice as many leave room for a PBX that grants now
     /// less, now more: a later grant is seldom longer than what is on the disk, and then needs no write. What was
     /// asked for is never passed by that.
@@ -31,14 +55,17 @@ impl Claim {
     }
 }
 
+/// The bit of a light user.
+const LIGHT: u32 = 1 << 31;
+
 /// A user that has a seat, or may get one.
 #[derive(Debug)]
 pub(super) struct Holder {
-    pub kind: Kind,
+    pub name: Name,
     /// Accounts with a claim.
     pub claims: u32,
-    /// Those of them that last.
-    pub committed: u32,
+    /// Those of them that last, and the kind in the highest bit: there is one of these for each phone.
+    lasting: u32,
     /// A light user's one device (R43); nothing for a full user, of whom there are many.
     only: Option<Box<Only>>,
 }
@@ -66,8 +93,29 @@ pub(super) struct Rival {
 }
 
 impl Holder {
-    pub const fn new(kind: Kind) -> Self {
-        Self { kind, claims: 0, committed: 0, only: None }
+    pub const fn new(name: Name, kind: Kind) -> Self {
+        let lasting = if matches!(kind, Kind::Light) { LIGHT } else { 0 };
+        Self { name, claims: 0, lasting, only: None }
+    }
+
+    /// What the user is licensed as.
+    pub const fn kind(&self) -> Kind {
+        if self.lasting & LIGHT == 0 { Kind::Full } else { Kind::Light }
+    }
+
+    /// Accounts whose claim lasts.
+    pub const fn committed(&self) -> u32 {
+        self.lasting & !LIGHT
+    }
+
+    /// One more that lasts.
+    pub const fn add_lasting(&mut self) {
+        self.lasting += 1;
+    }
+
+    /// One less.
+    pub const fn sub_lasting(&mut self) {
+        self.lasting -= 1;
     }
 
     /// A light user's device.
@@ -126,13 +174,14 @@ impl Holder {
 
     /// With the last account the device is gone.
     pub fn forget_device(&mut self) {
-        if self.committed == 0 {
+        if self.committed() == 0 {
             self.drop_device();
         }
     }
 
     pub fn become_kind(&mut self, kind: Kind) {
-        self.kind = kind;
+        let kind = if kind == Kind::Light { LIGHT } else { 0 };
+        self.lasting = self.committed() | kind;
         self.drop_device();
     }
 
@@ -148,13 +197,13 @@ impl Holder {
 /// [`super::Ledger::release`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hold {
-    pub(super) account: Name,
-    pub(super) user: Name,
-    pub(super) epoch: u64,
+    /// The place of the claim, which stays while there is a part in it.
+    pub(super) claim: u32,
+    pub(super) epoch: u32,
+    /// The light user whose device is being decided on with it.
+    pub(super) rivals: Option<Name>,
     /// Whether it must be written down before the REGISTER goes on.
     pub waits: bool,
-    /// Whether a light user's device is being decided on with it.
-    pub(super) rivals: bool,
 }
 
 /// A claim as it is written down.

@@ -39,12 +39,12 @@ impl Counts {
     }
 
     const fn place(&mut self, holder: &Holder) -> Option<&mut u32> {
-        let seats = match (holder.committed, holder.claims) {
+        let seats = match (holder.committed(), holder.claims) {
             (_, 0) => return None,
             (0, _) => &mut self.in_flight,
             _ => &mut self.used,
         };
-        Some(match holder.kind {
+        Some(match holder.kind() {
             Kind::Full => &mut seats.full,
             Kind::Light => &mut seats.light,
         })

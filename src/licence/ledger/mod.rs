@@ -19,19 +19,18 @@ pub use claim::{Change, Hold, Record};
 pub use counts::Counts;
 pub use device::Device;
 
+use crate::dense::{Arena, Index, NONE};
 use crate::model::{Kind, Seats, SecondDevice};
 use crate::reason::Refusal;
 use claim::{Claim, Holder};
 use foldhash::fast::RandomState;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::BuildHasher;
 
 /// Seconds by which the durable moment of last life may be behind: a restored claim lives that much longer.
 pub const GRACE: u64 = 10;
 
 /// A name as it came from a device or the list of users.
-pub type Name = Arc<[u8]>;
-type Map<V> = HashMap<Name, V, RandomState>;
+pub use crate::dense::Name;
 
 /// A REGISTER that binds something, as far as seats are concerned.
 #[derive(Clone, Copy, Debug)]
@@ -118,50 +117,54 @@ pub struct Seat<'a> {
 /// The seats of one instance.
 #[derive(Default, Debug)]
 pub struct Ledger {
-    /// Boxed: half of the places of a table may be empty.
-    claims: Map<Box<Claim>>,
-    users: Map<Box<Holder>>,
+    claims: Arena<Claim>,
+    by_account: Index,
+    users: Arena<Holder>,
+    by_user: Index,
+    hasher: RandomState,
     counts: Counts,
     changes: Vec<Change>,
     /// No claim ends before this.
     soonest: Option<u64>,
     /// How often all was cleared: a hold of before is void.
-    epoch: u64,
+    epoch: u32,
 }
 
 impl Ledger {
     /// Decides on a REGISTER that binds something. The second value is what shadow mode let pass.
     pub fn reserve(&mut self, ask: &Ask<'_>, terms: &Terms) -> (Verdict, Option<Refusal>) {
-        let live = self.is_live(ask.account);
-        let objection = self.objection(ask, terms, live);
+        let claim = self.find(ask.account);
+        let live = claim.is_some_and(|at| self.lasts(at));
+        let user = self.find_user(ask.user);
+        let objection = self.objection(ask, terms, live, user);
         if let Some(why) = objection.filter(|_| !terms.shadow) {
             return (Verdict::Refused(why), None);
         }
-        if live && self.is_same_device(ask) {
-            return (self.keep(ask.account).map_or(Verdict::Refused(Refusal::Internal), Verdict::Refresh), objection);
+        match claim.filter(|_| live && self.is_same_device(ask, user)) {
+            Some(claim) => (Verdict::Refresh(self.keep(claim)), objection),
+            None => (Verdict::New(self.hold(ask, terms.can_save, live)), objection),
         }
-        (Verdict::New(self.hold(ask, terms.can_save, live)), objection)
     }
 
-    fn objection(&self, ask: &Ask<'_>, terms: &Terms, live: bool) -> Option<Refusal> {
+    fn objection(&self, ask: &Ask<'_>, terms: &Terms, live: bool, user: Option<u32>) -> Option<Refusal> {
         if !live && terms.closed {
             return Some(Refusal::LicenceDeactivated);
         }
-        let device = if ask.kind == Kind::Light { self.second_device(ask, terms) } else { None };
+        let device = if ask.kind == Kind::Light { self.second_device(ask, terms, user) } else { None };
         if live || device.is_some() {
             return device;
         }
-        let seat = if self.users.contains_key(ask.user) { None } else { self.counts.full(ask.kind, terms) };
+        let seat = if user.is_some() { None } else { self.counts.full(ask.kind, terms) };
         seat.or((!terms.can_save).then_some(Refusal::SeatsUnsaved))
     }
 
     /// R43: a light user has one device. One that is silent past its keep-alive, or whose connection ended, is taken
     /// over.
-    fn second_device(&self, ask: &Ask<'_>, terms: &Terms) -> Option<Refusal> {
+    fn second_device(&self, ask: &Ask<'_>, terms: &Terms, user: Option<u32>) -> Option<Refusal> {
         if ask.devices > 1 {
             return Some(Refusal::LightSecondDevice);
         }
-        let holder = self.users.get(ask.user)?;
+        let holder = self.users.get(user?)?;
         if terms.second_device == SecondDevice::LastWins {
             return None;
         }
@@ -177,40 +180,42 @@ impl Ledger {
         rival.map(|_| Refusal::SeatsPending)
     }
 
-    fn is_same_device(&self, ask: &Ask<'_>) -> bool {
-        let kept = self.users.get(ask.user).and_then(|holder| holder.device());
+    fn is_same_device(&self, ask: &Ask<'_>, user: Option<u32>) -> bool {
+        let kept = user.and_then(|user| self.users.get(user)?.device());
         ask.kind == Kind::Full || kept.is_none_or(|kept| ask.device.is(kept))
     }
 
     fn hold(&mut self, ask: &Ask<'_>, can_save: bool, live: bool) -> Hold {
-        let (account, user) = self.claim(ask.account, ask.user, ask.kind);
+        let (at, user) = self.claim(ask.account, ask.user, ask.kind);
+        let mut hold = self.keep(at);
         if ask.kind == Kind::Light {
-            self.change(&user, |holder| holder.enlist(&ask.device));
-        }
-        if let Some(claim) = self.claims.get_mut(&account) {
-            claim.in_flight += 1;
+            self.change(user, |holder| holder.enlist(&ask.device));
+            hold.rivals = self.users.get(user).map(|holder| holder.name.clone());
         }
         // A device that takes another's place has the claim already.
-        let waits = can_save && !live;
-        if waits && let Some(claim) = self.claims.get_mut(&account) {
+        hold.waits = can_save && !live;
+        if hold.waits
+            && let Some(claim) = self.claims.get_mut(at)
+            && let Some(holder) = self.users.get(user)
+        {
             claim.written = claim.written.max(ask.ttl);
             let record = Record {
-                user: Arc::clone(&user),
+                user: holder.name.clone(),
                 kind: ask.kind,
                 device: (ask.kind == Kind::Light && !ask.connected).then(|| ask.device.keep()),
                 ttl: claim.written,
             };
-            self.changes.push(Change::Put { account: Arc::clone(&account), record, ticket: Some(ask.ticket) });
+            self.changes.push(Change::Put { account: claim.account.clone(), record, ticket: Some(ask.ticket) });
         }
-        Hold { account, user, epoch: self.epoch, waits, rivals: ask.kind == Kind::Light }
+        hold
     }
 
     /// A part in a claim that is there.
-    fn keep(&mut self, account: &[u8]) -> Option<Hold> {
-        let account = Arc::clone(self.claims.get_key_value(account)?.0);
-        let claim = self.claims.get_mut(&account)?;
-        claim.in_flight += 1;
-        Some(Hold { account, user: Arc::clone(&claim.user), epoch: self.epoch, waits: false, rivals: false })
+    fn keep(&mut self, claim: u32) -> Hold {
+        if let Some(claim) = self.claims.get_mut(claim) {
+            claim.in_flight += 1;
+        }
+        Hold { claim, epoch: self.epoch, rivals: None, waits: false }
     }
 
     /// The REGISTER of a hold was not granted anything.
@@ -218,34 +223,34 @@ impl Ledger {
         if hold.epoch != self.epoch {
             return;
         }
-        if hold.rivals {
-            self.change(&hold.user, Holder::discharge);
+        if let Some(user) = hold.rivals.as_ref().and_then(|user| self.find_user(user)) {
+            self.change(user, Holder::discharge);
         }
-        let Some(claim) = self.claims.get_mut(&hold.account) else { return };
+        let Some(claim) = self.claims.get_mut(hold.claim) else { return };
         claim.in_flight = claim.in_flight.saturating_sub(1);
-        if claim.in_flight == 0 && claim.until.is_none() {
-            self.remove(&Arc::clone(&hold.account));
+        if claim.in_flight == 0 && !claim.lasts() {
+            self.remove(hold.claim);
         }
     }
 
     /// The PBX granted something to an account, asked for by this hold or by nobody (a refresh, or a REGISTER that
     /// was let through). It has a claim from now on, whatever the limits say.
     pub fn commit(&mut self, grant: &Grant<'_>, hold: Option<&Hold>) {
-        let (account, user) = self.claim(grant.account, grant.user, grant.kind);
-        let mut write = self.settle(&user, grant);
+        let (at, user) = self.claim(grant.account, grant.user, grant.kind);
+        let mut write = self.settle(user, grant);
         let until = grant.now.saturating_add(u64::from(grant.ttl));
         self.soonest = Some(self.soonest.map_or(until, |soonest| soonest.min(until)));
-        if let Some(claim) = self.claims.get_mut(&account) {
-            let first = claim.until.replace(until).is_none();
+        if let Some(claim) = self.claims.get_mut(at) {
+            let first = !claim.set_until(Some(until));
             let written = claim.outlives(grant.ttl, first);
             write |= written != claim.written;
             claim.written = written;
             if first {
-                self.change(&user, |holder| holder.committed += 1);
+                self.change(user, Holder::add_lasting);
             }
         }
         if write {
-            self.write(&account);
+            self.write(at);
         }
         if let Some(hold) = hold {
             self.release(hold);
@@ -254,20 +259,21 @@ impl Ledger {
 
     /// Nothing is bound to an account any more (R68).
     pub fn lapse(&mut self, account: &[u8]) {
-        let Some((name, claim)) = self.claims.get_key_value(account) else { return };
-        if claim.until.is_none() {
-            return;
+        if let Some(claim) = self.find(account) {
+            self.end(claim);
         }
-        let (name, in_flight) = (Arc::clone(name), claim.in_flight);
-        if in_flight == 0 {
-            return self.remove(&name);
+    }
+
+    /// A claim lasts no more.
+    fn end(&mut self, at: u32) {
+        let Some(claim) = self.claims.get_mut(at).filter(|claim| claim.lasts()) else { return };
+        if claim.in_flight == 0 {
+            return self.remove(at);
         }
-        let user = Arc::clone(&claim.user);
-        if let Some(claim) = self.claims.get_mut(&name) {
-            claim.until = None;
-        }
-        self.change(&user, |holder| {
-            holder.committed -= 1;
+        claim.set_until(None);
+        let user = claim.user;
+        self.change(user, |holder| {
+            holder.sub_lasting();
             holder.forget_device();
         });
     }
@@ -277,17 +283,17 @@ impl Ledger {
         self.soonest.is_some_and(|soonest| soonest <= now)
     }
 
-    /// Ends what has expired, and gives the accounts to `ended`.
+    /// Ends what has expired.
     pub fn expire(&mut self, now: u64) {
         if !self.is_due(now) {
             return;
         }
-        let over = |claim: &Claim| claim.until.is_some_and(|until| until <= now);
-        let ended: Vec<Name> = self.claims.iter().filter(|(_, c)| over(c)).map(|(name, _)| Arc::clone(name)).collect();
-        for account in ended {
-            self.lapse(&account);
+        let over = |claim: &Claim| claim.until().is_some_and(|until| until <= now);
+        let ended: Vec<u32> = self.claims.iter().filter(|(_, claim)| over(claim)).map(|(at, _)| at).collect();
+        for claim in ended {
+            self.end(claim);
         }
-        self.soonest = self.claims.values().filter_map(|claim| claim.until).min();
+        self.soonest = self.claims.iter().filter_map(|(_, claim)| claim.until()).min();
     }
 
     /// Takes back what was written down, after the node was last alive at `last_alive`: a claim lives as long as it
@@ -300,17 +306,17 @@ impl Ledger {
                 self.changes.push(Change::Delete { account });
                 continue;
             }
-            if self.claims.contains_key(&account) {
+            if self.find(&account).is_some() {
                 // It came back before its claim could be read.
                 continue;
             }
-            let (account, user) = self.claim(&account, &record.user, record.kind);
-            if let Some(claim) = self.claims.get_mut(&account) {
-                claim.until = Some(until);
+            let (at, user) = self.claim(&account, &record.user, record.kind);
+            if let Some(claim) = self.claims.get_mut(at) {
+                claim.set_until(Some(until));
                 claim.written = record.ttl;
             }
-            self.change(&user, |holder| {
-                holder.committed += 1;
+            self.change(user, |holder| {
+                holder.add_lasting();
                 if record.kind == Kind::Light {
                     let only = holder.only_mut();
                     only.device = record.device.or(only.device.take());
@@ -326,45 +332,40 @@ impl Ledger {
         if self.claims.is_empty() {
             return;
         }
-        self.epoch += 1;
-        self.claims.clear();
-        self.users.clear();
-        self.counts = Counts::default();
-        self.soonest = None;
-        self.changes.push(Change::Clear);
+        let (epoch, mut changes) = (self.epoch.wrapping_add(1), std::mem::take(&mut self.changes));
+        changes.push(Change::Clear);
+        *self = Self { epoch, changes, ..Self::default() };
     }
 
     /// A sign of life on the flow of an account's device.
     pub fn hear(&mut self, account: &[u8], now: u64) {
-        let Some(claim) = self.claims.get(account) else { return };
-        if let Some(holder) = self.users.get_mut(&claim.user) {
+        if let Some(holder) = self.holder_of(account) {
             holder.beat(now);
         }
     }
 
     /// The connection of an account's device ended (R43), or the device is back on another one.
     pub fn set_away(&mut self, account: &[u8], away: bool) {
-        let Some(claim) = self.claims.get(account) else { return };
-        if let Some(holder) = self.users.get_mut(&claim.user) {
+        if let Some(holder) = self.holder_of(account) {
             holder.set_away(away);
         }
     }
 
     /// Whether an account has a claim that lasts.
     pub fn is_live(&self, account: &[u8]) -> bool {
-        self.claims.get(account).is_some_and(|claim| claim.until.is_some())
+        self.find(account).is_some_and(|claim| self.lasts(claim))
     }
 
     /// Who holds an account's seat.
     pub fn seat(&self, account: &[u8]) -> Option<Seat<'_>> {
-        let claim = self.claims.get(account)?;
-        let holder = self.users.get(&claim.user)?;
-        Some(Seat { user: &claim.user, kind: holder.kind, device: holder.device() })
+        let claim = self.claims.get(self.find(account)?)?;
+        let holder = self.users.get(claim.user)?;
+        Some(Seat { user: &holder.name, kind: holder.kind(), device: holder.device() })
     }
 
     /// Whether a user has a seat, by whatever account.
     pub fn has_seat(&self, user: &[u8]) -> bool {
-        self.users.get(user).is_some_and(|holder| holder.committed > 0)
+        self.find_user(user).and_then(|user| self.users.get(user)).is_some_and(|holder| holder.committed() > 0)
     }
 
     /// Users with a seat, and with one in the balance.
@@ -382,55 +383,81 @@ impl Ledger {
         self.changes.drain(..)
     }
 
-    /// The names of an account and its user, with a claim of the account on the user's seat.
-    fn claim(&mut self, account: &[u8], user: &[u8], kind: Kind) -> (Name, Name) {
-        if let Some((name, claim)) = self.claims.get_key_value(account) {
-            let (account, old) = (Arc::clone(name), Arc::clone(&claim.user));
-            if *old == *user {
-                return (account, old);
+    fn find(&self, account: &[u8]) -> Option<u32> {
+        let is_it = |at| self.claims.get(at).is_some_and(|claim| *claim.account == *account);
+        self.by_account.find(self.hasher.hash_one(account), is_it)
+    }
+
+    fn find_user(&self, user: &[u8]) -> Option<u32> {
+        let is_it = |at| self.users.get(at).is_some_and(|holder| *holder.name == *user);
+        self.by_user.find(self.hasher.hash_one(user), is_it)
+    }
+
+    fn lasts(&self, claim: u32) -> bool {
+        self.claims.get(claim).is_some_and(Claim::lasts)
+    }
+
+    fn holder_of(&mut self, account: &[u8]) -> Option<&mut Holder> {
+        let user = self.claims.get(self.find(account)?)?.user;
+        self.users.get_mut(user)
+    }
+
+    /// The places of an account's claim and its user, with a claim of the account on the user's seat.
+    fn claim(&mut self, account: &[u8], user: &[u8], kind: Kind) -> (u32, u32) {
+        if let Some(at) = self.find(account) {
+            let old = self.claims.get(at).map_or(NONE, |claim| claim.user);
+            if self.users.get(old).is_some_and(|holder| *holder.name == *user) {
+                return (at, old);
             }
-            return self.hand_over(account, &old, user, kind);
+            return (at, self.hand_over(at, old, user, kind));
         }
-        let account = Name::from(account);
-        let user = self.name_of(user, &account);
-        let claim = Claim { user: Arc::clone(&user), in_flight: 0, until: None, written: 0 };
-        self.claims.insert(Arc::clone(&account), Box::new(claim));
-        self.users.entry(Arc::clone(&user)).or_insert_with(|| Box::new(Holder::new(kind)));
-        self.change(&user, |holder| holder.claims += 1);
-        (account, user)
+        let user = self.user(user, kind);
+        let at = self.claims.insert(Claim::new(account.into(), user));
+        let Self { claims, hasher, .. } = self;
+        let hash_of = |at| claims.get(at).map_or(0, |claim| hasher.hash_one(&*claim.account));
+        self.by_account.insert(hasher.hash_one(account), at, hash_of);
+        self.change(user, |holder| holder.claims += 1);
+        (at, user)
     }
 
     /// The account is another user's now (R49): its claim goes along.
-    fn hand_over(&mut self, account: Name, old: &Name, user: &[u8], kind: Kind) -> (Name, Name) {
-        let user = self.name_of(user, &account);
-        let Some(claim) = self.claims.get_mut(&account) else { return (account, user) };
-        let lasting = u32::from(claim.until.is_some());
-        claim.user = Arc::clone(&user);
+    fn hand_over(&mut self, at: u32, old: u32, user: &[u8], kind: Kind) -> u32 {
+        let user = self.user(user, kind);
+        let Some(claim) = self.claims.get_mut(at) else { return user };
+        let lasts = claim.lasts();
+        claim.user = user;
+        self.change(user, |holder| {
+            holder.claims += 1;
+            if lasts {
+                holder.add_lasting();
+            }
+        });
         self.change(old, |holder| {
             holder.claims -= 1;
-            holder.committed -= lasting;
+            if lasts {
+                holder.sub_lasting();
+            }
         });
-        self.users.entry(Arc::clone(&user)).or_insert_with(|| Box::new(Holder::new(kind)));
-        self.change(&user, |holder| {
-            holder.claims += 1;
-            holder.committed += lasting;
-        });
-        (account, user)
+        user
     }
 
-    fn name_of(&self, user: &[u8], account: &Name) -> Name {
-        match self.users.get_key_value(user) {
-            Some((name, _)) => Arc::clone(name),
-            None if *user == **account => Arc::clone(account),
-            None => Name::from(user),
+    /// The place of a user; one that was not there has no claims yet.
+    fn user(&mut self, user: &[u8], kind: Kind) -> u32 {
+        if let Some(known) = self.find_user(user) {
+            return known;
         }
+        let at = self.users.insert(Holder::new(user.into(), kind));
+        let Self { users, hasher, .. } = self;
+        let hash_of = |at| users.get(at).map_or(0, |holder| hasher.hash_one(&*holder.name));
+        self.by_user.insert(hasher.hash_one(user), at, hash_of);
+        at
     }
 
     /// What a 2xx says of the user; true if that has to be written down.
-    fn settle(&mut self, user: &Name, grant: &Grant<'_>) -> bool {
+    fn settle(&mut self, user: u32, grant: &Grant<'_>) -> bool {
         let Some(holder) = self.users.get(user) else { return false };
         let mut changed = false;
-        if holder.kind != grant.kind {
+        if holder.kind() != grant.kind {
             self.change(user, |holder| holder.become_kind(grant.kind));
             changed = true;
         }
@@ -451,37 +478,41 @@ impl Ledger {
         changed
     }
 
-    fn write(&mut self, account: &Name) {
-        let Some(claim) = self.claims.get(account) else { return };
-        let Some(holder) = self.users.get(&claim.user) else { return };
+    fn write(&mut self, at: u32) {
+        let Some(claim) = self.claims.get(at) else { return };
+        let Some(holder) = self.users.get(claim.user) else { return };
         let record = Record {
-            user: Arc::clone(&claim.user),
-            kind: holder.kind,
+            user: holder.name.clone(),
+            kind: holder.kind(),
             device: holder.lasting_device().map(Into::into),
             ttl: claim.written,
         };
-        self.changes.push(Change::Put { account: Arc::clone(account), record, ticket: None });
+        self.changes.push(Change::Put { account: claim.account.clone(), record, ticket: None });
     }
 
-    fn remove(&mut self, account: &Name) {
-        let Some(claim) = self.claims.remove(account) else { return };
-        let lasting = u32::from(claim.until.is_some());
-        self.change(&claim.user, |holder| {
+    fn remove(&mut self, at: u32) {
+        let Some(claim) = self.claims.remove(at) else { return };
+        self.by_account.remove(self.hasher.hash_one(&*claim.account), at);
+        let lasts = claim.lasts();
+        self.change(claim.user, |holder| {
             holder.claims -= 1;
-            holder.committed -= lasting;
+            if lasts {
+                holder.sub_lasting();
+            }
             holder.forget_device();
         });
-        self.changes.push(Change::Delete { account: Arc::clone(account) });
+        self.changes.push(Change::Delete { account: claim.account });
     }
 
     /// Changes a user, and what the user counts for; one without claims goes.
-    fn change(&mut self, user: &Name, work: impl FnOnce(&mut Holder)) {
-        let Some(holder) = self.users.get_mut(user) else { return };
+    fn change(&mut self, at: u32, work: impl FnOnce(&mut Holder)) {
+        let Some(holder) = self.users.get_mut(at) else { return };
         self.counts.sub(holder);
         work(holder);
         self.counts.add(holder);
         if holder.claims == 0 {
-            self.users.remove(user);
+            self.by_user.remove(self.hasher.hash_one(&*holder.name), at);
+            self.users.remove(at);
         }
     }
 }

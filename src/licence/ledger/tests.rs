@@ -65,16 +65,18 @@ impl Ledger {
     /// The counters are what counting anew gives.
     fn check(&self) {
         let mut counts = Counts::default();
-        for (name, holder) in &self.users {
-            let claims = || self.claims.values().filter(|claim| claim.user == *name);
+        for (at, holder) in self.users.iter() {
+            let claims = || self.claims.iter().map(|(_, claim)| claim).filter(|claim| claim.user == at);
             assert_eq!(holder.claims as usize, claims().count());
-            assert_eq!(holder.committed as usize, claims().filter(|claim| claim.until.is_some()).count());
+            assert_eq!(holder.committed() as usize, claims().filter(|claim| claim.lasts()).count());
             assert!(holder.claims > 0);
             counts.add(holder);
         }
         assert_eq!(counts, self.counts);
-        assert!(self.claims.values().all(|claim| claim.in_flight > 0 || claim.until.is_some()));
-        assert!(self.claims.values().all(|claim| self.users.contains_key(&claim.user)));
+        assert!(self.claims.iter().all(|(_, claim)| claim.in_flight > 0 || claim.lasts()));
+        assert!(self.claims.iter().all(|(at, claim)| self.find(&claim.account) == Some(at)));
+        assert!(self.claims.iter().all(|(_, claim)| self.users.get(claim.user).is_some()));
+        assert!(self.users.iter().all(|(at, holder)| self.find_user(&holder.name) == Some(at)));
     }
 }
 
@@ -515,7 +517,7 @@ fn random_steps_keep_the_books_straight() {
     for seed in 0..200 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut ledger = Ledger::default();
-        let mut holds: Vec<Hold> = Vec::new();
+        let mut holds: Vec<(&str, Hold)> = Vec::new();
         let mut now = NOW;
         for _ in 0..300 {
             let account = ["a", "b", "c", "d", "e"][rng.usize(0..5)];
@@ -528,16 +530,15 @@ fn random_steps_keep_the_books_straight() {
             match rng.u8(0..8) {
                 0..=3 => {
                     if let (Verdict::New(hold) | Verdict::Refresh(hold), _) = ledger.reserve(&ask, &terms) {
-                        holds.push(hold);
+                        holds.push((account, hold));
                     }
                 }
                 4 if !holds.is_empty() => {
-                    let hold = holds.swap_remove(rng.usize(0..holds.len()));
-                    let account = hold.account.clone();
-                    let ask = Ask { account: &account, user: &account, ..ask };
+                    let (account, hold) = holds.swap_remove(rng.usize(0..holds.len()));
+                    let ask = Ask { account: account.as_bytes(), user: account.as_bytes(), ..ask };
                     ledger.commit(&grant(&ask, rng.u32(1..100)), Some(&hold));
                 }
-                5 if !holds.is_empty() => ledger.release(&holds.swap_remove(rng.usize(0..holds.len()))),
+                5 if !holds.is_empty() => ledger.release(&holds.swap_remove(rng.usize(0..holds.len())).1),
                 6 => ledger.lapse(account.as_bytes()),
                 7 if rng.u8(0..8) == 0 => ledger.clear(),
                 _ => {
@@ -547,7 +548,7 @@ fn random_steps_keep_the_books_straight() {
             }
             ledger.check();
         }
-        for hold in holds {
+        for (_, hold) in holds {
             ledger.release(&hold);
         }
         ledger.expire(u64::MAX);

@@ -1,0 +1,225 @@
+//! One registered contact as it is kept, in few bytes: there may be a million of them.
+
+use super::packed::Packed;
+use crate::clock::seconds;
+use crate::dense::NONE;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// User-Agents of which one instance keeps one copy each.
+const AGENTS: usize = 32;
+/// What an instance id is nearly always (RFC 5626 §4.1): `<urn:uuid:` and `>` around a UUID.
+const PREFIX: &[u8] = b"<urn:uuid:";
+const URN: usize = 47;
+/// The groups of hexadecimal digits of such an id: where they begin, and which of the digits they are.
+const GROUPS: [(usize, usize, usize); 5] = [(10, 0, 8), (19, 8, 12), (24, 12, 16), (29, 16, 20), (34, 20, 32)];
+
+/// A contact of an account.
+#[derive(Debug)]
+pub(super) struct Contact {
+    /// The URI as the device wrote it, and behind it the instance id.
+    text: Box<[u8]>,
+    /// Bytes of the URI.
+    cut: u32,
+    form: Form,
+    agent: Arc<Agent>,
+    /// The way to the device; none for one that was registered past this node.
+    pub flow: Option<Packed>,
+    /// Unix seconds of the first REGISTER seen.
+    pub since: u32,
+    /// Unix seconds at which it ends unless refreshed.
+    pub expires: u32,
+    /// Its account's place.
+    pub account: u32,
+    /// The next contact of the account.
+    pub next: u32,
+}
+
+/// How the instance id is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    /// As it came; empty for none.
+    Text,
+    /// The 16 bytes of a UUID that was written in small letters.
+    Lower,
+    /// In capitals.
+    Upper,
+}
+
+#[derive(Debug)]
+pub(super) struct Agent(Box<[u8]>);
+
+/// User-Agents that several bindings share: a fleet of phones has few.
+#[derive(Default, Debug)]
+pub(super) struct Agents(Vec<Arc<Agent>>);
+
+impl Contact {
+    pub fn new(account: u32, uri: &[u8], device: &[u8], agent: Arc<Agent>, (since, expires): (u64, u64)) -> Self {
+        let (since, expires) = (seconds(since), seconds(expires));
+        let (text, form) = pack(uri, device);
+        Self { text, cut: uri.len() as u32, form, agent, flow: None, since, expires, account, next: NONE }
+    }
+
+    /// The URI as the device wrote it.
+    pub fn uri(&self) -> &[u8] {
+        self.text.get(..self.cut as usize).unwrap_or_default()
+    }
+
+    pub fn agent(&self) -> &[u8] {
+        &self.agent.0
+    }
+
+    /// The instance id of the device, if it has one.
+    pub fn device(&self) -> Option<Cow<'_, str>> {
+        let kept = self.kept();
+        match self.form {
+            Form::Text if kept.is_empty() => None,
+            Form::Text => Some(text(kept)),
+            Form::Lower | Form::Upper => {
+                let mut urn = *b"<urn:uuid:00000000-0000-0000-0000-000000000000>";
+                let digits = digits(kept, self.form);
+                for (start, first, last) in GROUPS {
+                    if let (Some(room), Some(group)) =
+                        (urn.get_mut(start..start + last - first), digits.get(first..last))
+                    {
+                        room.copy_from_slice(group);
+                    }
+                }
+                Some(Cow::Owned(text(&urn).into_owned()))
+            }
+        }
+    }
+
+    /// The device or its software may be another one now.
+    pub fn change(&mut self, device: &[u8], agent: &[u8], agents: &mut Agents) {
+        if *self.agent.0 != *agent {
+            self.agent = agents.share(agent);
+        }
+        if !self.is_of(device) {
+            (self.text, self.form) = pack(self.uri(), device);
+        }
+    }
+
+    /// Whether this is the instance id that is kept.
+    fn is_of(&self, device: &[u8]) -> bool {
+        if self.form == Form::Text {
+            return self.kept() == device;
+        }
+        let digits = digits(self.kept(), self.form);
+        let same = |&(start, first, last): &(usize, usize, usize)| {
+            device.get(start..start + last - first) == digits.get(first..last)
+        };
+        is_urn(device) && GROUPS.iter().all(same)
+    }
+
+    fn kept(&self) -> &[u8] {
+        self.text.get(self.cut as usize..).unwrap_or_default()
+    }
+}
+
+/// The text that is kept of a URI and an instance id.
+fn pack(uri: &[u8], device: &[u8]) -> (Box<[u8]>, Form) {
+    match uuid(device) {
+        Some((uuid, form)) => ([uri, &uuid].concat().into(), form),
+        None => ([uri, device].concat().into(), Form::Text),
+    }
+}
+
+/// Whether a text has the shape of a UUID's URN; its digits are not looked at.
+fn is_urn(device: &[u8]) -> bool {
+    let hyphens = [18, 23, 28, 33];
+    device.len() == URN
+        && device.starts_with(PREFIX)
+        && device.ends_with(b">")
+        && hyphens.into_iter().all(|at| device.get(at) == Some(&b'-'))
+}
+
+/// The bytes of a UUID, if its text can be made from them again.
+fn uuid(device: &[u8]) -> Option<([u8; 16], Form)> {
+    if !is_urn(device) {
+        return None;
+    }
+    let groups = GROUPS.iter().filter_map(|(start, first, last)| device.get(*start..start + last - first));
+    let mut digits = groups.flatten();
+    let form = if digits.clone().any(u8::is_ascii_uppercase) { Form::Upper } else { Form::Lower };
+    let mut value = || {
+        let digit = *digits.next()?;
+        let other = if form == Form::Upper { digit.is_ascii_lowercase() } else { digit.is_ascii_uppercase() };
+        char::from(digit).to_digit(16).filter(|_| !other)
+    };
+    let mut uuid = [0; 16];
+    for byte in &mut uuid {
+        *byte = (value()? << 4 | value()?) as u8;
+    }
+    Some((uuid, form))
+}
+
+/// The hexadecimal digits of a UUID.
+fn digits(uuid: &[u8], form: Form) -> [u8; 32] {
+    let table = if form == Form::Upper { b"0123456789ABCDEF" } else { b"0123456789abcdef" };
+    let digit = |value: u8| table.get(usize::from(value & 15)).copied().unwrap_or_default();
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(uuid) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(*byte)]);
+    }
+    digits
+}
+
+impl Agents {
+    /// One copy of a User-Agent for all who have it, as far as they are among those that are remembered.
+    pub fn share(&mut self, text: &[u8]) -> Arc<Agent> {
+        let Self(known) = self;
+        if let Some(agent) = known.iter().find(|agent| *agent.0 == *text) {
+            return Arc::clone(agent);
+        }
+        let agent = Arc::new(Agent(text.into()));
+        if known.len() >= AGENTS {
+            known.retain(|known| Arc::strong_count(known) > 1);
+        }
+        if known.len() < AGENTS {
+            known.push(Arc::clone(&agent));
+        }
+        agent
+    }
+}
+
+/// Bytes for people.
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_few_bytes() {
+        assert_eq!(size_of::<Contact>(), 72);
+        let contact = |device: &[u8]| Contact::new(0, b"sip:x@h", device, Agents::default().share(b""), (0, 0));
+        let uuid = b"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>";
+        assert_eq!((contact(uuid).text.len(), contact(&uuid.to_ascii_uppercase()).text.len()), (7 + 16, 7 + URN));
+    }
+
+    #[test]
+    fn an_instance_id_is_told_as_it_came() {
+        // P10 R73
+        let lower = "<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>";
+        let upper = "<urn:uuid:F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6>";
+        let mixed = "<urn:uuid:F81d4fae-7dec-11d0-a765-00a0c91e6bf6>";
+        let odd = "<urn:uuid:f81d4fae-7dec-11d0-a765_00a0c91e6bf6>";
+        let no_digit = "<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bfg>";
+        let all = ["", "x", lower, upper, mixed, odd, no_digit, "<urn:uuid:00000000-0000-1000-8000-000000000000>"];
+        let mut agents = Agents::default();
+        for one in all {
+            let mut contact = Contact::new(0, b"sip:x@h", one.as_bytes(), agents.share(b"Phone/1"), (0, 0));
+            for other in all {
+                assert_eq!(contact.is_of(other.as_bytes()), one == other, "{one} {other}");
+            }
+            for other in all {
+                contact.change(other.as_bytes(), b"Phone/2", &mut agents);
+                assert_eq!(contact.device().as_deref().unwrap_or_default(), other);
+                assert_eq!((contact.uri(), contact.agent()), (&b"sip:x@h"[..], &b"Phone/2"[..]));
+            }
+        }
+    }
+}
