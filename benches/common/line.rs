@@ -46,6 +46,7 @@ impl Line {
             shard,
             transactions,
             kept_bytes,
+            bindings: 1 << 20,
             inside: Inside { v4: Some(inside), v6: None },
             seed: 7,
             ..Config::default()

@@ -7,8 +7,8 @@
 //! Bounded: [`Deadlines::arm`] answers `None` at the cap. A stale [`TimerId`] never touches a newer timer.
 
 use crate::clock::Tick;
+use crate::dense::{Chunks, NONE};
 
-const NONE: u32 = u32::MAX;
 /// Parts of 0, 1, 2, 4 … milliseconds; what is longer than the longest is waited for in several of it.
 const PARTS: usize = 20;
 /// Lengths that may be announced.
@@ -47,7 +47,7 @@ struct List {
 /// Timers that each carry a `T`.
 pub struct Deadlines<T> {
     elapsed: u64,
-    entries: Vec<Entry<T>>,
+    entries: Chunks<Entry<T>, 10>,
     free: u32,
     lists: [List; LISTS],
     /// When the head of each list wakes.
@@ -63,7 +63,7 @@ impl<T: Copy> Deadlines<T> {
         let mut all = parts.chain(lengths.iter().copied().take(LENGTHS));
         Self {
             elapsed: 0,
-            entries: Vec::new(),
+            entries: Chunks::default(),
             free: NONE,
             lists: std::array::from_fn(|_| List { length: all.next().unwrap_or(NEVER), head: NONE, tail: NONE }),
             wakes: [NEVER; LISTS],

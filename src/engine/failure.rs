@@ -31,7 +31,7 @@ impl Engine {
         if !listener.is_inside() {
             self.shared.registry.lose_stream(conn, moment.now, self.config.reconnect);
         }
-        for id in self.tables.take_branches(conn) {
+        for id in self.tables.branches_over(conn) {
             if !self.follow_branch(moment, id) {
                 self.on_branch_failed(moment, id, Failure::Transport);
                 self.tables.close_client(id);

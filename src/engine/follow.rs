@@ -133,8 +133,7 @@ impl Engine {
 
     /// A device is reached another way now: what this shard has going on with it follows.
     pub(super) fn on_moved(&mut self, moment: Moment<'_>, instance: InstanceId, device: DeviceId) {
-        let servers: Vec<ServerId> = self.tables.of_device(device).to_vec();
-        for id in servers {
+        for id in self.tables.of_device(device) {
             if self.tables.server(id).is_some_and(|server| server.instance == instance) {
                 self.follow(moment, id);
             }

@@ -4,6 +4,7 @@
 //! to. What a transaction does is decided in `transaction` and carried out in `core` and its parts.
 
 mod finished;
+mod keys;
 mod record;
 
 pub use record::{
@@ -17,12 +18,14 @@ use super::transaction::key::Key;
 use super::transaction::timing::Timing;
 use super::transaction::{Change, Plan, client, server};
 use crate::clock::Tick;
+use crate::dense::{Arena, Index};
 use crate::ids::{ConnId, DeviceId, Flow};
-use crate::route::snapshot::Map;
 use crate::stats::InstanceStats;
 use finished::Finished;
+use foldhash::fast::RandomState;
+use keys::Keys;
 use record::Timers;
-use slab::Slab;
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -43,16 +46,15 @@ pub enum Found<'a> {
 
 /// All transactions of a shard.
 pub struct Tables {
-    servers: Slab<Server>,
-    clients: Slab<Client>,
+    servers: Arena<Server, 8>,
+    clients: Arena<Client, 8>,
     finished: Finished,
-    by_key: Map<Key, Place>,
-    /// The branches sent over each client connection, and lists to be used again.
-    by_conn: Map<ConnId, Vec<ClientId>>,
-    spare: Vec<Vec<ClientId>>,
-    /// The requests to and from each device, and lists to be used again.
-    by_device: Map<DeviceId, Vec<ServerId>>,
-    spare_servers: Vec<Vec<ServerId>>,
+    by_key: Keys,
+    /// The branches sent over each client connection.
+    by_conn: Index,
+    /// The requests to and from each device.
+    by_device: Index,
+    hasher: RandomState,
     timers: Deadlines<Due>,
     /// Copies of messages.
     pub buffers: Buffers,
@@ -67,14 +69,13 @@ impl Tables {
         // Branches name places with 24 bits; each request may have several branches in their last states.
         let cap = cap.min(1 << 22);
         Self {
-            servers: Slab::new(),
-            clients: Slab::new(),
+            servers: Arena::default(),
+            clients: Arena::default(),
             finished: Finished::default(),
-            by_key: Map::default(),
-            by_conn: Map::default(),
-            spare: Vec::new(),
-            by_device: Map::default(),
-            spare_servers: Vec::new(),
+            by_key: Keys::default(),
+            by_conn: Index::with_backs(),
+            by_device: Index::with_backs(),
+            hasher: RandomState::default(),
             timers: Deadlines::new(6 * cap + 8, &timing.lengths()),
             buffers: Buffers::new(4 * cap.min(4_096)),
             cap,
@@ -104,35 +105,39 @@ impl Tables {
         let (key, device) = (new.key, new.client_end.device().filter(|_| follows));
         new.stats.kept_bytes.add(new.request.len() as u64);
         let index = self.servers.insert(Server::new(self.generation, request, new));
-        let id = ServerId { index: index as u32, generation: self.generation };
-        self.by_key.insert(key, Place::Open(id));
-        self.note_device(device, id);
+        let id = ServerId { index, generation: self.generation };
+        self.by_key.set(key, Place::Open(id));
+        self.note_device(device, index);
         id
     }
 
-    fn note_device(&mut self, device: Option<DeviceId>, id: ServerId) {
+    fn note_device(&mut self, device: Option<DeviceId>, index: u32) {
         let Some(device) = device else { return };
-        let spare = &mut self.spare_servers;
-        self.by_device.entry(device).or_insert_with(|| spare.pop().unwrap_or_default()).push(id);
+        if let Some(server) = self.servers.get_mut(index) {
+            server.follows = Some(device);
+        }
+        let Self { servers, hasher, .. } = self;
+        let hash_of = |at| servers.get(at).and_then(|it| it.follows).map_or(0, |it| hasher.hash_one(it));
+        self.by_device.insert(hasher.hash_one(device), index, hash_of);
     }
 
     /// The device of a request is known only now.
     pub fn name_device(&mut self, id: ServerId, device: DeviceId) {
         let Some(server) = self.server_mut(id) else { return };
-        let before = server.client_end.device();
+        let before = server.follows.take();
         server.client_end = server.client_end.of(Some(device));
-        self.forget_of_device(before, id);
-        self.note_device(Some(device), id);
+        self.forget_of_device(before, id.index);
+        self.note_device(Some(device), id.index);
     }
 
     /// The name the next server transaction will have.
     pub fn next_server(&self) -> ServerId {
-        ServerId { index: self.servers.vacant_key() as u32, generation: self.generation.wrapping_add(1) }
+        ServerId { index: self.servers.next_place(), generation: self.generation.wrapping_add(1) }
     }
 
     /// What a request belongs to.
     pub fn find(&self, key: Key) -> Option<Found<'_>> {
-        match *self.by_key.get(&key)? {
+        match self.by_key.get(key)? {
             Place::Open(id) => Some(Found::Open(id)),
             Place::Finished(name) => self.finished.text(name).map(Found::Finished),
         }
@@ -140,18 +145,18 @@ impl Tables {
 
     /// The server transaction of an INVITE: it is open as long as it is kept.
     pub fn find_invite(&self, key: Key) -> Option<ServerId> {
-        let Place::Open(id) = *self.by_key.get(&key)? else { return None };
+        let Place::Open(id) = self.by_key.get(key)? else { return None };
         Some(id)
     }
 
     /// A server transaction, unless it is over.
     pub fn server(&self, id: ServerId) -> Option<&Server> {
-        self.servers.get(id.index as usize).filter(|server| server.generation == id.generation)
+        self.servers.get(id.index).filter(|server| server.generation == id.generation)
     }
 
     /// As [`Self::server`], to change it.
     pub fn server_mut(&mut self, id: ServerId) -> Option<&mut Server> {
-        self.servers.get_mut(id.index as usize).filter(|server| server.generation == id.generation)
+        self.servers.get_mut(id.index).filter(|server| server.generation == id.generation)
     }
 
     /// A response with this status is to be sent in a server transaction.
@@ -167,7 +172,7 @@ impl Tables {
     /// Ends a server transaction; its instance's share is given back.
     pub fn close_server(&mut self, id: ServerId) {
         let Some((key, stats)) = self.take_server(id) else { return };
-        self.by_key.remove(&key);
+        self.by_key.remove(key);
         stats.transactions.dec();
     }
 
@@ -175,15 +180,15 @@ impl Tables {
     pub fn finish_server(&mut self, id: ServerId, answer: &[u8], until: Tick) {
         let Some((key, stats)) = self.take_server(id) else { return };
         let name = self.finished.push(key, until, stats, answer);
-        self.by_key.insert(key, Place::Finished(name));
+        self.by_key.set(key, Place::Finished(name));
     }
 
     fn take_server(&mut self, id: ServerId) -> Option<(Key, Arc<InstanceStats>)> {
         self.server(id)?;
-        let server = self.servers.try_remove(id.index as usize)?;
+        let server = self.servers.remove(id.index)?;
         self.setups -= usize::from(server.machine.is_setup());
         self.disarm(server.timers);
-        self.forget_of_device(server.client_end.device(), id);
+        self.forget_of_device(server.follows, id.index);
         if server.away {
             server.stats.waiting.dec();
         }
@@ -197,47 +202,46 @@ impl Tables {
     /// Forgets the answers that need not be repeated any more.
     pub fn forget_finished(&mut self, now: Tick) {
         while let Some((key, stats)) = self.finished.pop(now) {
-            self.by_key.remove(&key);
+            self.by_key.remove(key);
             stats.transactions.dec();
         }
     }
 
-    fn forget_of_device(&mut self, device: Option<DeviceId>, id: ServerId) {
-        let Some(device) = device else { return };
-        let Some(list) = self.by_device.get_mut(&device) else { return };
-        list.retain(|other| *other != id);
-        if list.is_empty()
-            && let Some(list) = self.by_device.remove(&device)
-        {
-            self.spare_servers.push(list);
+    fn forget_of_device(&mut self, device: Option<DeviceId>, index: u32) {
+        if let Some(device) = device {
+            self.by_device.remove(self.hasher.hash_one(device), index);
         }
     }
 
     /// The requests to and from a device.
-    pub fn of_device(&self, device: DeviceId) -> &[ServerId] {
-        self.by_device.get(&device).map(Vec::as_slice).unwrap_or_default()
+    pub fn of_device(&self, device: DeviceId) -> Vec<ServerId> {
+        let all = self.by_device.all(self.hasher.hash_one(device));
+        let all = all.filter_map(|index| Some((index, self.servers.get(index)?)));
+        let all = all.filter(|(_, server)| server.follows == Some(device));
+        all.map(|(index, server)| ServerId { index, generation: server.generation }).collect()
     }
 
     /// The place the next client transaction will have: its branch is written before it is opened.
     pub fn next_client(&self, nonce: u32) -> ClientId {
-        ClientId { index: self.clients.vacant_key() as u32, nonce }
+        ClientId { index: self.clients.next_place(), nonce }
     }
 
     /// Opens a client transaction at the place [`Self::next_client`] told.
     pub fn open_client(&mut self, id: ClientId, new: NewClient<'_>) {
         let request = self.buffers.keep(new.request);
-        self.note_conn(id, &new.dest);
-        self.clients.insert(Client::new(id.nonce, request, new));
+        let dest = new.dest;
+        let index = self.clients.insert(Client::new(id.nonce, request, new));
+        self.note_conn(index, &dest);
     }
 
     /// A client transaction, unless it is over.
     pub fn client(&self, id: ClientId) -> Option<&Client> {
-        self.clients.get(id.index as usize).filter(|client| client.nonce == id.nonce)
+        self.clients.get(id.index).filter(|client| client.nonce == id.nonce)
     }
 
     /// As [`Self::client`], to change it.
     pub fn client_mut(&mut self, id: ClientId) -> Option<&mut Client> {
-        self.clients.get_mut(id.index as usize).filter(|client| client.nonce == id.nonce)
+        self.clients.get_mut(id.index).filter(|client| client.nonce == id.nonce)
     }
 
     /// Ends a client transaction.
@@ -245,40 +249,39 @@ impl Tables {
         if self.client(id).is_none() {
             return;
         }
-        let Some(client) = self.clients.try_remove(id.index as usize) else { return };
+        let Some(client) = self.clients.remove(id.index) else { return };
         self.disarm(client.timers);
         self.buffers.give(client.request);
-        self.forget_conn(id, &client.dest);
+        self.forget_conn(id.index, &client.dest);
     }
 
-    fn note_conn(&mut self, id: ClientId, dest: &Dest) {
-        let Dest::Flow(Flow::Stream { conn, .. }) = *dest else { return };
-        let spare = &mut self.spare;
-        self.by_conn.entry(conn).or_insert_with(|| spare.pop().unwrap_or_default()).push(id);
+    fn note_conn(&mut self, index: u32, dest: &Dest) {
+        let Some(conn) = conn_of(dest) else { return };
+        let Self { clients, hasher, .. } = self;
+        let hash_of = |at| clients.get(at).and_then(|it| conn_of(&it.dest)).map_or(0, |it| hasher.hash_one(it));
+        self.by_conn.insert(hasher.hash_one(conn), index, hash_of);
     }
 
-    fn forget_conn(&mut self, id: ClientId, dest: &Dest) {
-        let Dest::Flow(Flow::Stream { conn, .. }) = dest else { return };
-        let Some(list) = self.by_conn.get_mut(conn) else { return };
-        list.retain(|other| *other != id);
-        if list.is_empty()
-            && let Some(list) = self.by_conn.remove(conn)
-        {
-            self.spare.push(list);
+    fn forget_conn(&mut self, index: u32, dest: &Dest) {
+        if let Some(conn) = conn_of(dest) {
+            self.by_conn.remove(self.hasher.hash_one(conn), index);
         }
     }
 
-    /// The branches that were sent over a client's connection, which is gone.
-    pub fn take_branches(&mut self, conn: ConnId) -> Vec<ClientId> {
-        self.by_conn.remove(&conn).unwrap_or_default()
+    /// The branches that were sent over a client's connection, which is gone; the newest first.
+    pub fn branches_over(&self, conn: ConnId) -> Vec<ClientId> {
+        let all = self.by_conn.all(self.hasher.hash_one(conn));
+        let all = all.filter_map(|index| Some((index, self.clients.get(index)?)));
+        let all = all.filter(|(_, client)| conn_of(&client.dest) == Some(conn));
+        all.map(|(index, client)| ClientId { index, nonce: client.nonce }).collect()
     }
 
     /// A branch goes another way from now on.
     pub fn redirect_client(&mut self, id: ClientId, to: Dest) {
         let Some(client) = self.client_mut(id) else { return };
         let old = std::mem::replace(&mut client.dest, to);
-        self.forget_conn(id, &old);
-        self.note_conn(id, &to);
+        self.forget_conn(id.index, &old);
+        self.note_conn(id.index, &to);
     }
 
     /// The request of a branch is another one, for another way.
@@ -296,7 +299,7 @@ impl Tables {
         self.clients.iter().filter_map(move |(index, client)| {
             let unanswered = client.machine.reliable && client.machine.state == client::State::Calling;
             let there = matches!(client.dest, Dest::Backend { address, .. } if address == peer);
-            (unanswered && there).then_some(ClientId { index: index as u32, nonce: client.nonce })
+            (unanswered && there).then_some(ClientId { index, nonce: client.nonce })
         })
     }
 
@@ -379,11 +382,10 @@ impl Tables {
             self.close_server(id);
         }
         self.forget_finished(Tick(u64::MAX));
-        for client in self.clients.drain() {
+        for client in self.clients.take() {
             self.buffers.give(client.request);
         }
-        self.by_conn.clear();
-        self.by_device.clear();
+        (self.by_conn, self.by_device) = (Index::with_backs(), Index::with_backs());
         self.timers = Deadlines::new(0, &[]);
     }
 
@@ -450,5 +452,12 @@ impl Tables {
         for id in [timers.resend, timers.end].into_iter().flatten() {
             self.timers.disarm(id);
         }
+    }
+}
+
+const fn conn_of(dest: &Dest) -> Option<ConnId> {
+    match dest {
+        Dest::Flow(Flow::Stream { conn, .. }) => Some(*conn),
+        _ => None,
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::token::FlowRef;
 use crate::engine::transaction::key::Key;
 use crate::engine::transaction::{client, server};
 use crate::engine::wish::Places;
-use crate::ids::{Flow, InstanceId, Shard, Transport};
+use crate::ids::{DeviceId, Flow, InstanceId, Shard, Transport};
 use crate::licence::ledger::Hold;
 use crate::stats::{InstanceStats, TargetHealth};
 use foldhash::quality::FixedState;
@@ -177,6 +177,8 @@ pub struct Server {
     /// For a request of a device that came another way than the device is known at: the way to be learned if it is
     /// answered with success.
     pub roams: bool,
+    /// The device whose moves it is told of.
+    pub(super) follows: Option<DeviceId>,
     pub(super) timers: Timers,
     /// Bytes of its request.
     pub(super) bytes: u64,
@@ -290,8 +292,8 @@ pub struct NewClient<'a> {
 
 impl Server {
     /// Its name, at this place.
-    pub(super) const fn id(&self, index: usize) -> ServerId {
-        ServerId { index: index as u32, generation: self.generation }
+    pub(super) const fn id(&self, index: u32) -> ServerId {
+        ServerId { index, generation: self.generation }
     }
 
     pub(super) fn new(generation: u32, request: Kept, new: NewServer<'_>) -> Self {
@@ -321,6 +323,7 @@ impl Server {
             waits: false,
             away: false,
             roams: new.roams,
+            follows: None,
             timers: Timers::default(),
         }
     }
