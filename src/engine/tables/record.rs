@@ -187,12 +187,12 @@ pub struct Server {
 /// The targets that one request has been sent to, by hash: a transaction lives for half a minute, and mostly has one.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Tried {
-    list: [u64; MAX_ATTEMPTS],
+    list: [u32; MAX_ATTEMPTS],
     used: u8,
 }
 
-fn target_hash(address: SocketAddr, transport: Transport) -> u64 {
-    FixedState::default().hash_one((address, transport))
+fn target_hash(address: SocketAddr, transport: Transport) -> u32 {
+    FixedState::default().hash_one((address, transport)) as u32
 }
 
 impl Tried {
