@@ -7,6 +7,7 @@
 
 mod bindings;
 mod calls;
+mod connections;
 mod contact;
 pub mod decisions;
 pub mod devices;
@@ -20,12 +21,12 @@ mod watched;
 
 pub use bindings::{Binding, Bindings, Granted, PER_ACCOUNT, Registration};
 pub use calls::{Call, Calls, DialogKey, SILENCE};
+pub use connections::INSTANCES;
 pub use decisions::{Decision, Decisions, Outcome};
 pub use journal::Journal;
 pub use look::Place;
 pub use pulse::Due;
 pub use room::{Live, Room};
-pub use streams::INSTANCES;
 
 use crate::clock::Now;
 use crate::engine::token::FlowRef;
@@ -34,6 +35,7 @@ use crate::licence::ledger::{Change, Name, Record};
 use crate::model::{KeepAlive, State};
 use crate::route::snapshot::{Instance, Snapshot};
 use crate::stats::{Counter, JournalStats};
+use connections::Noted;
 use dashmap::DashMap;
 use devices::Devices;
 use foldhash::fast::RandomState;
@@ -41,7 +43,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use streams::{Noted, Streams};
+use streams::Streams;
 use watched::Watched;
 
 /// A registry has reached its bound; what was to be noted is not.

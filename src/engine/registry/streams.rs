@@ -5,6 +5,7 @@
 //! is not kept for want of room is found again by the device's next REGISTER.
 
 use super::Overflow;
+use super::connections::{Closed, Connections, Noted, Stream};
 use crate::engine::token::FlowRef;
 use crate::ids::{ConnId, DeviceId, InstanceId};
 use crate::stats::Counter;
@@ -13,12 +14,10 @@ use foldhash::fast::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Instances remembered for one connection; one that registers at more is looked for in all of them.
-pub const INSTANCES: usize = 8;
 /// Devices that are waited for by one connection of theirs.
 const PER_STREAM: usize = 16;
 /// Connections remembered that closed or were succeeded.
-const BOUND: usize = 200_000;
+pub(super) const BOUND: usize = 200_000;
 /// Seconds for which they are.
 const MEMORY: u64 = 3_700;
 /// Seconds between two tidyings.
@@ -26,80 +25,15 @@ const TIDY: u64 = 10;
 /// Successions followed from one connection to the present one.
 const CHAIN: usize = 8;
 
-/// A connection, in few bytes: there is one for each phone. Nearly all are open, and of one instance.
-#[derive(Default)]
-enum Stream {
-    #[default]
-    New,
-    One(InstanceId),
-    More(Box<More>),
-}
-
-#[derive(Default)]
-struct More {
-    instances: Vec<InstanceId>,
-    /// When it closed (Unix seconds).
-    closed: Option<u64>,
-}
-
-impl Stream {
-    fn instances(&self) -> &[InstanceId] {
-        match self {
-            Self::New => &[],
-            Self::One(instance) => std::slice::from_ref(instance),
-            Self::More(more) => &more.instances,
-        }
-    }
-
-    const fn closed(&self) -> Option<u64> {
-        match self {
-            Self::New | Self::One(_) => None,
-            Self::More(more) => more.closed,
-        }
-    }
-
-    fn more(&mut self) -> Option<&mut More> {
-        if !matches!(self, Self::More(_)) {
-            *self = Self::More(Box::new(More { instances: self.instances().to_vec(), closed: None }));
-        }
-        if let Self::More(more) = self { Some(more) } else { None }
-    }
-
-    fn add(&mut self, instance: InstanceId) {
-        if matches!(self, Self::New) {
-            *self = Self::One(instance);
-        } else if let Some(more) = self.more() {
-            more.instances.push(instance);
-        }
-    }
-
-    /// False if it was closed before.
-    fn close(&mut self, now: u64) -> bool {
-        self.more().is_some_and(|more| more.closed.replace(now).is_none())
-    }
-}
-
-/// What became of noting an instance at a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Noted {
-    /// It is the first time.
-    New,
-    /// It was there, or there is no room to remember it.
-    Known,
-    /// The connection has ended.
-    Gone,
-}
-
 /// The devices that are waited for by one connection, and since when (Unix seconds).
 type Awaited = (Vec<(InstanceId, DeviceId)>, u64);
 
 /// The connections.
 #[derive(Default)]
 pub struct Streams {
-    known: DashMap<ConnId, Stream, RandomState>,
+    known: Connections,
     successors: DashMap<ConnId, (FlowRef, u64), RandomState>,
     awaited: DashMap<ConnId, Awaited, RandomState>,
-    closed: AtomicU64,
     overflow: Arc<Counter>,
     tidied: AtomicU64,
 }
@@ -112,65 +46,46 @@ impl Streams {
 
     /// Notes a connection that devices may be found at; its end forgets it.
     pub fn watch(&self, conn: ConnId) {
-        if !self.known.contains_key(&conn) {
-            self.known.entry(conn).or_default();
-        }
+        self.known.watch(conn);
     }
 
     /// Remembers that a connection carries bindings of an instance.
     pub fn note(&self, conn: ConnId, instance: InstanceId) -> Noted {
-        let Some(mut stream) = self.known.get_mut(&conn) else { return Noted::Gone };
-        if stream.closed().is_some() {
-            return Noted::Gone;
-        }
-        if stream.instances().len() >= INSTANCES || stream.instances().contains(&instance) {
-            return Noted::Known;
-        }
-        stream.add(instance);
-        Noted::New
+        self.known.note(conn, instance)
     }
 
     /// Whether a connection carries bindings of any instance.
     pub fn is_bound(&self, conn: ConnId) -> bool {
-        self.known.get(&conn).is_some_and(|stream| !stream.instances().is_empty())
+        self.known.look(conn, |stream| !stream.instances().is_empty()).unwrap_or(false)
     }
 
     /// Whether a connection carries bindings of an instance.
     pub fn carries(&self, conn: ConnId, instance: InstanceId) -> bool {
-        self.known.get(&conn).is_some_and(|stream| stream.instances().contains(&instance))
+        self.known.look(conn, |stream| stream.instances().contains(&instance)).unwrap_or(false)
     }
 
     /// Whether a connection that was watched is still open.
     pub fn is_open(&self, conn: ConnId) -> bool {
-        self.known.get(&conn).is_some_and(|stream| stream.closed().is_none())
+        self.known.look(conn, Stream::is_open).unwrap_or(false)
     }
 
     /// Whether a connection over which something was bound has closed.
     pub fn is_closed(&self, conn: ConnId) -> bool {
-        self.known.get(&conn).is_some_and(|stream| stream.closed().is_some())
+        self.known.look(conn, |stream| !stream.is_open()).unwrap_or(false)
     }
 
     /// A connection closed. The instances that are bound over it, and whether that was not known before.
     pub fn close(&self, conn: ConnId, now: u64) -> (Vec<InstanceId>, bool) {
-        let Some(mut stream) = self.known.get_mut(&conn) else { return (Vec::new(), false) };
-        let first = stream.closed().is_none();
-        let instances = stream.instances().to_vec();
-        let full = self.closed.load(Relaxed) >= BOUND as u64;
-        if instances.is_empty() || full {
-            drop(stream);
-            if !instances.is_empty() {
-                self.overflow.inc();
-            }
-            self.known.remove(&conn);
-        } else if stream.close(now) {
-            self.closed.fetch_add(1, Relaxed);
+        let Some((instances, closed)) = self.known.close(conn, now) else { return (Vec::new(), false) };
+        if closed == Closed::Forgotten {
+            self.overflow.inc();
         }
-        (instances, first)
+        (instances, closed != Closed::Before)
     }
 
     /// The instances that are or were bound over a connection.
     pub fn instances(&self, conn: ConnId) -> Vec<InstanceId> {
-        self.known.get(&conn).map_or_else(Vec::new, |stream| stream.instances().to_vec())
+        self.known.look(conn, |stream| stream.instances().to_vec()).unwrap_or_default()
     }
 
     /// A connection took the place of another. What waits for the other one.
@@ -225,11 +140,7 @@ impl Streams {
         if now < before.saturating_add(TIDY) || self.tidied.compare_exchange(before, now, Relaxed, Relaxed).is_err() {
             return;
         }
-        if self.closed.load(Relaxed) > 0 {
-            self.known.retain(|_, stream| stream.closed().is_none_or(|at| at.saturating_add(MEMORY) > now));
-            let closed = self.known.iter().filter(|stream| stream.closed().is_some()).count();
-            self.closed.store(closed as u64, Relaxed);
-        }
+        self.known.forget(now.saturating_sub(MEMORY));
         self.successors.retain(|_, (_, at)| at.saturating_add(MEMORY) > now);
         self.awaited.retain(|_, (_, at)| at.saturating_add(MEMORY) > now);
     }
@@ -237,6 +148,6 @@ impl Streams {
     /// Connections that are open, as far as they are watched.
     #[cfg(test)]
     pub fn open(&self) -> usize {
-        self.known.iter().filter(|stream| stream.closed().is_none()).count()
+        self.known.open()
     }
 }
