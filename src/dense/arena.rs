@@ -11,6 +11,7 @@ enum Slot<T> {
 }
 
 impl<T> Slot<T> {
+    #[inline]
     const fn full(&self) -> Option<&T> {
         match self {
             Self::Full(value) => Some(value),
@@ -35,6 +36,7 @@ impl<T, const BITS: u32> Default for Arena<T, BITS> {
 
 impl<T, const BITS: u32> Arena<T, BITS> {
     /// The place that the next entry will have.
+    #[inline]
     pub const fn next_place(&self) -> u32 {
         if self.free == NONE { self.slots.len() as u32 } else { self.free }
     }
@@ -66,11 +68,13 @@ impl<T, const BITS: u32> Arena<T, BITS> {
     }
 
     /// The entry at a place.
+    #[inline]
     pub fn get(&self, at: u32) -> Option<&T> {
         self.slots.get(at as usize)?.full()
     }
 
     /// As [`Self::get`], to change it.
+    #[inline]
     pub fn get_mut(&mut self, at: u32) -> Option<&mut T> {
         match self.slots.get_mut(at as usize)? {
             Slot::Full(value) => Some(value),

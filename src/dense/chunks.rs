@@ -35,11 +35,13 @@ impl<T, const BITS: u32> Chunks<T, BITS> {
     }
 
     /// The one at a place.
+    #[inline]
     pub fn get(&self, at: usize) -> Option<&T> {
         self.chunks.get(at >> BITS)?.get(at & (Self::SIZE - 1))
     }
 
     /// As [`Self::get`], to change it.
+    #[inline]
     pub fn get_mut(&mut self, at: usize) -> Option<&mut T> {
         self.chunks.get_mut(at >> BITS)?.get_mut(at & (Self::SIZE - 1))
     }
@@ -61,6 +63,7 @@ impl<T, const BITS: u32> Chunks<T, BITS> {
     }
 
     /// How many there are.
+    #[inline]
     pub const fn len(&self) -> usize {
         self.len
     }

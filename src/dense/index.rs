@@ -59,6 +59,7 @@ impl Index {
     }
 
     /// The place with this hash that it is.
+    #[inline]
     pub fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.head(self.bucket(hash));
         while at != NONE {
@@ -81,6 +82,7 @@ impl Index {
     }
 
     /// The bucket of a hash: of as many buckets as there are, not of a power of two.
+    #[inline]
     const fn bucket(&self, hash: u64) -> usize {
         let count = self.heads.len();
         let mask = count.next_power_of_two() - 1;
@@ -105,6 +107,7 @@ impl Index {
         }
     }
 
+    #[inline]
     fn link(&mut self, bucket: usize, at: u32) {
         let next = self.head(bucket);
         self.set_next(at, next);
@@ -113,26 +116,31 @@ impl Index {
         self.set_head(bucket, at);
     }
 
+    #[inline]
     fn head(&self, bucket: usize) -> u32 {
         self.heads.get(bucket).copied().unwrap_or(NONE)
     }
 
+    #[inline]
     fn set_head(&mut self, bucket: usize, at: u32) {
         if let Some(head) = self.heads.get_mut(bucket) {
             *head = at;
         }
     }
 
+    #[inline]
     fn next(&self, at: u32) -> u32 {
         self.links.get(at as usize).copied().unwrap_or(NONE)
     }
 
+    #[inline]
     fn set_back(&mut self, at: u32, before: u32) {
         if let Some(back) = self.backs.as_mut().and_then(|backs| backs.get_mut(at as usize)) {
             *back = before;
         }
     }
 
+    #[inline]
     fn set_next(&mut self, at: u32, next: u32) {
         if let Some(link) = self.links.get_mut(at as usize) {
             *link = next;

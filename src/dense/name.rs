@@ -23,6 +23,7 @@ enum Kind {
 impl Deref for Name {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Kind::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or(bytes),

@@ -115,6 +115,12 @@ impl Bindings {
             }
             None => self.open(registration.account),
         };
+        if let Some((only, granted)) = self.only(account, granted.clone()) {
+            let expires = now.saturating_add(u64::from(granted.expires));
+            self.wake(expires);
+            self.refresh(only, registration, granted.mine, expires);
+            return Ok(());
+        }
         let mut list = self.list(account);
         self.drop_others(&mut list, granted.clone());
         let mut overflow = Ok(());
@@ -141,6 +147,14 @@ impl Bindings {
             self.ended.extend(closed);
         }
         overflow
+    }
+
+    /// Nearly always an account has one contact, and the answer lists that one.
+    fn only<'a>(&self, account: u32, mut granted: impl Iterator<Item = Granted<'a>>) -> Option<(u32, Granted<'a>)> {
+        let at = self.accounts.get(account)?.first;
+        let contact = self.contacts.get(at).filter(|contact| contact.next == NONE)?;
+        let one = granted.next().filter(|one| one.contact == contact.uri())?;
+        granted.next().is_none().then_some((at, one))
     }
 
     /// Drops what an answer does not list any more.

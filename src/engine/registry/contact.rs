@@ -156,11 +156,12 @@ fn uuid(device: &[u8]) -> Option<([u8; 16], Form)> {
 
 /// The hexadecimal digits of a UUID.
 fn digits(uuid: &[u8], form: Form) -> [u8; 32] {
-    let table = if form == Form::Upper { b"0123456789ABCDEF" } else { b"0123456789abcdef" };
-    let digit = |value: u8| table.get(usize::from(value & 15)).copied().unwrap_or_default();
+    // No table: so that the compiler does sixteen at once.
+    let letters = if form == Form::Upper { b'A' - b'0' - 10 } else { b'a' - b'0' - 10 };
+    let digit = |value: u8| value + b'0' + if value > 9 { letters } else { 0 };
     let mut digits = [0; 32];
     for (pair, byte) in digits.chunks_exact_mut(2).zip(uuid) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(*byte)]);
+        pair.copy_from_slice(&[digit(byte >> 4), digit(*byte & 15)]);
     }
     digits
 }

@@ -189,8 +189,8 @@ impl Devices {
         let until = known.until.into();
         self.wake(until);
         let (flow, key) = (Packed::of(&sight.flow, sight.ip), Key::of_ref(&sight.flow));
-        let list = self.list(at);
-        if let Some(last) = self.ways.get_mut(list.last())
+        let last = self.list(at).last();
+        if let Some(last) = self.ways.get_mut(last)
             && last.flow.key() == key
             && last.state == State::Live
             && sight.reg.is_none_or(|reg| reg == last.reg)
