@@ -102,10 +102,10 @@ struct Case {
 }
 
 const CASES: [Case; 4] = [
-    Case { name: "a REGISTER that waits for its answer", method: "REGISTER", answer: None, bound: 4_096 },
-    Case { name: "a REGISTER that was answered", method: "REGISTER", answer: Some(b"SIP/2.0 200 OK"), bound: 4_096 },
-    Case { name: "an INVITE that waits for its answer", method: "INVITE", answer: None, bound: 4_096 },
-    Case { name: "a call that rings", method: "INVITE", answer: Some(b"SIP/2.0 180 Ringing"), bound: 4_096 },
+    Case { name: "a REGISTER that waits for its answer", method: "REGISTER", answer: None, bound: 2_700 },
+    Case { name: "a REGISTER that was answered", method: "REGISTER", answer: Some(b"SIP/2.0 200 OK"), bound: 1_200 },
+    Case { name: "an INVITE that waits for its answer", method: "INVITE", answer: None, bound: 3_100 },
+    Case { name: "a call that rings", method: "INVITE", answer: Some(b"SIP/2.0 180 Ringing"), bound: 3_350 },
 ];
 
 /// A request of another phone each time, the same as `register` has but without credentials: they take no seat.
