@@ -7,6 +7,10 @@ use nantucket::sip::limits::Limits;
 use nantucket::sip::view::{Index, View};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// After this long a phone sends a request again (T1).
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What a client heard.
 #[derive(Debug, Default)]
@@ -73,7 +77,7 @@ pub fn over_udp(node: SocketAddr, from: (Ipv4Addr, u16), domain: &str, datagrams
         socket.is_some()
     });
     let socket = socket.unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(AGAIN)).unwrap();
     for datagram in datagrams {
         socket.send_to(datagram, node).unwrap();
     }
@@ -81,9 +85,15 @@ pub fn over_udp(node: SocketAddr, from: (Ipv4Addr, u16), domain: &str, datagrams
     let (call_id, fence) = fence(behind, domain, &format!("UDP {}:{}", from.0, from.1));
     socket.send_to(&fence, node).unwrap();
     let (mut heard, mut room) = (Heard::default(), vec![0; 65_536]);
+    let mut waited = Duration::ZERO;
     loop {
-        let (length, _) =
-            socket.recv_from(&mut room).unwrap_or_else(|error| panic!("no answer to the fence: {error}; {heard:?}"));
+        let Ok((length, _)) = socket.recv_from(&mut room) else {
+            // Of so many a second some are dropped; a phone asks again.
+            waited += AGAIN;
+            assert!(waited < PATIENCE, "no answer to the fence: {heard:?}");
+            socket.send_to(&fence, node).unwrap();
+            continue;
+        };
         let bytes = room[..length].to_vec();
         if is_of(&bytes, &call_id) {
             heard.fence = status(&bytes);
