@@ -217,12 +217,8 @@ async fn a_sign_in_that_comes_too_slowly_goes_on_as_it_comes() {
     client
         .send("POST /login HTTP/1.1\r\nHost: acme.pbx.example\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nusername=\r\n")
         .await;
-    let passed = async {
-        while upstream.connections() == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(crate::support::PATIENCE, passed).await.expect("it is not waited for for ever");
+    // It is not waited for for ever.
+    upstream.connected().await;
     client.send("3\r\nfax\r\n0\r\n\r\n").await;
     let answer = client.answer_to("POST").await;
     assert!(answer.status() == 200 && answer.text().contains("username=") && answer.text().contains("fax"));

@@ -5,9 +5,9 @@ use socket2::{Domain, Socket, Type};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// One end of a connection.
@@ -206,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 /// An instance's web side by hand.
 pub struct Upstream {
     pub address: SocketAddr,
-    connections: Arc<AtomicUsize>,
+    connections: watch::Sender<usize>,
 }
 
 impl Upstream {
@@ -240,13 +240,13 @@ impl Upstream {
         Done: Future<Output = ()> + Send + 'static,
     {
         let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&connections);
+        let connections = watch::Sender::new(0);
+        let count = connections.clone();
         tokio::spawn(async move {
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
                 tcp.set_nodelay(true).unwrap();
-                count.fetch_add(1, Ordering::SeqCst);
+                count.send_modify(|count| *count += 1);
                 tokio::spawn(serve(Peer::new(tcp)));
             }
         });
@@ -286,7 +286,13 @@ impl Upstream {
 
     /// Connections made to it so far.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        *self.connections.borrow()
+    }
+
+    /// Waits for the first of them.
+    pub async fn connected(&self) {
+        let mut connections = self.connections.subscribe();
+        timeout(PATIENCE, connections.wait_for(|count| *count > 0)).await.expect("a connection").unwrap();
     }
 }
 
