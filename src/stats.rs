@@ -89,12 +89,22 @@ pub struct NodeStats {
     pub retransmissions_in: Counter,
     /// Requests and CANCELs sent again by Timer A or E.
     pub retransmissions_out: Counter,
-    /// Live server transactions.
+    /// Live server transactions: without a final answer.
     pub server_transactions: Gauge,
     /// Calls that are being set up: INVITEs without a final answer.
     pub setups: Gauge,
     /// Live client transactions.
     pub client_transactions: Gauge,
+    /// Server transactions that are answered and kept for what is repeated.
+    pub answered_servers: Gauge,
+    /// Client transactions of that kind.
+    pub answered_clients: Gauge,
+    /// Bytes that the answered requests take.
+    pub answered_bytes: Gauge,
+    /// Answered server transactions forgotten before their time.
+    pub server_answers_forgotten: Counter,
+    /// Answered client transactions forgotten before their time.
+    pub client_answers_forgotten: Counter,
     /// Armed timers.
     pub timers: Gauge,
     /// Bytes of messages kept by transactions.
@@ -164,6 +174,11 @@ impl Default for NodeStats {
             server_transactions: Gauge::default(),
             setups: Gauge::default(),
             client_transactions: Gauge::default(),
+            answered_servers: Gauge::default(),
+            answered_clients: Gauge::default(),
+            answered_bytes: Gauge::default(),
+            server_answers_forgotten: Counter::default(),
+            client_answers_forgotten: Counter::default(),
             timers: Gauge::default(),
             kept_bytes: Gauge::default(),
             failovers: Counter::default(),
@@ -348,7 +363,7 @@ pub struct InstanceStats {
     pub requests: Counter,
     /// SIP requests refused on its behalf.
     pub refused: Counter,
-    /// Live SIP transactions.
+    /// Live SIP transactions: without a final answer.
     pub transactions: Gauge,
     /// Requests and answers that wait for a device to come back.
     pub waiting: Gauge,

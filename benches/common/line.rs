@@ -41,11 +41,12 @@ impl Line {
         let inside = InsideAddress { shared: INSIDE.parse().unwrap(), own: OWN.parse().unwrap() };
         // Shard 0 looks after the registry once a second, which is no message's cost.
         let shard = Shard(1);
-        let (transactions, kept_bytes) = (1 << 20, usize::MAX);
+        let (transactions, kept_bytes, answered_bytes) = (1 << 20, usize::MAX, usize::MAX);
         let config = Config {
             shard,
             transactions,
             kept_bytes,
+            answered_bytes,
             bindings: 1 << 20,
             inside: Inside { v4: Some(inside), v6: None },
             seed: 7,

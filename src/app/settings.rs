@@ -91,6 +91,7 @@ pub(super) fn engine(config: &Config, site: Site) -> engine::config::Config {
         limits: message(config),
         strict_path: config.sip.strict_path,
         transactions: limits.transactions,
+        answered_bytes: limits.answered_bytes,
         kept_bytes: limits.transaction_bytes,
         new_requests: engine::budget::Rate {
             per_second: limits.instance_new_requests,

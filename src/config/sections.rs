@@ -128,10 +128,13 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Bytes of a SIP message's headers.
     pub header_bytes: usize,
-    /// Live SIP transactions of one worker.
+    /// Live SIP transactions of one worker: those without a final answer.
     pub transactions: usize,
     /// Live SIP transactions of one instance whose row sets no limit.
     pub instance_transactions: u32,
+    /// Bytes of answered SIP transactions that one worker keeps for requests that are repeated, for 64·T1 each; where
+    /// that is not enough, the oldest are forgotten.
+    pub answered_bytes: usize,
     /// New SIP requests of one instance that one worker takes on in a second; 0 is no limit.
     pub instance_new_requests: u32,
     /// The same at once, after a pause.
@@ -431,6 +434,7 @@ impl Default for Limits {
             header_bytes: 49_152,
             transactions: 100_000,
             instance_transactions: 20_000,
+            answered_bytes: 268_435_456,
             instance_new_requests: 4_000,
             instance_new_requests_burst: 8_000,
             transaction_bytes: 536_870_912,

@@ -25,8 +25,10 @@ pub struct Config {
     pub inside: Inside,
     /// Whether a phone that does not say it supports Path gets none, as RFC 3327 has it (P02).
     pub strict_path: bool,
-    /// Live server transactions of this shard (T19).
+    /// Live server transactions of this shard (T19): those without a final answer.
     pub transactions: usize,
+    /// Bytes of answered ones, which are kept for what is repeated; the oldest are forgotten first.
+    pub answered_bytes: usize,
     /// New requests of one instance.
     pub new_requests: Rate,
     /// Bytes of messages that transactions may keep (T19); one instance's at most a quarter of it.
@@ -65,6 +67,7 @@ impl Default for Config {
             inside: Inside::default(),
             strict_path: false,
             transactions: 20_000,
+            answered_bytes: 64 * 1024 * 1024,
             new_requests: Rate { per_second: 4_000, burst: 8_000 },
             kept_bytes: 256 * 1024 * 1024,
             attempts: 4,

@@ -14,7 +14,7 @@ use super::shared::Shared;
 use super::shed::Floods;
 use super::steer;
 use super::sweep::Sweep;
-use super::tables::Tables;
+use super::tables::{Sides, Tables};
 use super::token::Keyring;
 use super::transaction::key::Keyer;
 use crate::clock::{Now, Tick};
@@ -55,7 +55,7 @@ pub struct Engine {
     /// The sent-by that was written last, and its hash.
     pub(super) sent_by: Option<(SocketAddr, u64)>,
     pub(super) verdict: Cell<Option<Verdict>>,
-    reported: [usize; 5],
+    reported: [usize; 8],
 }
 
 /// Buffers that are reused from message to message.
@@ -107,7 +107,7 @@ impl Engine {
         let mut rng = fastrand::Rng::with_seed(config.seed);
         Self {
             keyer: Keyer::new(&mut rng, shared.registry.dialogs.clone()),
-            tables: Tables::new(config.transactions, &config.timing),
+            tables: Tables::new(config.transactions, config.answered_bytes, &config.timing),
             rng,
             ring: shared.keys.load_full(),
             keys: Cache::new(Arc::clone(&shared.keys)),
@@ -121,7 +121,7 @@ impl Engine {
             sweep: Sweep::default(),
             sent_by: None,
             verdict: Cell::new(None),
-            reported: [0; 5],
+            reported: [0; 8],
             config,
         }
     }
@@ -182,8 +182,8 @@ impl Engine {
         self.report();
     }
 
-    /// Live server transactions, client transactions and timers.
-    pub fn counts(&self) -> (usize, usize, usize) {
+    /// Server transactions, client transactions and timers, of what is live and of what is answered.
+    pub const fn counts(&self) -> (usize, usize, usize) {
         self.tables.counts()
     }
 
@@ -270,12 +270,24 @@ impl Engine {
 
     /// Brings the node's gauges up to date with this shard's tables.
     fn report(&mut self) {
-        let (servers, clients, timers) = self.tables.counts();
-        let counts = [servers, clients, timers, self.tables.kept_bytes(), self.tables.setups()];
-        let stats = &self.shared.stats;
-        let transactions = [&stats.server_transactions, &stats.client_transactions];
-        let gauges = transactions.into_iter().chain([&stats.timers, &stats.kept_bytes, &stats.setups]);
-        for ((gauge, &count), old) in gauges.zip(&counts).zip(&mut self.reported) {
+        let (tables, stats) = (&mut self.tables, &self.shared.stats);
+        let forgotten = tables.take_forgotten();
+        if forgotten != Sides::default() {
+            stats.server_answers_forgotten.add(forgotten.server as u64);
+            stats.client_answers_forgotten.add(forgotten.client as u64);
+        }
+        let (live, answered, (_, _, timers)) = (tables.live(), tables.answered(), tables.counts());
+        let gauges = [
+            (&stats.server_transactions, live.server),
+            (&stats.client_transactions, live.client),
+            (&stats.answered_servers, answered.server),
+            (&stats.answered_clients, answered.client),
+            (&stats.answered_bytes, tables.answered_bytes()),
+            (&stats.timers, timers),
+            (&stats.kept_bytes, tables.buffers.held()),
+            (&stats.setups, tables.setups()),
+        ];
+        for ((gauge, count), old) in gauges.into_iter().zip(&mut self.reported) {
             match count.cmp(old) {
                 std::cmp::Ordering::Greater => gauge.add((count - *old) as u64),
                 std::cmp::Ordering::Less => gauge.sub((*old - count) as u64),

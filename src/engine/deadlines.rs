@@ -118,6 +118,12 @@ impl<T: Copy> Deadlines<T> {
         self.wakes.iter().min().filter(|wake| **wake < NEVER).map(|wake| Tick(*wake))
     }
 
+    /// The next timer to be due of those that were armed with this length, if that was announced.
+    pub fn oldest(&self, length: u64) -> Option<T> {
+        let list = self.lists.iter().skip(PARTS).find(|list| list.length == length)?;
+        self.entries.get(list.head as usize)?.item
+    }
+
     /// Armed timers.
     pub const fn len(&self) -> usize {
         self.len

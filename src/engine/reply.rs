@@ -205,7 +205,7 @@ impl Engine {
         if server.away && !waits && (status >= 200 || !server.flow.listener().is_inside()) {
             self.end_wait(id);
         }
-        let Some(step) = self.tables.answer(id, status, &timing) else { return };
+        let Some(step) = self.tables.answer(id, status, &timing, moment.now.tick) else { return };
         if status >= 200 {
             self.give_back(id);
         }

@@ -79,9 +79,9 @@ impl Engine {
     fn on_transaction_response(&mut self, moment: Moment<'_>, id: ClientId, view: &View<'_>) -> Result<(), Drop> {
         let timing = self.config.timing;
         let status = view.status();
-        let Some(client) = self.tables.client_mut(id) else { return Err(Drop::UnmatchedResponse) };
+        let heard = self.tables.hear(id, status, &timing).ok_or(Drop::UnmatchedResponse)?;
+        let client = self.tables.client(id).ok_or(Drop::UnmatchedResponse)?;
         let (kind, server) = (client.machine.kind, client.server);
-        let heard = client.machine.hear(status, &timing);
         if let Some(health) = &client.health {
             health.hear(moment.now.tick.0);
             health.success(self.config.rise);

@@ -39,6 +39,20 @@ impl Keys {
         }
     }
 
+    /// Forgets a transaction if nothing is left of it but the answer of this name; otherwise where it is.
+    pub fn remove_answer(&mut self, key: Key, name: u32) -> Option<Place> {
+        let halves = halves(key);
+        let at = self.find(halves)?;
+        match self.all.get(at)?.place {
+            Place::Finished(answer) if answer == name => {
+                self.index.remove(halves[0], at);
+                self.all.remove(at);
+                None
+            }
+            place => Some(place),
+        }
+    }
+
     /// Where the transaction with this key is.
     #[inline]
     pub fn get(&self, key: Key) -> Option<Place> {
@@ -70,7 +84,8 @@ mod tests {
         keys.set(other, Place::Finished(9));
         keys.set(key, Place::Finished(5));
         assert!(matches!((keys.get(key), keys.get(other)), (Some(Place::Finished(5)), Some(Place::Finished(9)))));
-        keys.remove(key);
+        assert!(matches!(keys.remove_answer(key, 9), Some(Place::Finished(5))));
+        assert!(keys.remove_answer(key, 5).is_none() && keys.remove_answer(key, 5).is_none());
         assert!(keys.get(key).is_none() && keys.get(other).is_some() && keys.all.len() == 1);
         assert_eq!(size_of::<Option<Known>>(), 32);
     }

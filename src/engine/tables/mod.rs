@@ -20,14 +20,12 @@ use super::transaction::{Change, Plan, client, server};
 use crate::clock::Tick;
 use crate::dense::{Arena, Index};
 use crate::ids::{ConnId, DeviceId, Flow};
-use crate::stats::InstanceStats;
 use finished::Finished;
 use foldhash::fast::RandomState;
 use keys::Keys;
 use record::Timers;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// Where a server transaction is kept.
 #[derive(Clone, Copy)]
@@ -44,7 +42,23 @@ pub enum Found<'a> {
     Finished(&'a [u8]),
 }
 
+/// Most answered transactions, whatever room they have: their places have to have names.
+const MOST_ANSWERED: usize = 1 << 22;
+
+/// How many transactions of each side there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sides {
+    /// Server transactions.
+    pub server: usize,
+    /// Client transactions.
+    pub client: usize,
+}
+
 /// All transactions of a shard.
+///
+/// A transaction is live until its final answer. What is answered only waits for repetitions, and there is so much of
+/// it that it is bounded apart: when there is no room, the oldest is forgotten, and a repetition of it is a request or
+/// an answer like any other. What is live is never forgotten; when there is no room for it, no more is taken on.
 pub struct Tables {
     servers: Arena<Server, 8>,
     clients: Arena<Client, 8>,
@@ -59,15 +73,22 @@ pub struct Tables {
     /// Copies of messages.
     pub buffers: Buffers,
     cap: usize,
+    /// Bytes that answered requests may take.
+    room: usize,
     generation: u32,
     setups: usize,
+    /// Those that have no final answer yet.
+    live: Sides,
+    /// Those that were forgotten before their time, since they were asked for.
+    forgotten: Sides,
 }
 
 impl Tables {
-    /// Empty tables for at most `cap` server transactions.
-    pub fn new(cap: usize, timing: &Timing) -> Self {
+    /// Empty tables for at most `cap` requests without an answer, and `room` bytes of answered ones.
+    pub fn new(cap: usize, room: usize, timing: &Timing) -> Self {
         // Branches name places with 24 bits; each request may have several branches in their last states.
         let cap = cap.min(1 << 22);
+        let timers = 8 * cap + 2 * MOST_ANSWERED.min(room / finished::INVITE) + 8;
         Self {
             servers: Arena::default(),
             clients: Arena::default(),
@@ -76,29 +97,33 @@ impl Tables {
             by_conn: Index::with_backs(),
             by_device: Index::with_backs(),
             hasher: RandomState::default(),
-            timers: Deadlines::new(6 * cap + 8, &timing.lengths()),
+            timers: Deadlines::new(timers, &timing.lengths()),
             buffers: Buffers::new(4 * cap.min(4_096)),
             cap,
+            room,
             generation: 0,
             setups: 0,
+            live: Sides::default(),
+            forgotten: Sides::default(),
         }
     }
 
     /// Whether another request may be taken on (T19); the last eighth is for what is in a dialog.
     pub fn has_room(&self, in_dialog: bool) -> bool {
         let cap = if in_dialog { self.cap } else { self.cap - self.cap / 8 };
-        self.len() < cap && self.has_room_for_branch()
+        self.live.server < cap && self.has_room_for_branch()
     }
 
     /// Whether another branch may be opened.
-    pub fn has_room_for_branch(&self) -> bool {
-        self.clients.len() < 2 * self.cap
+    pub const fn has_room_for_branch(&self) -> bool {
+        self.live.client < 2 * self.cap
     }
 
     /// Opens a server transaction; its timers are still to be started.
     pub fn open_server(&mut self, new: NewServer<'_>) -> ServerId {
         self.generation = self.generation.wrapping_add(1);
         self.setups += usize::from(new.machine.is_setup());
+        self.live.server += 1;
         let request = self.buffers.keep(new.request);
         // A REGISTER is not told of its own device's moves.
         let follows = new.topic != Topic::Register || new.flow.listener().is_inside();
@@ -159,34 +184,48 @@ impl Tables {
         self.servers.get_mut(id.index).filter(|server| server.generation == id.generation)
     }
 
-    /// A response with this status is to be sent in a server transaction.
-    pub fn answer(&mut self, id: ServerId, status: u16, timing: &Timing) -> Option<server::Answer> {
+    /// A response with this status is to be sent in a server transaction. With the final one its instance's share is
+    /// given back.
+    pub fn answer(&mut self, id: ServerId, status: u16, timing: &Timing, now: Tick) -> Option<server::Answer> {
         let server = self.server_mut(id)?;
-        let before = server.machine.is_setup();
+        let (setup, open) = (server.machine.is_setup(), server.machine.is_open());
         let step = server.machine.answer(status, timing);
-        let over = before && !server.machine.is_setup();
-        self.setups -= usize::from(over);
+        if open && !server.machine.is_open() {
+            server.stats.transactions.dec();
+            let key = server.key;
+            self.live.server -= 1;
+            if setup {
+                self.setups -= 1;
+                self.finished.push_invite(key, now.after(timing.patience()));
+                self.make_room();
+            }
+        }
         Some(step)
     }
 
-    /// Ends a server transaction; its instance's share is given back.
+    /// Ends a server transaction.
     pub fn close_server(&mut self, id: ServerId) {
-        let Some((key, stats)) = self.take_server(id) else { return };
-        self.by_key.remove(key);
-        stats.transactions.dec();
+        if let Some(key) = self.take_server(id) {
+            self.by_key.remove(key);
+        }
     }
 
     /// Nothing but this answer is left of a server transaction, to be repeated until then.
     pub fn finish_server(&mut self, id: ServerId, answer: &[u8], until: Tick) {
-        let Some((key, stats)) = self.take_server(id) else { return };
-        let name = self.finished.push(key, until, stats, answer);
+        let Some(key) = self.take_server(id) else { return };
+        let name = self.finished.push(key, until, answer);
         self.by_key.set(key, Place::Finished(name));
+        self.make_room();
     }
 
-    fn take_server(&mut self, id: ServerId) -> Option<(Key, Arc<InstanceStats>)> {
+    fn take_server(&mut self, id: ServerId) -> Option<Key> {
         self.server(id)?;
         let server = self.servers.remove(id.index)?;
-        self.setups -= usize::from(server.machine.is_setup());
+        if server.machine.is_open() {
+            self.live.server -= 1;
+            self.setups -= usize::from(server.machine.is_setup());
+            server.stats.transactions.dec();
+        }
         self.disarm(server.timers);
         self.forget_of_device(server.follows, id.index);
         if server.away {
@@ -196,15 +235,41 @@ impl Tables {
         for kept in [server.request, server.answer, server.best] {
             self.buffers.give(kept);
         }
-        Some((server.key, server.stats))
+        Some(server.key)
     }
 
     /// Forgets the answers that need not be repeated any more.
     pub fn forget_finished(&mut self, now: Tick) {
-        while let Some((key, stats)) = self.finished.pop(now) {
-            self.by_key.remove(key);
-            stats.transactions.dec();
+        while let Some((key, name)) = self.finished.pop(now) {
+            // What is left of an INVITE ends by a timer of its own.
+            self.by_key.remove_answer(key, name);
         }
+    }
+
+    /// Forgets the oldest answers if all take too much.
+    fn make_room(&mut self) {
+        while self.finished.bytes() > self.room || self.finished.len() > MOST_ANSWERED {
+            let Some((key, name)) = self.finished.pop_oldest() else { return };
+            match self.by_key.remove_answer(key, name) {
+                // Most INVITEs that failed are over long before: their ACK came.
+                Some(Place::Open(id)) => self.forget_answered(id),
+                Some(Place::Finished(_)) => {}
+                None => self.forgotten.server += 1,
+            }
+        }
+    }
+
+    fn forget_answered(&mut self, id: ServerId) {
+        // One that waits for its device is among those that do, and they have a bound of their own.
+        let Some(server) = self.server(id).filter(|server| !server.machine.is_open() && !server.away) else { return };
+        if let Some(branch) = server.client
+            && self.client(branch).is_some_and(|client| !client.machine.is_waiting())
+        {
+            self.close_client(branch);
+            self.forgotten.client += 1;
+        }
+        self.close_server(id);
+        self.forgotten.server += 1;
     }
 
     fn forget_of_device(&mut self, device: Option<DeviceId>, index: u32) {
@@ -231,6 +296,7 @@ impl Tables {
         let request = self.buffers.keep(new.request);
         let dest = new.dest;
         let index = self.clients.insert(Client::new(id.nonce, request, new));
+        self.live.client += 1;
         self.note_conn(index, &dest);
     }
 
@@ -244,12 +310,41 @@ impl Tables {
         self.clients.get_mut(id.index).filter(|client| client.nonce == id.nonce)
     }
 
+    /// A response with this status came in a client transaction.
+    pub fn hear(&mut self, id: ClientId, status: u16, timing: &Timing) -> Option<client::Heard> {
+        let client = self.client_mut(id)?;
+        let before = client.machine.is_waiting();
+        let mut heard = client.machine.hear(status, timing);
+        if before && !client.machine.is_waiting() {
+            self.live.client -= 1;
+            heard.over |= !self.make_room_for_answered(timing);
+        }
+        Some(heard)
+    }
+
+    /// Forgets branches that only absorb repeated answers (K), the oldest first, if there are too many; false if that
+    /// is not enough.
+    fn make_room_for_answered(&mut self, timing: &Timing) -> bool {
+        while self.clients.len() - self.live.client > 2 * self.cap {
+            let Some(Due { owner: Owner::Client(id), which: Which::End }) = self.timers.oldest(timing.t4) else {
+                return false;
+            };
+            if self.client(id).is_none_or(|client| client.machine.state != client::State::Completed) {
+                return false;
+            }
+            self.close_client(id);
+            self.forgotten.client += 1;
+        }
+        true
+    }
+
     /// Ends a client transaction.
     pub fn close_client(&mut self, id: ClientId) {
         if self.client(id).is_none() {
             return;
         }
         let Some(client) = self.clients.remove(id.index) else { return };
+        self.live.client -= usize::from(client.machine.is_waiting());
         self.disarm(client.timers);
         self.buffers.give(client.request);
         self.forget_conn(id.index, &client.dest);
@@ -385,6 +480,7 @@ impl Tables {
         for client in self.clients.take() {
             self.buffers.give(client.request);
         }
+        self.live.client = 0;
         (self.by_conn, self.by_device) = (Index::with_backs(), Index::with_backs());
         self.timers = Deadlines::new(0, &[]);
     }
@@ -394,19 +490,31 @@ impl Tables {
         self.timers.next().into_iter().chain(self.finished.next()).min()
     }
 
-    /// Live server transactions, client transactions and timers.
-    pub fn counts(&self) -> (usize, usize, usize) {
-        (self.len(), self.clients.len(), self.timers.len() + self.finished.len())
+    /// Server transactions, client transactions and timers, of what is live and of what is answered.
+    pub const fn counts(&self) -> (usize, usize, usize) {
+        let plain = self.finished.plain();
+        (self.servers.len() + plain, self.clients.len(), self.timers.len() + plain)
     }
 
-    /// Bytes of the messages that are kept.
-    pub const fn kept_bytes(&self) -> usize {
-        self.buffers.held() + self.finished.bytes()
+    /// Transactions without a final answer.
+    pub const fn live(&self) -> Sides {
+        self.live
     }
 
-    /// Live server transactions.
-    fn len(&self) -> usize {
-        self.servers.len() + self.finished.len()
+    /// Transactions that are answered.
+    pub const fn answered(&self) -> Sides {
+        let server = self.servers.len() + self.finished.plain() - self.live.server;
+        Sides { server, client: self.clients.len() - self.live.client }
+    }
+
+    /// Bytes that the answered ones are counted with.
+    pub const fn answered_bytes(&self) -> usize {
+        self.finished.bytes()
+    }
+
+    /// How many were forgotten before their time since this was asked last.
+    pub const fn take_forgotten(&mut self) -> Sides {
+        std::mem::replace(&mut self.forgotten, Sides { server: 0, client: 0 })
     }
 
     /// Calls that are being set up.

@@ -15,14 +15,15 @@ fn a_flood_meets_the_shards_bound_and_calls_go_on() {
     let mut b = Bench::with(&rows(), Config { transactions: 80, fall: 1_000, ..config() });
     let invite = b.invite(udp(PHONE), &request("INVITE", "i", ""));
     let ok = b.one(inside(PBX), &invite.answered(200, "Contact: <sip:eve@198.51.0.1>\r\n"));
-    for n in 1..70 {
+    for n in 0..70 {
         assert_eq!(b.one(udp(PHONE), &options(n)).method(), "OPTIONS", "{n}");
     }
     for n in 70..1_000 {
         let refused = b.one(udp(PHONE), &options(n));
         assert_eq!((refused.status(), refused.row("Retry-After")), (503, "10"), "{n}");
     }
-    assert_eq!(b.engine.counts().0, 70, "an eighth is for dialogs");
+    assert_eq!(b.shared.stats.server_transactions.read(), 70, "an eighth is for dialogs");
+    assert_eq!(b.engine.counts().0, 71, "the call is answered");
     assert_eq!(b.shared.stats.refused(crate::reason::Refusal::NodeBusy), 930);
     for n in 0..10 {
         let sent = b.send(udp(PHONE), &in_dialog("INFO", &format!("in{n}"), "i", &ok));
@@ -77,9 +78,87 @@ fn an_instance_has_its_share_and_others_theirs() {
     assert!(refused.row("Warning").contains("instance-busy: ") && refused.row("Retry-After") == "10");
     assert_eq!(b.one(udp(PHONE), &options(9).replace("acme", "globex")).method(), "OPTIONS");
     b.one(inside(PBX), &out[0].answered(200, ""));
+    assert_eq!(b.stats(1).transactions.read(), 7, "what is answered is no part of it");
+    assert_eq!(b.one(udp(PHONE), &options(10)).method(), "OPTIONS");
+    assert_eq!(b.one(udp(PHONE), &options(11)).status(), 503);
     b.pass(32_000);
     assert_eq!(b.stats(1).transactions.read(), 0);
     assert_eq!(b.one(udp(PHONE), &options(8)).method(), "OPTIONS");
+}
+
+#[test]
+fn answers_are_forgotten_oldest_first_and_nobody_is_refused() {
+    // T17 T19
+    let mut b = Bench::with(&rows(), Config { transactions: 16, answered_bytes: 20_000, ..config() });
+    let waits = b.one(udp(PHONE), &options(1_000));
+    for n in 0..200 {
+        let out = b.one(udp(PHONE), &options(n));
+        assert_eq!((out.method(), b.one(inside(PBX), &out.answered(200, "")).status()), ("OPTIONS", 200), "{n}");
+    }
+    let (kept, forgotten) = (b.shared.stats.answered_servers.read(), b.shared.stats.server_answers_forgotten.read());
+    assert!((30..90).contains(&kept) && kept + forgotten == 200, "{kept} {forgotten}");
+    assert!((19_000..=20_000).contains(&b.shared.stats.answered_bytes.read()));
+    assert_eq!((b.shared.stats.server_transactions.read(), b.stats(1).transactions.read()), (1, 1));
+    for n in [199, 200 - kept as usize] {
+        assert_eq!(b.one(udp(PHONE), &options(n)).status(), 200, "{n} is answered by us");
+    }
+    let again = b.one(udp(PHONE), &options(199 - kept as usize));
+    assert_eq!(again.method(), "OPTIONS", "what is forgotten is a request like any other");
+    assert_eq!(b.one(inside(PBX), &waits.answered(200, "")).status(), 200, "what waits is not forgotten");
+    b.pass(40_000);
+    assert_eq!((b.engine.counts(), b.shared.stats.answered_bytes.read()), ((0, 0, 0), 0));
+}
+
+#[test]
+fn answered_calls_are_forgotten_oldest_first_and_those_that_ring_stay() {
+    // T08 T19
+    let mut b = Bench::with(&rows(), Config { transactions: 16, answered_bytes: 10 * 2_048, ..config() });
+    let rings = b.invite(udp(PHONE), &request("INVITE", "rings", ""));
+    b.one(inside(PBX), &rings.answered(180, ""));
+    let contact = "Contact: <sip:eve@198.51.0.1>\r\n";
+    let out: Vec<Sent> = (0..30)
+        .map(|n| {
+            let out = b.invite(udp(PHONE), &request("INVITE", &format!("i{n}"), ""));
+            assert_eq!(b.one(inside(PBX), &out.answered(200, contact)).status(), 200, "{n}");
+            out
+        })
+        .collect();
+    let s = &b.shared.stats;
+    assert_eq!((s.server_answers_forgotten.read(), s.client_answers_forgotten.read()), (20, 20));
+    assert_eq!((b.engine.counts().0, b.engine.counts().1, s.setups.read()), (11, 11, 1));
+    assert_eq!(b.one(inside(PBX), &out[20].answered(200, contact)).status(), 200, "a 2xx comes again");
+    assert!(b.send(inside(PBX), &out[19].answered(200, contact)).is_empty(), "the call of this one is forgotten");
+    assert_eq!(b.one(inside(PBX), &rings.answered(200, contact)).status(), 200);
+    b.pass(40_000);
+    assert_eq!(b.engine.counts(), (0, 0, 0));
+}
+
+#[test]
+fn branches_that_are_answered_leave_room_for_others() {
+    // T15 T19
+    let mut b = Bench::with(&rows(), Config { transactions: 16, ..config() });
+    let out: Vec<Sent> = (0..100)
+        .map(|n| {
+            let out = b.one(udp(PHONE), &options(n));
+            assert_eq!(b.one(inside(PBX), &out.answered(200, "")).status(), 200, "{n}");
+            out
+        })
+        .collect();
+    let drops = |b: &Bench| b.shared.stats.dropped(crate::reason::Drop::UnmatchedResponse);
+    assert_eq!((b.engine.counts().1, b.shared.stats.client_answers_forgotten.read()), (32, 68));
+    assert!(b.send(inside(PBX), &out[68].answered(200, "")).is_empty() && drops(&b) == 0, "absorbed");
+    assert!(b.send(inside(PBX), &out[67].answered(200, "")).is_empty() && drops(&b) == 1, "nobody waits for it");
+    b.pass(5_000);
+    assert_eq!(b.engine.counts().1, 0, "K runs for T4");
+    // Failed calls are kept for longer (D): there is nothing to be forgotten for them.
+    for n in 0..40 {
+        let out = b.invite(udp(PHONE), &request("INVITE", &format!("i{n}"), ""));
+        let sent = b.send(inside(PBX), &out.answered(486, ""));
+        assert!(sent.iter().any(|sent| sent.status() == 486), "{n}");
+    }
+    assert_eq!(b.engine.counts().1, 32);
+    b.pass(40_000);
+    assert_eq!(b.engine.counts(), (0, 0, 0));
 }
 
 #[test]
@@ -114,16 +193,26 @@ fn kept_bytes_are_bounded() {
 #[test]
 fn gauges_follow_and_return_to_zero() {
     let mut b = Bench::new();
+    let out = b.one(udp(PHONE), &request("OPTIONS", "o", ""));
+    b.one(inside(PBX), &out.answered(200, ""));
+    let s = &b.shared.stats;
+    assert_eq!((s.server_transactions.read(), s.answered_servers.read(), s.answered_clients.read()), (0, 1, 1));
+    assert!(s.answered_bytes.read() > 200 && s.kept_bytes.read() == 0);
     b.invite(udp(PHONE), &request("INVITE", "i", ""));
     let s = &b.shared.stats;
-    assert_eq!((s.server_transactions.read(), s.client_transactions.read(), s.timers.read()), (1, 1, 2));
+    assert_eq!((s.server_transactions.read(), s.client_transactions.read(), s.timers.read()), (1, 1, 4));
     assert!(s.kept_bytes.read() > 500 && s.setups.read() == 1);
     let shared = std::sync::Arc::clone(&b.shared);
     let instance = std::sync::Arc::clone(&b.snapshot.instances[0].stats);
     drop(b);
     let s = &shared.stats;
-    let left = [&s.server_transactions, &s.client_transactions, &s.timers, &s.kept_bytes, &s.setups].map(|g| g.read());
-    assert_eq!((left, instance.transactions.read()), ([0; 5], 0), "a shard that ends takes its share along");
+    let live = [&s.server_transactions, &s.client_transactions, &s.timers, &s.kept_bytes, &s.setups].map(|g| g.read());
+    let answered = [&s.answered_servers, &s.answered_clients, &s.answered_bytes].map(|g| g.read());
+    assert_eq!(
+        (live, answered, instance.transactions.read()),
+        ([0; 5], [0; 3], 0),
+        "a shard that ends takes its share along"
+    );
 }
 
 #[test]

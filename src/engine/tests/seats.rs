@@ -115,7 +115,7 @@ fn seats_are_taken_by_answers_and_the_next_is_told_why() {
     assert_eq!(b.engine.take_verdict(), Some(verdict));
     assert_eq!(b.stats(1).licence_refused.read(Refusal::SeatsExhausted), 1);
     assert_eq!((b.stats(1).refused.read(), b.shared.stats.refused(Refusal::SeatsExhausted)), (1, 1));
-    assert_eq!(b.stats(1).transactions.read(), 2, "what is refused leaves no transaction");
+    assert_eq!(b.stats(1).transactions.read(), 0, "what is refused leaves no transaction");
     let [first, ..] = &b.shared.registry.decisions(InstanceId(1))[..] else { panic!() };
     assert_eq!((first.account.as_str(), first.outcome), ("c", Outcome::Refused(Refusal::SeatsExhausted)));
     assert_eq!((first.counts.used.full, first.seats.full, first.revision), (2, 2, b.snapshot.revision));

@@ -28,7 +28,7 @@ pub(super) const COUNTERS: [(&str, &str, Read); 9] = [
 ];
 
 pub(super) const GAUGES: [(&str, &str, Read); 9] = [
-    ("instance_sip_transactions", "Live SIP transactions", |s| Gauge::read(&s.transactions)),
+    ("instance_sip_transactions", "SIP transactions without a final answer", |s| Gauge::read(&s.transactions)),
     ("instance_calls", "Calls in progress", |s| Gauge::read(&s.calls)),
     ("instance_bindings", "Registered contacts", |s| Gauge::read(&s.bindings)),
     ("instance_connections", "Client connections over which something is registered", |s| Gauge::read(&s.connections)),

@@ -27,7 +27,17 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NodeStats, probes: &ProbeStat
         ([("side", "server")], stats.server_transactions.read()),
         ([("side", "client")], stats.client_transactions.read()),
     ];
-    sheet.gauges("sip_transactions", "Live SIP transactions", transactions)?;
+    sheet.gauges("sip_transactions", "SIP transactions without a final answer", transactions)?;
+    let answered =
+        [([("side", "server")], stats.answered_servers.read()), ([("side", "client")], stats.answered_clients.read())];
+    sheet.gauges("sip_answered", "Answered SIP transactions that are kept for what is repeated", answered)?;
+    let bytes = stats.answered_bytes.read();
+    sheet.gauge("sip_answered_bytes", "Bytes that the answered requests take", bytes)?;
+    let forgotten = [
+        ([("side", "server")], stats.server_answers_forgotten.read()),
+        ([("side", "client")], stats.client_answers_forgotten.read()),
+    ];
+    sheet.counts("sip_answered_forgotten", "Those that were forgotten early for want of room", forgotten)?;
     sheet.gauge("sip_setups", "Calls being set up", stats.setups.read())?;
     sheet.gauge("sip_timers", "Armed timers", stats.timers.read())?;
     sheet.gauge("sip_kept_bytes", "Bytes of messages kept by transactions", stats.kept_bytes.read())?;
