@@ -151,7 +151,7 @@ fn acme(front: &Front, parts: &Parts) -> Option<Response<Body>> {
 }
 
 /// Counts and tells of a host that is another instance's than the TLS name (S04).
-fn note_mismatch(front: &Front, host: &str) {
+pub(super) fn note_mismatch(front: &Front, host: &str) {
     let shared = &front.shared;
     shared.stats.name_mismatches.inc();
     if let Some(suppressed) = shared.mismatches.pass(shared.clock.tick()) {

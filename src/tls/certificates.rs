@@ -18,6 +18,7 @@ use rustls::SignatureScheme;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -165,7 +166,7 @@ impl Certificates {
     /// Whether a client that asked for `a` got a certificate it also gets for `b` (lower case or not).
     pub fn same(&self, proxy: Option<ProxyId>, a: &str, b: &str) -> bool {
         let index = self.index.load();
-        let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
+        let (a, b) = (lower(a), lower(b));
         index.covers(&a, &b).unwrap_or_else(|| {
             // The proxy's own certificate may well be one that also covers a name.
             let one = index.own.get(&*a).or(index.own.get(&*b)).map(std::slice::from_ref);
@@ -183,8 +184,13 @@ impl Certificates {
         schemes: &[SignatureScheme],
     ) -> Arc<CertifiedKey> {
         let index = self.index.load();
-        Arc::clone(index.select(proxy, sni.map(str::to_ascii_lowercase).as_deref(), schemes))
+        Arc::clone(index.select(proxy, sni.map(lower).as_deref(), schemes))
     }
+}
+
+/// A name in lower case, as it mostly is.
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) { name.to_ascii_lowercase().into() } else { name.into() }
 }
 
 impl std::fmt::Debug for Certificates {

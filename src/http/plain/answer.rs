@@ -183,7 +183,8 @@ impl Connection<'_> {
     }
 
     fn lists(&self, name: &str) -> bool {
-        let mut options = self.values.iter().flat_map(|value| value.split(|byte| *byte == b','));
+        let values = self.values.iter().filter(|value| !value.is_empty());
+        let mut options = values.flat_map(|value| value.split(|byte| *byte == b','));
         options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
     }
 }

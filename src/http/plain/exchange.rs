@@ -74,7 +74,6 @@ impl Lane<'_> {
     /// Sends the head in `back` and the body behind it; the connection it comes from is kept if it can be.
     async fn deliver(&mut self, plan: Plan, mut link: Link, answer: &Answer, back: &mut Back) -> End {
         let shared = &self.front.shared;
-        let last = self.stop.is_cancelled();
         let mut coding = answer.coding;
         let (mut moved, mut waited) = (shared.clock.tick(), false);
         let end = poll_fn(|cx| {
@@ -89,7 +88,7 @@ impl Lane<'_> {
             plan.upstream.keep_plain(link, moved);
         }
         match end {
-            End::Next if last => End::Over,
+            End::Next if self.last => End::Over,
             end => end,
         }
     }
@@ -240,8 +239,9 @@ impl Lane<'_> {
 
 impl Asker for Turn<'_, '_> {
     fn read(&mut self, bytes: &[u8]) -> Result<Option<(usize, Answer)>, HttpRefusal> {
+        self.lane.last = self.lane.stop.is_cancelled();
         let outside = self.lane.outside(self.request, self.plan).ok_or(HttpRefusal::BadRequest)?;
-        let (last, clock) = (self.lane.stop.is_cancelled(), self.lane.front.shared.clock);
+        let (last, clock) = (self.lane.last, self.lane.front.shared.clock);
         let mut text = Text { out: self.back, last, clock };
         answer::pass(&mut text, bytes, &self.request.method, &outside)
     }

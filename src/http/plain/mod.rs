@@ -63,6 +63,8 @@ struct Lane<'a> {
     since: Tick,
     terms: Terms,
     stop: &'a CancellationToken,
+    /// Whether the client was told that no other answer follows.
+    last: bool,
 }
 
 impl Lane<'_> {
@@ -91,7 +93,7 @@ pub(super) async fn run(front: &Arc<Front>, client: &mut Stream, early: BytesMut
     let clock = front.shared.clock;
     let (snapshot, timer) = (front.shared.cell.reader(), Timer::new(clock));
     let (unread, terms) = (Vec::from(early), Terms::of(front, Version::HTTP_11));
-    let mut lane = Lane { front, snapshot, client, unread, timer, since: clock.tick(), terms, stop };
+    let mut lane = Lane { front, snapshot, client, unread, timer, since: clock.tick(), terms, stop, last: false };
     let mut stopped = pin!(stop.cancelled());
     let config = &front.shared.config;
     let (mut patience, mut used) = (config.head, false);

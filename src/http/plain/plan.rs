@@ -62,7 +62,7 @@ pub(super) fn plan(front: &Front, snapshot: &Snapshot, wanted: &Wanted<'_>) -> O
     let (instance, prefix) = (found.instance, found.prefix);
     let web = instance.web.as_deref()?;
     // Who may not come in is found out where a body can be looked at.
-    if !agree || instance.roster.as_deref().is_some_and(|roster| roster.has_light()) {
+    if instance.roster.as_deref().is_some_and(|roster| roster.has_light()) {
         return None;
     }
     let path = target.split('?').next().unwrap_or_default().get(prefix..)?;
@@ -88,5 +88,8 @@ pub(super) fn plan(front: &Front, snapshot: &Snapshot, wanted: &Wanted<'_>) -> O
     let gate = shared.gates.of(instance.id);
     let upstream = shared.gates.upstream(&gate, web, &shared.stats).ok()?;
     let permit = gate.enter(&instance, gate::limit(&instance, shared.config.instance_requests))?;
+    if !agree {
+        serve::note_mismatch(front, host);
+    }
     Some(Plan { instance, permit, upstream, offer, prefix, strips, begun: now.tick })
 }

@@ -58,6 +58,19 @@ async fn requests_become_http1_and_answers_http2() {
 }
 
 #[tokio::test]
+async fn a_stream_to_another_instance_than_the_tls_name_is_counted_once() {
+    // S04
+    let upstream = Upstream::echo().await;
+    let world = World::new([instance(1, "acme", upstream.address), instance(2, "beta", upstream.address)]);
+    let mut client = client::<Full<Bytes>>(&world).await;
+    for (host, body, counted) in [("beta", "", 1), ("acme", "", 1), ("beta", "hello", 2)] {
+        let request = Request::post(format!("https://{host}.pbx.example/")).body(Full::from(body)).unwrap();
+        let response = client.send_request(request).await.unwrap();
+        assert_eq!((response.status().as_u16(), world.stats.name_mismatches.read()), (200, counted), "{host}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_without_a_body_says_the_same() {
     // HT06 HT07 HT08 HT11 HT15
     let upstream = Upstream::echo().await;
