@@ -1,6 +1,7 @@
 //! The front: all workers of the node, as `app` holds them.
 
 use super::adopt::Adopter;
+use super::alarm::Alarm;
 use super::claims::{Claims, Signal};
 use super::command::{Bundle, Command, Socket, Spoken};
 use super::listeners::{Bound, Secure, Trouble, Wanted, plan};
@@ -82,6 +83,7 @@ struct Start {
     letters: mpsc::Receiver<Mail>,
     orders: mpsc::Receiver<Command>,
     runtime: tokio::runtime::Runtime,
+    alarm: Alarm,
 }
 
 impl Front {
@@ -121,6 +123,11 @@ impl Front {
         let mut handles = Vec::with_capacity(sites.len());
         for (seat, letters) in sites.into_iter().zip(boxes) {
             let (orders, received) = mpsc::channel(ORDERS);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let alarm = {
+                let _inside = runtime.enter();
+                Alarm::new()?
+            };
             let start = Start {
                 common: common.clone(),
                 site: seat.site,
@@ -129,7 +136,8 @@ impl Front {
                 inside: seat.inside,
                 letters,
                 orders: received,
-                runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+                runtime,
+                alarm,
             };
             let (build, report) = (build.clone(), report.clone());
             let shard = seat.site.shard;
@@ -421,7 +429,7 @@ fn outward(bind: IpAddr) -> IpAddr {
 
 /// A worker's thread.
 fn run<M: Machine + 'static>(start: Start, build: impl Fn(Site) -> M) {
-    let Start { common, site, routes, own, inside, letters, orders, runtime } = start;
+    let Start { common, site, routes, own, inside, letters, orders, runtime, alarm } = start;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let [v4, v6] = own;
@@ -429,7 +437,7 @@ fn run<M: Machine + 'static>(start: Start, build: impl Fn(Site) -> M) {
             socket.and_then(|socket| UdpSocket::adopt(socket, listener).ok()).map(Rc::new)
         };
         let own = [adopt(v4, ListenerId::INSIDE_V4), adopt(v6, ListenerId::INSIDE_V6)];
-        let worker = Worker::new(common, site, build(site), routes, own);
+        let worker = Worker::new(common, site, build(site), routes, own, alarm);
         worker.work(inside, letters, orders).await;
     });
 }

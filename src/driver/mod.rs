@@ -5,6 +5,7 @@
 //! `app` what to listen on.
 
 pub mod adopt;
+mod alarm;
 pub mod claims;
 mod command;
 mod cork;

@@ -4,6 +4,7 @@
 //! held in cells. What comes in is handled, and what the engine wants done is done, before the next
 //! thing is read: no channel and no other thread is on the way of a message.
 
+use super::alarm::Alarm;
 use super::claims::Signal;
 use super::cork::Cork;
 use super::effects::Failure;
@@ -32,6 +33,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 /// Letters taken from the box before others get their turn.
@@ -83,9 +85,10 @@ pub(super) struct Worker<M> {
     pub(super) rouse: Notify,
     /// Connections of load balancers that have not yet said whose they are.
     pub(super) introductions: Cell<u32>,
+    alarm: Alarm,
+    /// When the alarm will ring.
     armed: Cell<Option<Tick>>,
     fired: Cell<Tick>,
-    rearm: Notify,
 }
 
 impl<M: Machine + 'static> Worker<M> {
@@ -95,6 +98,7 @@ impl<M: Machine + 'static> Worker<M> {
         machine: M,
         routes: Reader,
         own: [Option<Rc<UdpSocket>>; 2],
+        alarm: Alarm,
     ) -> Rc<Self> {
         let limits = common.limits.load();
         Rc::new(Self {
@@ -113,9 +117,9 @@ impl<M: Machine + 'static> Worker<M> {
             chunk: RefCell::new(vec![0; 64 * 1024].into_boxed_slice()),
             ears: RefCell::default(),
             introductions: Cell::new(0),
+            alarm,
             armed: Cell::new(None),
             fired: Cell::default(),
-            rearm: Notify::new(),
             common,
         })
     }
@@ -202,35 +206,29 @@ impl<M: Machine + 'static> Worker<M> {
         Some(next.max(self.fired.get().after(ROUND)))
     }
 
-    /// Ends a turn: what is held back is sent, and the timer woken if the engine now wants to be called earlier than it is
-    /// set to.
+    /// Ends a turn: what is held back is sent, and the alarm set if the engine now wants to be called earlier than it
+    /// rings.
     pub(super) fn settle(&self) {
         self.pull_cork();
         self.report_failures();
-        let next = self.next_round();
-        let earlier = match (next, self.armed.get()) {
-            (Some(next), Some(armed)) => next < armed,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if earlier {
-            self.rearm.notify_one();
+        self.arm();
+    }
+
+    fn arm(&self) {
+        let Some(next) = self.next_round() else { return };
+        if self.armed.get().is_none_or(|armed| next < armed) {
+            self.armed.set(Some(next));
+            self.alarm.set(Duration::from_millis(next.since(self.common.clock.tick())));
         }
     }
 
-    /// The worker's one timer.
+    /// Lets timers fire, as long as the runtime lives.
     pub(super) async fn keep_time(self: Rc<Self>) {
-        loop {
-            let next = self.next_round();
-            self.armed.set(next);
-            let Some(next) = next else {
-                self.rearm.notified().await;
-                continue;
-            };
-            tokio::select! {
-                () = tokio::time::sleep_until(self.common.clock.instant(next).into()) => self.fire(),
-                () = self.rearm.notified() => {}
-            }
+        self.arm();
+        while self.alarm.rings().await.is_ok() {
+            self.armed.set(None);
+            self.fire();
+            self.arm();
         }
     }
 
