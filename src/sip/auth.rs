@@ -1,7 +1,7 @@
 //! Parameters of a challenge or of credentials: `Digest realm="x", nonce="y", …` (RFC 3261 §25.1). Found, not judged;
 //! nothing here computes a digest.
 
-use super::chars::skip_quoted;
+use super::seek::quoted_end;
 use super::span::Span;
 
 /// The value of a parameter, without its quotes, and where it is in `value`.
@@ -28,7 +28,7 @@ pub fn param<'a>(value: &'a [u8], name: &[u8]) -> Option<(&'a [u8], Span)> {
             at += 1;
         }
         let (from, to) = if value.get(at) == Some(&b'"') {
-            let end = skip_quoted(value, at).ok()?;
+            let end = quoted_end(value, at).ok()?;
             let inner = (at + 1, end - 1);
             at = end;
             inner

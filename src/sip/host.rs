@@ -1,6 +1,6 @@
 //! Hosts: names, IPv4 and IPv6 literals as SIP writes them.
 
-use super::chars::{find, is_host, number};
+use super::chars::{is_host, number};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ pub fn ip(host: &[u8]) -> Option<IpAddr> {
         return None;
     }
     let bare = host.strip_prefix(b"[").map_or(Some(host), |rest| rest.strip_suffix(b"]"))?;
-    if find(bare, b':').is_none() {
+    if !bare.contains(&b':') {
         return if bare.len() == host.len() { v4(bare).map(IpAddr::V4) } else { None };
     }
     let text = std::str::from_utf8(bare).ok()?;

@@ -1,10 +1,11 @@
 //! Comma lists over one or more rows (RFC 3261 §7.3.1): which values, and how one is taken out.
 
 use super::bad::Bad;
-use super::chars::{skip_lws, skip_quoted, trim_end};
+use super::chars::{skip_lws, trim_end};
 use super::index::{Row, Value};
 use super::name::Name;
 use super::name_addr::{self, NameAddr};
+use super::seek;
 use super::span::Span;
 use super::via::{self, Via};
 use super::view::View;
@@ -126,15 +127,14 @@ impl Iterator for Values<'_> {
 fn value_end(text: &[u8], from: usize) -> Result<usize, Bad> {
     let mut at = from;
     loop {
-        let rest = text.get(at..).unwrap_or_default();
-        let Some(found) = memchr::memchr3(b',', b'"', b'<', rest) else { return Ok(text.len()) };
-        at = match rest.get(found) {
-            Some(b'"') => skip_quoted(text, at + found)?,
-            Some(b'<') => {
-                let uri = rest.get(found..).unwrap_or_default();
-                at + found + memchr::memchr(b'>', uri).ok_or(Bad::Address)? + 1
-            }
-            _ => return Ok(at + found),
+        at = seek::list_mark(text, at);
+        at = match text.get(at) {
+            Some(b'"') => seek::quoted_end(text, at)?,
+            Some(b'<') => match seek::byte(text, at, b'>') {
+                close if close < text.len() => close + 1,
+                _ => return Err(Bad::Address),
+            },
+            _ => return Ok(at),
         };
     }
 }

@@ -27,6 +27,7 @@ pub mod params;
 mod prop;
 mod read;
 pub mod reply;
+mod seek;
 pub mod span;
 #[cfg(test)]
 mod torture;

@@ -1,9 +1,10 @@
 //! An address with its display name and parameters: From, To, Contact, Route, Record-Route, Path.
 
 use super::bad::Bad;
-use super::chars::{find_uri_forbidden, is_control, is_lws, is_uri_forbidden, skip_lws, skip_quoted, trim_end};
+use super::chars::{is_control, is_lws, is_uri_forbidden, skip_lws, trim_end};
 use super::list::Item;
 use super::params::{Marks, Param, Params, unquoted};
+use super::seek::{self, Word};
 use super::span::{Short, Span};
 use super::uri::{self, Uri};
 
@@ -21,7 +22,8 @@ pub struct NameAddr<'a> {
 }
 
 /// The parameters of an address that are asked for often, and their places.
-const NAMES: [&[u8]; 4] = [b"tag", b"+sip.instance", b"expires", b"reg-id"];
+const NAMES: [Word; 4] =
+    [Word::new(b"tag"), Word::new(b"+sip.instance"), Word::new(b"expires"), Word::new(b"reg-id")];
 const TAG: usize = 0;
 const INSTANCE: usize = 1;
 const EXPIRES: usize = 2;
@@ -49,7 +51,7 @@ impl Parts {
         let (display, open) = match text.get(start) {
             Some(b'<') => (Span::new(start, start), start),
             Some(b'"') => {
-                let end = skip_quoted(text, start)?;
+                let end = seek::quoted_end(text, start)?;
                 (Span::new(start, end), skip_lws(text, end))
             }
             _ => match plain_display(text, start)? {
@@ -60,16 +62,13 @@ impl Parts {
         if text.get(open) != Some(&b'<') {
             return Err(Bad::Address);
         }
-        let rest = text.get(open..).unwrap_or_default();
         // The bracket is the first byte that no URI may have.
-        let inside = rest.get(1..).unwrap_or_default();
-        let length = find_uri_forbidden(inside).ok_or(Bad::Address)?;
-        if length == 0 || inside.get(length) != Some(&b'>') {
+        let close = seek::uri_forbidden(text, open + 1);
+        if close == open + 1 || text.get(close) != Some(&b'>') {
             return Err(Bad::Address);
         }
-        let close = open + 1 + length;
         let uri_span = Span::new(open + 1, close);
-        let uri = uri::Parts::read(uri_span.text(text));
+        let uri = uri::Parts::read(text.get(..close).unwrap_or_default(), open + 1);
         let marks = Marks::read(Params::new(text, close + 1), span.start, &NAMES);
         let (display, uri_span) = (Short::of(display, span.start), Short::of(uri_span, span.start));
         Ok(Self { display, uri_span, bracketed: true, params: (close + 1 - start) as u16, uri, marks })
@@ -86,7 +85,7 @@ impl Parts {
             return Err(Bad::Address);
         }
         let display = Span::new(start, start);
-        let uri = uri::Parts::read(uri);
+        let uri = uri::Parts::read(text.get(..end).unwrap_or_default(), start);
         let base = start as u32;
         let marks = Marks::read(Params::new(text, end), base, &NAMES);
         let (display, uri_span) = (Short::of(display, base), Short::of(uri_span, base));

@@ -1,7 +1,8 @@
 //! Parameters of a header value: `;name`, `;name=token`, `;name="quoted"` (RFC 3261 §25.1).
 
 use super::bad::Bad;
-use super::chars::{find_value_end, is_token, skip_lws, skip_quoted};
+use super::chars::{is_token, skip_lws};
+use super::seek::{self, Word};
 use super::span::{Short, Span};
 
 /// One parameter.
@@ -66,9 +67,9 @@ pub(super) struct Marks<const N: usize> {
 }
 
 impl<const N: usize> Marks<N> {
-    /// Reads those of the value that starts at `base` and is shorter than [`Short::MOST`]. The names are in small
-    /// letters.
-    pub(super) fn read(params: Params<'_>, base: u32, names: &[&[u8]; N]) -> Self {
+    /// Reads those of the value that starts at `base` and is shorter than [`Short::MOST`]. The names are words of
+    /// small letters.
+    pub(super) fn read(params: Params<'_>, base: u32, names: &[Word; N]) -> Self {
         let mut all = Self { list: [Found::ABSENT; N], count: 0, fault: None };
         let Params { text, mut at } = params;
         loop {
@@ -76,8 +77,8 @@ impl<const N: usize> Marks<N> {
             if at >= text.len() {
                 return all;
             }
-            let place = match Place::read(text, at) {
-                Ok(place) => place,
+            let (place, number) = match Place::read_one_of(text, at, names) {
+                Ok(read) => read,
                 Err(bad) => {
                     all.fault = Some(bad);
                     return all;
@@ -85,9 +86,8 @@ impl<const N: usize> Marks<N> {
             };
             at = place.next;
             all.count += 1;
-            let name = text.get(place.name..place.name_end).unwrap_or_default();
-            let Some(number) = names.iter().position(|it| is_word(name, it)) else { continue };
-            if let Some(found) = all.list.get_mut(number).filter(|found| **found == Found::ABSENT) {
+            let found = number.and_then(|number| all.list.get_mut(number)).filter(|found| **found == Found::ABSENT);
+            if let Some(found) = found {
                 *found = Found::of(&place, base);
             }
         }
@@ -106,13 +106,6 @@ impl<const N: usize> Marks<N> {
         }
         self.fault.map_or(Ok(()), Err)
     }
-}
-
-/// Whether a token is this word of small letters, in any case.
-#[inline]
-fn is_word(token: &[u8], word: &[u8]) -> bool {
-    // No character of a token but a capital letter becomes one of a word's by this bit.
-    token.len() == word.len() && token.iter().zip(word).all(|(one, other)| one | 0x20 == *other)
 }
 
 /// The text of a quoted string; escapes inside stay as they are.
@@ -158,15 +151,45 @@ struct Place {
 }
 
 impl Place {
-    /// The parameter whose semicolon is at `semicolon`.
+    /// As [`Self::read`], and which of these names it has.
     #[inline(always)]
+    fn read_one_of(text: &[u8], semicolon: usize, names: &[Word]) -> Result<(Self, Option<usize>), Bad> {
+        let name = semicolon + 1;
+        let block = seek::block_at(text, name);
+        let known = names.iter().zip(0..).find(|(word, _)| word.is_at(block));
+        if let Some((word, number)) = known.filter(|_| text.get(semicolon) == Some(&b';')) {
+            let name_end = name + word.length;
+            // What goes on in another way is read in small steps.
+            match text.get(name_end) {
+                None | Some(b';') => {
+                    let place = Self { semicolon, name, name_end, value: None, end: name_end, next: name_end };
+                    return Ok((place, Some(number)));
+                }
+                Some(b'=') => {
+                    let place = Self::with_value(text, semicolon, name, name_end, name_end + 1)?;
+                    return Ok((place, Some(number)));
+                }
+                Some(_) => {}
+            }
+        }
+        let place = Self::read(text, semicolon)?;
+        let block = seek::block_at(text, place.name);
+        let is_it = |word: &Word| word.length == place.name_end - place.name && word.is_at(block);
+        let number = names.iter().position(is_it);
+        Ok((place, number))
+    }
+
+    /// The parameter whose semicolon is at `semicolon`.
     fn read(text: &[u8], semicolon: usize) -> Result<Self, Bad> {
         if text.get(semicolon) != Some(&b';') {
             return Err(Bad::Param);
         }
         let name = skip_lws(text, semicolon + 1);
-        let rest = text.get(name..).unwrap_or_default();
-        let name_end = name + rest.iter().position(|b| !is_token(*b)).unwrap_or(rest.len());
+        // Nearly all names are of letters, digits, `-` and `.`.
+        let mut name_end = seek::host_end(text, name);
+        while text.get(name_end).is_some_and(|b| is_token(*b)) {
+            name_end = seek::host_end(text, name_end + 1);
+        }
         if name_end == name {
             return Err(Bad::Param);
         }
@@ -174,8 +197,14 @@ impl Place {
         if text.get(equals) != Some(&b'=') {
             return Ok(Self { semicolon, name, name_end, value: None, end: name_end, next: equals });
         }
-        let from = skip_lws(text, equals + 1);
-        let end = if text.get(from) == Some(&b'"') { skip_quoted(text, from)? } else { plain_end(text, from)? };
+        Self::with_value(text, semicolon, name, name_end, equals + 1)
+    }
+
+    /// A parameter whose value is behind `equals`.
+    #[inline(always)]
+    fn with_value(text: &[u8], semicolon: usize, name: usize, name_end: usize, behind: usize) -> Result<Self, Bad> {
+        let from = skip_lws(text, behind);
+        let end = if text.get(from) == Some(&b'"') { seek::quoted_end(text, from)? } else { plain_end(text, from)? };
         Ok(Self { semicolon, name, name_end, value: Some(from), end, next: end })
     }
 }
@@ -209,12 +238,9 @@ impl<'a> Iterator for Params<'a> {
 /// The end of an unquoted value. More than a token or host is let through: what others put there
 /// is theirs, as long as it cannot be taken for something else.
 fn plain_end(text: &[u8], from: usize) -> Result<usize, Bad> {
-    let rest = text.get(from..).unwrap_or_default();
-    match find_value_end(rest) {
-        None => Ok(text.len()),
-        Some(place) => match rest.get(place) {
-            Some(b';' | b' ' | b'\t' | b'\r' | b'\n') => Ok(from + place),
-            _ => Err(Bad::Param),
-        },
+    let end = seek::value_end(text, from);
+    match text.get(end) {
+        None | Some(b';' | b' ' | b'\t' | b'\r' | b'\n') => Ok(end),
+        _ => Err(Bad::Param),
     }
 }

@@ -4,13 +4,14 @@
 //! `check` can still answer by the Via that was found. Only what cannot be a message is an error.
 
 use super::bad::Bad;
-use super::chars::{all_token, line_break, number, trim_end};
+use super::chars::{all_token, number, skip_lws, trim_end};
 use super::cseq::CSeq;
 use super::index::{Index, Row, StartLine, Value};
 use super::limits::Limits;
 use super::list::{Item, Items};
 use super::method::Method;
 use super::name::Name;
+use super::seek;
 use super::span::Span;
 use super::{name_addr, uri, via};
 
@@ -44,14 +45,14 @@ struct Line {
 fn line_end(bytes: &[u8], from: usize, index: &mut Index) -> Line {
     let mut at = from;
     loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let Some(found) = line_break(rest) else {
-            index.note(Bad::NoEmptyLine);
-            return Line { text: bytes.len(), next: bytes.len() };
-        };
-        let place = at + found;
-        if bytes.get(place..place + 2) == Some(b"\r\n") {
-            return Line { text: place, next: place + 2 };
+        let place = seek::line_break(bytes, at);
+        match bytes.get(place..) {
+            Some([b'\r', b'\n', ..]) => return Line { text: place, next: place + 2 },
+            Some([_, ..]) => {}
+            _ => {
+                index.note(Bad::NoEmptyLine);
+                return Line { text: bytes.len(), next: bytes.len() };
+            }
         }
         index.note(Bad::BareLineEnd);
         at = place + 1;
@@ -74,8 +75,7 @@ fn start_line(bytes: &[u8], from: usize, end: usize, index: &mut Index, limits: 
         return Ok(status_line(line, from, index));
     }
     let trimmed = trim_end(bytes, from, end);
-    let space = |text: &[u8]| memchr::memchr(b' ', text);
-    let method_end = from + space(line).ok_or(Bad::NotSip)?;
+    let method_end = from + line.iter().position(|b| *b == b' ').ok_or(Bad::NotSip)?;
     let version_start = bytes.get(from..trimmed).and_then(|text| memchr::memrchr(b' ', text)).ok_or(Bad::NotSip)?;
     let version = Span::new(from + version_start + 1, trimmed);
     let name = version.text(bytes);
@@ -94,12 +94,14 @@ fn start_line(bytes: &[u8], from: usize, end: usize, index: &mut Index, limits: 
     if uri.len() > limits.uri {
         index.note(Bad::UriTooLong);
     }
-    let spaced = uri.is_empty() || memchr::memchr2(b' ', b'\t', uri.text(bytes)).is_some();
-    if spaced || trimmed != end || !all_token(method.text(bytes)) {
+    index.uri = uri::Parts::checked(bytes.get(..uri.end as usize).unwrap_or_default(), uri.start as usize);
+    // One that is sound has no space in it.
+    let spaced = index.uri.is_err() && (uri.is_empty() || uri.text(bytes).iter().any(|b| matches!(b, b' ' | b'\t')));
+    let known = Method::of(method.text(bytes)).known();
+    if spaced || trimmed != end || known.is_none() && !all_token(method.text(bytes)) {
         index.note(Bad::StartLine);
     }
-    index.uri = uri::Parts::checked(uri.text(bytes));
-    Ok(StartLine::Request { known: Method::of(method.text(bytes)).known(), method, uri, version })
+    Ok(StartLine::Request { known, method, uri, version })
 }
 
 fn status_line(line: &[u8], from: usize, index: &mut Index) -> StartLine {
@@ -134,7 +136,9 @@ fn rows(bytes: &[u8], from: usize, index: &mut Index, limits: &Limits) -> usize 
             return bytes.len();
         }
         let start = at;
-        let mut line = line_end(bytes, at, index);
+        let label = bytes.get(at..).and_then(<[u8]>::first_chunk).and_then(Name::before_colon);
+        // There is no line end in a name that is known.
+        let mut line = line_end(bytes, label.map_or(at, |(_, length)| at + length + 1), index);
         if matches!(bytes.get(line.next), Some(b' ' | b'\t')) {
             line = folds_end(bytes, line.next, index);
         }
@@ -146,14 +150,21 @@ fn rows(bytes: &[u8], from: usize, index: &mut Index, limits: &Limits) -> usize 
             index.note(Bad::TooManyRows);
             continue;
         }
-        row(bytes, start, &line, index);
+        match label {
+            Some((name, length)) => push(bytes, start, (name, length), start + length, &line, index),
+            None => row(bytes, start, &line, index),
+        }
     }
 }
 
+/// A row whose name is none of the usual ones, or not written as usual.
 fn row(bytes: &[u8], start: usize, line: &Line, index: &mut Index) {
-    let text = bytes.get(start..line.text).unwrap_or_default();
-    let Some(colon) = text.iter().position(|b| *b == b':') else { return index.note(Bad::HeaderName) };
-    let mut written = text.get(..colon).unwrap_or_default();
+    let text = bytes.get(..line.text).unwrap_or_default();
+    let colon = seek::byte(text, start, b':');
+    if colon == text.len() {
+        return index.note(Bad::HeaderName);
+    }
+    let mut written = text.get(start..colon).unwrap_or_default();
     let mut name = Name::of(written);
     if name == Name::Other {
         // HCOLON: white space before the colon is allowed in SIP (V12).
@@ -163,14 +174,21 @@ fn row(bytes: &[u8], start: usize, line: &Line, index: &mut Index) {
         if !all_token(written) {
             return index.note(Bad::HeaderName);
         }
-        if written.len() < colon {
+        if start + written.len() < colon {
             name = Name::of(written);
         }
     }
-    let label = Span::new(start, start + written.len());
-    let value = super::chars::skip_lws(text, colon + 1);
+    push(bytes, start, (name, written.len()), colon, line, index);
+}
+
+/// Notes the row at `start` with a name so long.
+#[inline]
+fn push(bytes: &[u8], start: usize, (name, length): (Name, usize), colon: usize, line: &Line, index: &mut Index) {
+    let text = bytes.get(..line.text).unwrap_or_default();
+    let value = skip_lws(text, colon + 1);
     let end = trim_end(text, value, text.len());
-    index.push(Row { name, line: Span::new(start, line.next), label, value: Span::new(start + value, start + end) });
+    let (line, label) = (Span::new(start, line.next), Span::new(start, start + length));
+    index.push(Row { name, line, label, value: Span::new(value, end) });
 }
 
 /// Reads the values of Via, of the fields of addresses, and CSeq.
@@ -185,14 +203,21 @@ fn values(bytes: &[u8], index: &mut Index, limits: &Limits) {
         let name = row.name;
         match name {
             Name::Via => {
-                let left = most_vias - vias.len().min(most_vias);
-                vias.extend(Items::of(bytes, row).take(left).map(|item| Value::read(name, item, via)));
+                for item in Items::of(bytes, row) {
+                    if vias.len() >= most_vias {
+                        break;
+                    }
+                    vias.push(Value::read(name, item, via));
+                }
             }
             Name::Contact | Name::Route | Name::RecordRoute | Name::Path => {
-                let left = most_addresses - addresses.len().min(most_addresses);
-                let mut items = Items::of(bytes, row);
-                addresses.extend(items.by_ref().take(left).map(|item| Value::read(name, item, address)));
-                all &= items.next().is_none();
+                for item in Items::of(bytes, row) {
+                    if addresses.len() >= most_addresses {
+                        all = false;
+                        break;
+                    }
+                    addresses.push(Value::read(name, item, address));
+                }
             }
             Name::From | Name::To | Name::ReferTo => {
                 addresses.push(Value::read(name, Ok(Item::whole(row)), address));

@@ -34,10 +34,10 @@ impl Short {
         (self.start <= self.end).then(|| Span { start: base + u32::from(self.start), end: base + u32::from(self.end) })
     }
 
-    /// A span from the start of the buffer, or none.
+    /// As [`Self::of`], or none.
     #[inline]
-    pub(super) fn maybe(span: Option<Span>) -> Self {
-        span.map_or(Self::NONE, |span| Self::of(span, 0))
+    pub(super) fn maybe(span: Option<Span>, base: u32) -> Self {
+        span.map_or(Self::NONE, |span| Self::of(span, base))
     }
 }
 

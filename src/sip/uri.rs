@@ -1,8 +1,9 @@
 //! URIs: SIP and SIPS in all parts, `tel` and others as far as a proxy needs (RFC 3261 §19.1).
 
 use super::bad::Bad;
-use super::chars::{find, find_uri_forbidden, host_run, number};
+use super::chars::number;
 use super::host;
+use super::seek;
 use super::span::{Short, Span};
 use std::net::IpAddr;
 
@@ -58,35 +59,36 @@ impl Parts {
         Self { scheme, port: None, user: none, password: none, host, params: none, headers: none }
     }
 
-    /// Reads a URI.
-    pub(super) fn checked(text: &[u8]) -> Result<Self, Bad> {
-        if find_uri_forbidden(text).is_some() { Err(Bad::Uri) } else { Self::read(text) }
+    /// Reads the URI from `base` to the end of `text`.
+    pub(super) fn checked(text: &[u8], base: usize) -> Result<Self, Bad> {
+        if seek::uri_forbidden(text, base) < text.len() { Err(Bad::Uri) } else { Self::read(text, base) }
     }
 
-    /// Reads a URI in which nothing is forbidden.
-    pub(super) fn read(text: &[u8]) -> Result<Self, Bad> {
-        if text.len() >= Short::MOST {
+    /// As [`Self::checked`], where nothing in it is forbidden.
+    pub(super) fn read(text: &[u8], base: usize) -> Result<Self, Bad> {
+        let uri = text.get(base..).unwrap_or_default();
+        if uri.len() >= Short::MOST {
             return Err(Bad::Uri);
         }
-        let (scheme, start) = scheme(text)?;
+        let (scheme, behind) = scheme(uri)?;
         match scheme {
-            Scheme::Sip | Scheme::Sips => Self::sip(scheme, text, start),
+            Scheme::Sip | Scheme::Sips => Self::sip(scheme, text, base, base + behind),
             Scheme::Tel => {
-                let (number, params) = split(text, start, b';');
-                Ok(Self { user: Short::of(number, 0), params: Short::maybe(params), ..Self::bare(scheme) })
+                let (number, params) = split(uri, behind, b';');
+                Ok(Self { user: Short::of(number, 0), params: Short::maybe(params, 0), ..Self::bare(scheme) })
             }
             Scheme::Other => Ok(Self::bare(scheme)),
         }
     }
 
-    fn sip(scheme: Scheme, text: &[u8], start: usize) -> Result<Self, Bad> {
+    fn sip(scheme: Scheme, text: &[u8], base: usize, start: usize) -> Result<Self, Bad> {
         // Mostly this is the user part or the host already.
-        let run = start + host_run(text.get(start..).unwrap_or_default());
+        let run = seek::host_end(text, start);
         // `@` cannot be in any other part unescaped, while `;`, `?` and `,` may be in the user part.
         let at = match text.get(run) {
             None => None,
             Some(b'@') => Some(run),
-            Some(_) => text.get(run..).and_then(|rest| find(rest, b'@')).map(|at| run + at),
+            Some(_) => Some(seek::byte(text, run, b'@')).filter(|at| *at < text.len()),
         };
         let (user, password, host) = match at {
             Some(at) => {
@@ -99,7 +101,9 @@ impl Parts {
             }
             None => (None, None, start),
         };
-        let (host, port, end) = hostport(text, host)?;
+        // Without a user part it is the host.
+        let run = if at.is_none() { run } else { seek::host_end(text, host) };
+        let (host, port, end) = hostport(text, host, run)?;
         let (params, headers) = match text.get(end) {
             Some(b';') => {
                 let (params, headers) = split(text, end + 1, b'?');
@@ -109,9 +113,10 @@ impl Parts {
             Some(_) => return Err(Bad::Uri),
             None => (None, None),
         };
-        let (user, password) = (Short::maybe(user), Short::maybe(password));
-        let (params, headers) = (Short::maybe(params), Short::maybe(headers));
-        Ok(Self { scheme, port, user, password, host: Short::of(host, 0), params, headers })
+        let base = base as u32;
+        let (user, password) = (Short::maybe(user, base), Short::maybe(password, base));
+        let (params, headers) = (Short::maybe(params, base), Short::maybe(headers, base));
+        Ok(Self { scheme, port, user, password, host: Short::of(host, base), params, headers })
     }
 }
 
@@ -136,7 +141,7 @@ fn scheme(text: &[u8]) -> Result<(Scheme, usize), Bad> {
 impl<'a> Uri<'a> {
     /// Reads a URI without its angle brackets.
     pub fn parse(text: &'a [u8]) -> Result<Self, Bad> {
-        Parts::checked(text).map(|parts| Self::of(text, parts))
+        Parts::checked(text, 0).map(|parts| Self::of(text, parts))
     }
 
     /// The URI of which these are the parts.
@@ -189,21 +194,19 @@ impl<'a> Uri<'a> {
     }
 }
 
-/// A host and a port, checked, and where they end.
-fn hostport(text: &[u8], start: usize) -> Result<(Span, Option<u16>, usize), Bad> {
-    let rest = text.get(start..).unwrap_or_default();
-    let length = match rest.first() {
+/// A host and a port, checked, and where they end; a name ends at `run`.
+fn hostport(text: &[u8], start: usize, run: usize) -> Result<(Span, Option<u16>, usize), Bad> {
+    let end = match text.get(start) {
         Some(b'[') => {
-            let length = rest.iter().position(|b| *b == b']').ok_or(Bad::Uri)? + 1;
-            host::ip(rest.get(..length).unwrap_or_default()).ok_or(Bad::Uri)?;
-            length
+            let end = seek::byte(text, start, b']') + 1;
+            text.get(start..end).and_then(host::ip).ok_or(Bad::Uri)?;
+            end
         }
-        _ => host_run(rest),
+        _ => run,
     };
-    if length == 0 {
+    if end == start {
         return Err(Bad::Uri);
     }
-    let end = start + length;
     let host = Span::new(start, end);
     if text.get(end) != Some(&b':') {
         return Ok((host, None, end));
@@ -221,12 +224,10 @@ fn split(text: &[u8], start: usize, at: u8) -> (Span, Option<Span>) {
 
 /// As [`split`], in a part.
 fn split_in(text: &[u8], part: Span, at: u8) -> (Span, Option<Span>) {
-    match find(part.text(text), at) {
-        Some(place) => {
-            let place = part.start as usize + place;
-            (Span::new(part.start as usize, place), Some(Span::new(place + 1, part.end as usize)))
-        }
-        None => (part, None),
+    let text = text.get(..part.end as usize).unwrap_or_default();
+    match seek::byte(text, part.start as usize, at) {
+        place if place < text.len() => (Span::new(part.start as usize, place), Some(Span::new(place + 1, text.len()))),
+        _ => (part, None),
     }
 }
 

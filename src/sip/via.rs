@@ -1,11 +1,12 @@
 //! Via: who sent a message, and where its answer goes (RFC 3261 §18.2, §20.42; RFC 3581).
 
 use super::bad::Bad;
-use super::chars::{host_run, is_lws, is_token, number, skip_lws};
+use super::chars::{is_lws, is_token, number, skip_lws};
 use super::decimal;
 use super::host;
 use super::list::Item;
 use super::params::{Marks, Param, Params};
+use super::seek::{self, Word};
 use super::span::{Short, Span};
 use std::net::{IpAddr, SocketAddr};
 
@@ -38,7 +39,8 @@ pub struct Via<'a> {
 }
 
 /// The parameters that are asked for often, and their places.
-const NAMES: [&[u8]; 5] = [b"branch", b"rport", b"received", b"maddr", b"keep"];
+const NAMES: [Word; 5] =
+    [Word::new(b"branch"), Word::new(b"rport"), Word::new(b"received"), Word::new(b"maddr"), Word::new(b"keep")];
 const BRANCH: usize = 0;
 const RPORT: usize = 1;
 const RECEIVED: usize = 2;
@@ -261,9 +263,9 @@ fn host_end(text: &[u8], start: usize) -> Option<usize> {
         host::ip(rest.get(..length)?)?;
         return Some(start + length);
     }
-    let length = host_run(rest);
-    let ends = rest.get(length).is_none_or(|b| matches!(b, b':' | b';') || is_lws(*b));
-    (length > 0 && ends).then_some(start + length)
+    let end = seek::host_end(text, start);
+    let ends = text.get(end).is_none_or(|b| matches!(b, b':' | b';') || is_lws(*b));
+    (end > start && ends).then_some(end)
 }
 
 #[cfg(test)]
