@@ -58,8 +58,8 @@ impl Engine {
                 Place::Wait(_) | Place::Gone => return Err(Drop::FlowGone),
             }
         }
-        let target =
-            target::next(&self.config, moment.snapshot, id, way, &Default::default()).ok_or(Drop::UnmatchedAck)?;
+        let target = target::next(&self.config, id, Some(decision.instance), way, &Default::default());
+        let target = target.ok_or(Drop::UnmatchedAck)?;
         let backend = target.backend.or(decision.backend).ok_or(Drop::UnmatchedAck)?;
         let ends = ends::of(moment, &self.config, id, end, backend).ok_or(Drop::Unsendable)?;
         let number = key.tag();

@@ -283,7 +283,8 @@ impl Engine {
     fn rewrite(&mut self, moment: Moment<'_>, id: ServerId, name: &Branch, text: &mut Vec<u8>) -> Option<u64> {
         let server = self.tables.server(id)?;
         let (flow, instance, way) = (server.flow, server.instance, server.way);
-        let target = target::next(&self.config, moment.snapshot, instance, way, &Default::default())?;
+        let known = moment.snapshot.by_id(instance).map(|known| &**known);
+        let target = target::next(&self.config, instance, known, way, &Default::default())?;
         let ends = super::ends::of_server(moment, &self.config, server)?;
         let request = self.tables.lend_request(id);
         let mut index = std::mem::take(&mut self.room.own_index);

@@ -256,7 +256,7 @@ impl Engine {
         let is_register = view.method() == Method::Register && !flow.listener().is_inside();
         let room = (is_register && instance.state == State::On).then(|| self.shared.registry.room(instance));
         let room = room.as_deref();
-        let found = target::next(&self.config, moment.snapshot, instance.id, way, &Default::default());
+        let found = target::next(&self.config, instance.id, Some(instance), way, &Default::default());
         let admitted = match found {
             Some(target) if self.is_barred(view, inbound, &target) => Err(Refusal::SipsNotAllowed.into()),
             Some(_) if place == Place::Gone => Err(Refusal::FlowGone.into()),

@@ -9,7 +9,7 @@ use super::tables::{ClientId, MAX_ATTEMPTS, Server, Tried, Way};
 use crate::ids::InstanceId;
 use crate::model::Profile;
 use crate::route::select::{Targets, targets};
-use crate::route::snapshot::{Backend, Instance, Snapshot};
+use crate::route::snapshot::{Backend, Instance};
 use crate::stats::TargetHealth;
 use std::sync::Arc;
 
@@ -27,11 +27,11 @@ pub(super) struct Target {
     pub more: bool,
 }
 
-/// The next hop for a request of `instance`; `None` if there is none (left).
+/// The next hop for a request of the instance of this id, which may have left the table; `None` if there is none (left).
 pub(super) fn next(
     config: &Config,
-    snapshot: &Snapshot,
-    instance: InstanceId,
+    id: InstanceId,
+    instance: Option<&Instance>,
     way: Way,
     tried: &Tried,
 ) -> Option<Target> {
@@ -40,7 +40,7 @@ pub(super) fn next(
             if tried.len() >= config.attempts.min(MAX_ATTEMPTS) {
                 return None;
             }
-            let instance = snapshot.by_id(instance)?;
+            let instance = instance?;
             let mut order = Targets::default();
             targets(instance, hash, &mut order);
             let mut left = order.iter(instance).filter(|b| !tried.contains(b.address, b.transport));
@@ -50,11 +50,11 @@ pub(super) fn next(
         }
         _ if tried.len() > 0 => None,
         Way::Backend(backend) => {
-            let known = snapshot.by_id(instance).map(|i| &i.backends).into_iter().flatten();
+            let known = instance.map(|i| &i.backends).into_iter().flatten();
             let same = known.clone().find(|b| b.address == backend.address && b.transport == backend.transport);
             let named = same.or_else(|| known.clone().find(|b| b.id == backend.id));
             Some(Target {
-                dest: Dest::Backend { instance, address: backend.address, transport: backend.transport },
+                dest: Dest::Backend { instance: id, address: backend.address, transport: backend.transport },
                 backend: Some(backend),
                 profile: named.map_or_else(Profile::default, |b| b.profile),
                 health: same.map(|b| Arc::clone(&b.health)),
@@ -92,6 +92,7 @@ impl Engine {
     }
 
     pub(super) fn next_target(&self, moment: Moment<'_>, server: &Server) -> Option<Target> {
-        next(&self.config, moment.snapshot, server.instance, server.way, &server.tried)
+        let instance = moment.snapshot.by_id(server.instance);
+        next(&self.config, server.instance, instance.map(|i| &**i), server.way, &server.tried)
     }
 }
