@@ -100,6 +100,10 @@ pub fn fold(host: &str) -> String {
 
 /// The IP address a host is, with or without brackets; IPv4-mapped ones as IPv4.
 pub fn address(host: &str) -> Option<IpAddr> {
+    // Names mostly end here: a literal ends with a digit, or has colons.
+    if !host.ends_with(|last: char| last.is_ascii_digit()) && !host.contains(':') {
+        return None;
+    }
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     bare.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }

@@ -1,6 +1,6 @@
 //! Hosts: names, IPv4 and IPv6 literals as SIP writes them.
 
-use super::chars::{is_host, number};
+use super::chars::is_host;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,9 +11,12 @@ pub fn ip(host: &[u8]) -> Option<IpAddr> {
     if !host.first().is_some_and(|b| b.is_ascii_hexdigit() || matches!(b, b'[' | b':')) || host.len() > 48 {
         return None;
     }
+    if let Some(address) = v4(host) {
+        return Some(IpAddr::V4(address));
+    }
     let bare = host.strip_prefix(b"[").map_or(Some(host), |rest| rest.strip_suffix(b"]"))?;
     if !bare.contains(&b':') {
-        return if bare.len() == host.len() { v4(bare).map(IpAddr::V4) } else { None };
+        return None;
     }
     let text = std::str::from_utf8(bare).ok()?;
     let address = text.parse::<Ipv6Addr>().ok().or_else(|| three_colons(text))?;
@@ -52,13 +55,26 @@ pub fn write(address: IpAddr, out: &mut Vec<u8>) {
 
 /// Four numbers without leading zeros.
 fn v4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut parts = text.split(|b| *b == b'.');
-    let mut octets = [0; 4];
-    for octet in &mut octets {
-        let part = parts.next().filter(|part| part.len() == 1 || part.len() <= 3 && part.first() != Some(&b'0'))?;
-        *octet = number(part)?;
+    let (mut address, mut dots) = (0_u32, 0);
+    let (mut octet, mut digits) = (0_u32, 0);
+    for byte in text {
+        match byte.wrapping_sub(b'0') {
+            digit @ 0..=9 if digits == 0 || octet > 0 => {
+                octet = octet * 10 + u32::from(digit);
+                digits += 1;
+                if octet > 255 {
+                    return None;
+                }
+            }
+            _ if *byte == b'.' && digits > 0 && dots < 3 => {
+                address = address << 8 | octet;
+                dots += 1;
+                (octet, digits) = (0, 0);
+            }
+            _ => return None,
+        }
     }
-    parts.next().is_none().then_some(Ipv4Addr::from(octets))
+    (dots == 3 && digits > 0).then(|| Ipv4Addr::from(address << 8 | octet))
 }
 
 fn three_colons(text: &str) -> Option<Ipv6Addr> {
@@ -126,6 +142,11 @@ mod tests {
             "1.2.3.4.5",
             "[:::::1]",
             "256.1.1.1",
+            "1.2.3.256",
+            "1.2.3.00",
+            ".1.2.3",
+            "1.2.3.4.",
+            "4294967297.1.1.1",
             "[]",
         ] {
             assert_eq!(ip(name.as_bytes()), None, "{name}");
