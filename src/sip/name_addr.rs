@@ -22,8 +22,7 @@ pub struct NameAddr<'a> {
 }
 
 /// The parameters of an address that are asked for often, and their places.
-const NAMES: [Word; 4] =
-    [Word::new(b"tag"), Word::new(b"+sip.instance"), Word::new(b"expires"), Word::new(b"reg-id")];
+const NAMES: [Word; 4] = [Word::new(b"tag"), Word::new(b"+sip.instance"), Word::new(b"expires"), Word::new(b"reg-id")];
 const TAG: usize = 0;
 const INSTANCE: usize = 1;
 const EXPIRES: usize = 2;
@@ -36,13 +35,15 @@ pub(super) struct Parts {
     uri_span: Short,
     bracketed: bool,
     params: u16,
-    uri: Result<uri::Parts, Bad>,
+    /// None where it is read when it is asked for.
+    uri: Option<Result<uri::Parts, Bad>>,
     marks: Marks<4>,
 }
 
 impl Parts {
-    /// Reads the value at `span` of `buffer`. What is wrong with the URI alone is for who asks for it.
-    pub(super) fn read(buffer: &[u8], span: Span) -> Result<Self, Bad> {
+    /// Reads the value at `span` of `buffer`, and its URI where that is `wanted`. What is wrong with the URI alone is
+    /// for who asks for it.
+    pub(super) fn read(buffer: &[u8], span: Span, wanted: bool) -> Result<Self, Bad> {
         if span.len() >= Short::MOST {
             return Err(Bad::Address);
         }
@@ -56,7 +57,7 @@ impl Parts {
             }
             _ => match plain_display(text, start)? {
                 Some(open) => (Span::new(start, trim_end(text, start, open)), open),
-                None => return Self::plain(text, start),
+                None => return Self::plain(text, start, wanted),
             },
         };
         if text.get(open) != Some(&b'<') {
@@ -68,7 +69,7 @@ impl Parts {
             return Err(Bad::Address);
         }
         let uri_span = Span::new(open + 1, close);
-        let uri = uri::Parts::read(text.get(..close).unwrap_or_default(), open + 1);
+        let uri = wanted.then(|| uri::Parts::read(text.get(..close).unwrap_or_default(), open + 1));
         let marks = Marks::read(Params::new(text, close + 1), span.start, &NAMES);
         let (display, uri_span) = (Short::of(display, span.start), Short::of(uri_span, span.start));
         Ok(Self { display, uri_span, bracketed: true, params: (close + 1 - start) as u16, uri, marks })
@@ -76,7 +77,7 @@ impl Parts {
 
     /// The addr-spec form: a semicolon ends the URI, and a comma or question mark may not be in it
     /// (RFC 3261 §20.10).
-    fn plain(text: &[u8], start: usize) -> Result<Self, Bad> {
+    fn plain(text: &[u8], start: usize, wanted: bool) -> Result<Self, Bad> {
         let rest = text.get(start..).unwrap_or_default();
         let end = start + rest.iter().position(|b| *b == b';' || is_lws(*b)).unwrap_or(rest.len());
         let uri_span = Span::new(start, end);
@@ -85,7 +86,7 @@ impl Parts {
             return Err(Bad::Address);
         }
         let display = Span::new(start, start);
-        let uri = uri::Parts::read(text.get(..end).unwrap_or_default(), start);
+        let uri = wanted.then(|| uri::Parts::read(text.get(..end).unwrap_or_default(), start));
         let base = start as u32;
         let marks = Marks::read(Params::new(text, end), base, &NAMES);
         let (display, uri_span) = (Short::of(display, base), Short::of(uri_span, base));
@@ -113,7 +114,8 @@ impl<'a> NameAddr<'a> {
 
     /// The URI.
     pub fn uri(&self) -> Result<Uri<'a>, Bad> {
-        self.parts.uri.map(|parts| Uri::of(self.uri_text(), parts))
+        let text = self.uri_text();
+        self.parts.uri.unwrap_or_else(|| uri::Parts::read(text, 0)).map(|parts| Uri::of(text, parts))
     }
 
     /// The whole value as written.

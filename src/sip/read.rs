@@ -193,9 +193,12 @@ fn push(bytes: &[u8], start: usize, (name, length): (Name, usize), colon: usize,
 
 /// Reads the values of Via, of the fields of addresses, and CSeq.
 fn values(bytes: &[u8], index: &mut Index, limits: &Limits) {
-    let Index { rows, vias, addresses, cseq, .. } = index;
+    let Index { rows, vias, addresses, cseq, start, .. } = index;
     let via = |span| via::Parts::read(bytes, span);
-    let address = |span| name_addr::Parts::read(bytes, span);
+    let address = |span| name_addr::Parts::read(bytes, span, true);
+    // The answers' own parties were those of the request: hardly anybody asks for their URIs.
+    let is_request = matches!(start, StartLine::Request { .. });
+    let party = |span| name_addr::Parts::read(bytes, span, is_request);
     // `check` bounds each field; what is more than all of them may have is not read.
     let (most_vias, most_addresses) = (limits.values + 1, 8 * limits.values);
     let mut all = true;
@@ -220,7 +223,7 @@ fn values(bytes: &[u8], index: &mut Index, limits: &Limits) {
                 }
             }
             Name::From | Name::To | Name::ReferTo => {
-                addresses.push(Value::read(name, Ok(Item::whole(row)), address));
+                addresses.push(Value::read(name, Ok(Item::whole(row)), party));
             }
             // The first counts.
             Name::CSeq if matches!(cseq, Err(Bad::Missing(_))) => *cseq = CSeq::read(bytes, row.value),
