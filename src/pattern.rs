@@ -182,6 +182,12 @@ impl Pattern {
 
     /// Whether all of a text is as the pattern says; its case does not matter.
     pub fn matches(&self, text: &[u8]) -> bool {
+        // Mostly the last byte tells.
+        if let Some(last) = self.0.last().filter(|last| **last != b'*')
+            && text.last().is_none_or(|byte| byte.to_ascii_lowercase() != *last)
+        {
+            return false;
+        }
         let (mut pattern, mut rest) = (&*self.0, text);
         // Where the last star was, and where the text behind it was tried: one more byte is given to it each time.
         let mut star: Option<(&[u8], &[u8])> = None;
