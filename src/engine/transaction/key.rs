@@ -5,9 +5,13 @@
 
 use crate::engine::registry::DialogKey;
 use crate::sip::method::Method;
+use crate::sip::via::Via;
 use crate::sip::view::View;
 use foldhash::quality::{FixedState, RandomState};
 use std::hash::{BuildHasher, Hasher};
+
+/// Most bytes of the parts of a key that are hashed in one piece.
+const PARTS: usize = 256;
 
 /// Identifies a server transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -51,6 +55,11 @@ impl Keyer {
 
     fn with_class(&self, request: &View<'_>, class: &[u8]) -> Option<Key> {
         let via = request.top_via().ok()?;
+        if let Some(branch) = via.unique_branch()
+            && let Some(halves) = self.halves(class, &via, branch)
+        {
+            return Some(halves);
+        }
         let half = |state: &FixedState| {
             let mut hash = state.build_hasher();
             part(&mut hash, class);
@@ -67,6 +76,34 @@ impl Keyer {
             part(&mut hash, request.call_id());
             hash.write_u32(request.cseq().map_or(0, |(number, _)| number));
             part(&mut hash, via.text());
+            hash.finish()
+        };
+        Some(Key(u128::from(half(&self.high)) << 64 | u128::from(half(&self.low))))
+    }
+
+    /// The key of a branch that identifies its transaction; `None` if it is too long. The parts are brought together
+    /// once and hashed in one piece: each write has its price.
+    fn halves(&self, class: &[u8], via: &Via<'_>, branch: &[u8]) -> Option<Key> {
+        let mut room = [0; PARTS];
+        let (head, mut rest) = room.split_first_chunk_mut::<8>()?;
+        let [class_length, host_length, branch_length] = [class, via.host, branch].map(|part| part.len() as u16);
+        let numbers = [class_length, host_length, branch_length, via.port.unwrap_or(0)];
+        for (place, number) in head.as_chunks_mut().0.iter_mut().zip(numbers) {
+            *place = number.to_le_bytes();
+        }
+        for (part, is_host) in [(class, false), (via.host, true), (branch, false)] {
+            let (place, behind) = std::mem::take(&mut rest).split_at_mut_checked(part.len())?;
+            place.copy_from_slice(part);
+            if is_host {
+                place.make_ascii_lowercase();
+            }
+            rest = behind;
+        }
+        let used = PARTS - rest.len();
+        let parts = room.get(..used)?;
+        let half = |state: &FixedState| {
+            let mut hash = state.build_hasher();
+            hash.write(parts);
             hash.finish()
         };
         Some(Key(u128::from(half(&self.high)) << 64 | u128::from(half(&self.low))))
@@ -161,6 +198,17 @@ mod tests {
             assert_ne!(key(&k, "INVITE", other, ""), invite, "{other}");
         }
         assert_ne!(key(&k, "OPTIONS", via, ""), invite);
+    }
+
+    #[test]
+    fn long_branches_make_transactions_too() {
+        let k = keyer();
+        let via = |length: usize| format!("SIP/2.0/UDP H.example;branch=z9hG4bK{}", "x".repeat(length));
+        let keys = [200, 220, 240, 260, 400].map(|length| key(&k, "INVITE", &via(length), ""));
+        for (place, one) in keys.iter().enumerate() {
+            assert!(keys.iter().skip(place + 1).all(|other| one != other), "{place}");
+        }
+        assert_eq!(key(&k, "INVITE", &via(400).to_lowercase().replace("z9hg4bk", "z9hG4bK"), "X: y\r\n"), keys[4]);
     }
 
     #[test]
