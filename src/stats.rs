@@ -2,8 +2,10 @@
 //! `observe`. They know nothing of how they are shown.
 
 mod http;
+mod shard;
 
 pub use http::{HttpRefusal, HttpStats};
+pub use shard::{Own, ShardStats, Shards};
 
 use crate::ids::InstanceId;
 use crate::model::Kind;
@@ -77,38 +79,16 @@ impl Gauge {
 /// What the SIP side of the node did, all instances and shards together.
 #[derive(Debug)]
 pub struct NodeStats {
-    /// Requests that came.
-    pub requests: Counter,
-    /// Responses that came.
-    pub responses: Counter,
-    /// Requests passed on.
-    pub requests_forwarded: Counter,
-    /// Responses passed on.
-    pub responses_forwarded: Counter,
+    /// What each shard counts by itself.
+    pub shards: Shards,
     /// Requests absorbed because they came before (T17).
     pub retransmissions_in: Counter,
     /// Requests and CANCELs sent again by Timer A or E.
     pub retransmissions_out: Counter,
-    /// Live server transactions: without a final answer.
-    pub server_transactions: Gauge,
-    /// Calls that are being set up: INVITEs without a final answer.
-    pub setups: Gauge,
-    /// Live client transactions.
-    pub client_transactions: Gauge,
-    /// Server transactions that are answered and kept for what is repeated.
-    pub answered_servers: Gauge,
-    /// Client transactions of that kind.
-    pub answered_clients: Gauge,
-    /// Bytes that the answered requests take.
-    pub answered_bytes: Gauge,
     /// Answered server transactions forgotten before their time.
     pub server_answers_forgotten: Counter,
     /// Answered client transactions forgotten before their time.
     pub client_answers_forgotten: Counter,
-    /// Armed timers.
-    pub timers: Gauge,
-    /// Bytes of messages kept by transactions.
-    pub kept_bytes: Gauge,
     /// Requests that went on to another target of the instance.
     pub failovers: Counter,
     /// Messages handed to another shard.
@@ -165,22 +145,11 @@ pub struct JournalStats {
 impl Default for NodeStats {
     fn default() -> Self {
         Self {
-            requests: Counter::default(),
-            responses: Counter::default(),
-            requests_forwarded: Counter::default(),
-            responses_forwarded: Counter::default(),
+            shards: Shards::default(),
             retransmissions_in: Counter::default(),
             retransmissions_out: Counter::default(),
-            server_transactions: Gauge::default(),
-            setups: Gauge::default(),
-            client_transactions: Gauge::default(),
-            answered_servers: Gauge::default(),
-            answered_clients: Gauge::default(),
-            answered_bytes: Gauge::default(),
             server_answers_forgotten: Counter::default(),
             client_answers_forgotten: Counter::default(),
-            timers: Gauge::default(),
-            kept_bytes: Gauge::default(),
             failovers: Counter::default(),
             handed_over: Counter::default(),
             oversized_datagrams: Counter::default(),

@@ -162,7 +162,7 @@ impl Steward {
         let calls_end = async {
             loop {
                 // In this order: what was answered in between counts as a call by now.
-                let setups = self.shared.stats.setups.read();
+                let setups = self.shared.stats.shards.sum().setups.read();
                 let calls: u64 = self.cell.load().instances.iter().map(|instance| instance.stats.calls.read()).sum();
                 if calls + setups == 0 {
                     return;

@@ -75,7 +75,7 @@ impl Engine {
         let written = self.write_request(moment, view, &inbound, &branch, &target, &ends, flow.peer(), &mut text);
         if written.is_some() {
             self.out.send(target.dest, 0, |out| out.extend_from_slice(&text));
-            self.shared.stats.requests_forwarded.inc();
+            self.own.requests_forwarded.inc();
         }
         self.room.text = text;
         written.map(|_| ()).ok_or(Drop::Unsendable)

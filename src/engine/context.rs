@@ -116,7 +116,7 @@ impl Engine {
                 self.close_registration(moment, id, status);
             }
             self.send_answer(moment, id, sent, &text);
-            self.shared.stats.responses_forwarded.inc();
+            self.own.responses_forwarded.inc();
         }
         self.room.rows = rows;
         self.room.text = text;

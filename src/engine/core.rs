@@ -25,6 +25,7 @@ use crate::sip::check::Channel;
 use crate::sip::edit::Splices;
 use crate::sip::method::Method;
 use crate::sip::view::{Index, View};
+use crate::stats::ShardStats;
 use arc_swap::{ArcSwap, Cache};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -55,7 +56,8 @@ pub struct Engine {
     /// The sent-by that was written last, and its hash.
     pub(super) sent_by: Option<(SocketAddr, u64)>,
     pub(super) verdict: Cell<Option<Verdict>>,
-    reported: [usize; 8],
+    /// What it counts by itself.
+    pub(super) own: Arc<ShardStats>,
 }
 
 /// Buffers that are reused from message to message.
@@ -110,6 +112,7 @@ impl Engine {
             tables: Tables::new(config.transactions, config.answered_bytes, &config.timing),
             rng,
             ring: shared.keys.load_full(),
+            own: shared.stats.shards.join(),
             keys: Cache::new(Arc::clone(&shared.keys)),
             shared,
             out: Outbox::default(),
@@ -121,7 +124,6 @@ impl Engine {
             sweep: Sweep::default(),
             sent_by: None,
             verdict: Cell::new(None),
-            reported: [0; 8],
             config,
         }
     }
@@ -277,24 +279,15 @@ impl Engine {
             stats.client_answers_forgotten.add(forgotten.client as u64);
         }
         let (live, answered, (_, _, timers)) = (tables.live(), tables.answered(), tables.counts());
-        let gauges = [
-            (&stats.server_transactions, live.server),
-            (&stats.client_transactions, live.client),
-            (&stats.answered_servers, answered.server),
-            (&stats.answered_clients, answered.client),
-            (&stats.answered_bytes, tables.answered_bytes()),
-            (&stats.timers, timers),
-            (&stats.kept_bytes, tables.buffers.held()),
-            (&stats.setups, tables.setups()),
-        ];
-        for ((gauge, count), old) in gauges.into_iter().zip(&mut self.reported) {
-            match count.cmp(old) {
-                std::cmp::Ordering::Greater => gauge.add((count - *old) as u64),
-                std::cmp::Ordering::Less => gauge.sub((*old - count) as u64),
-                std::cmp::Ordering::Equal => {}
-            }
-            *old = count;
-        }
+        let own = &self.own;
+        own.server_transactions.set(live.server);
+        own.client_transactions.set(live.client);
+        own.answered_servers.set(answered.server);
+        own.answered_clients.set(answered.client);
+        own.answered_bytes.set(tables.answered_bytes());
+        own.timers.set(timers);
+        own.kept_bytes.set(tables.buffers.held());
+        own.setups.set(tables.setups());
     }
 }
 
@@ -303,5 +296,6 @@ impl std::ops::Drop for Engine {
     fn drop(&mut self) {
         self.tables.close_all();
         self.report();
+        self.shared.stats.shards.leave(&self.own);
     }
 }

@@ -73,7 +73,7 @@ impl Engine {
         self.tables.open_client(client_id, new);
         self.tables.apply(Owner::Client(client_id), plan, moment.now.tick);
         self.out.send(dest, client_id.ticket(), |out| out.extend_from_slice(&text));
-        self.shared.stats.requests_forwarded.inc();
+        self.own.requests_forwarded.inc();
         if transport == Transport::Udp && text.len() > DATAGRAM {
             self.shared.stats.oversized_datagrams.inc();
         }

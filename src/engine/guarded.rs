@@ -59,7 +59,10 @@ impl Engine {
             return Ok(());
         }
         let share = self.budgets.take(instance.id, now.tick);
-        self.shared.stats.budgets_overflow.add(self.budgets.take_forgotten());
+        let forgotten = self.budgets.take_forgotten();
+        if forgotten > 0 {
+            self.shared.stats.budgets_overflow.add(forgotten);
+        }
         match share {
             Share::Within => {}
             Share::Over => return Err(Refusal::InstanceRate.into()),

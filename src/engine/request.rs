@@ -86,7 +86,7 @@ impl From<SteerError> for Stop {
 
 impl Engine {
     pub(super) fn on_request(&mut self, moment: Moment<'_>, flow: Flow, view: &View<'_>) {
-        self.shared.stats.requests.inc();
+        self.own.requests.inc();
         let Some(key) = self.keyer.of(view) else { return self.discard(Drop::Unreadable) };
         match check::request(view, channel(flow.transport()), &self.config.limits) {
             Verdict::Ok => {}

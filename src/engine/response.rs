@@ -14,7 +14,7 @@ use crate::sip::view::View;
 
 impl Engine {
     pub(super) fn on_response(&mut self, moment: Moment<'_>, flow: Flow, view: &View<'_>, handed_over: bool) {
-        self.shared.stats.responses.inc();
+        self.own.responses.inc();
         if let Err(why) = self.take_response(moment, flow, view, handed_over) {
             self.discard(why);
         }

@@ -117,7 +117,7 @@ impl Engine {
         if glance.method == b"INVITE" && is_emergency(glance.uri, &instance.emergency_numbers) {
             return false;
         }
-        self.shared.stats.requests.inc();
+        self.own.requests.inc();
         instance.stats.refused.inc();
         self.discard(Drop::InstanceRate);
         true

@@ -45,7 +45,7 @@ fn each_seed(name: &str, weather: Weather, minutes: u64, check: impl Fn(&mut Wor
         world.calm();
         assert!(world.judge.judged > 500, "hardly anything happened: {}", world.judge.judged);
         assert_eq!(world.counts(), (0, 0, 0), "something is left");
-        let stats = &world.shared.stats;
+        let stats = world.shared.stats.shards.sum();
         assert_eq!((stats.server_transactions.read(), stats.kept_bytes.read()), (0, 0));
         for instance in &world.snapshot.instances {
             assert_eq!(instance.stats.transactions.read(), 0, "{}", instance.name);

@@ -22,7 +22,7 @@ fn a_flood_meets_the_shards_bound_and_calls_go_on() {
         let refused = b.one(udp(PHONE), &options(n));
         assert_eq!((refused.status(), refused.row("Retry-After")), (503, "10"), "{n}");
     }
-    assert_eq!(b.shared.stats.server_transactions.read(), 70, "an eighth is for dialogs");
+    assert_eq!(b.shared.stats.shards.sum().server_transactions.read(), 70, "an eighth is for dialogs");
     assert_eq!(b.engine.counts().0, 71, "the call is answered");
     assert_eq!(b.shared.stats.refused(crate::reason::Refusal::NodeBusy), 930);
     for n in 0..10 {
@@ -95,10 +95,11 @@ fn answers_are_forgotten_oldest_first_and_nobody_is_refused() {
         let out = b.one(udp(PHONE), &options(n));
         assert_eq!((out.method(), b.one(inside(PBX), &out.answered(200, "")).status()), ("OPTIONS", 200), "{n}");
     }
-    let (kept, forgotten) = (b.shared.stats.answered_servers.read(), b.shared.stats.server_answers_forgotten.read());
+    let (kept, forgotten) =
+        (b.shared.stats.shards.sum().answered_servers.read(), b.shared.stats.server_answers_forgotten.read());
     assert!((30..90).contains(&kept) && kept + forgotten == 200, "{kept} {forgotten}");
-    assert!((19_000..=20_000).contains(&b.shared.stats.answered_bytes.read()));
-    assert_eq!((b.shared.stats.server_transactions.read(), b.stats(1).transactions.read()), (1, 1));
+    assert!((19_000..=20_000).contains(&b.shared.stats.shards.sum().answered_bytes.read()));
+    assert_eq!((b.shared.stats.shards.sum().server_transactions.read(), b.stats(1).transactions.read()), (1, 1));
     for n in [199, 200 - kept as usize] {
         assert_eq!(b.one(udp(PHONE), &options(n)).status(), 200, "{n} is answered by us");
     }
@@ -106,7 +107,7 @@ fn answers_are_forgotten_oldest_first_and_nobody_is_refused() {
     assert_eq!(again.method(), "OPTIONS", "what is forgotten is a request like any other");
     assert_eq!(b.one(inside(PBX), &waits.answered(200, "")).status(), 200, "what waits is not forgotten");
     b.pass(40_000);
-    assert_eq!((b.engine.counts(), b.shared.stats.answered_bytes.read()), ((0, 0, 0), 0));
+    assert_eq!((b.engine.counts(), b.shared.stats.shards.sum().answered_bytes.read()), ((0, 0, 0), 0));
 }
 
 #[test]
@@ -125,7 +126,7 @@ fn answered_calls_are_forgotten_oldest_first_and_those_that_ring_stay() {
         .collect();
     let s = &b.shared.stats;
     assert_eq!((s.server_answers_forgotten.read(), s.client_answers_forgotten.read()), (20, 20));
-    assert_eq!((b.engine.counts().0, b.engine.counts().1, s.setups.read()), (11, 11, 1));
+    assert_eq!((b.engine.counts().0, b.engine.counts().1, s.shards.sum().setups.read()), (11, 11, 1));
     assert_eq!(b.one(inside(PBX), &out[20].answered(200, contact)).status(), 200, "a 2xx comes again");
     assert!(b.send(inside(PBX), &out[19].answered(200, contact)).is_empty(), "the call of this one is forgotten");
     assert_eq!(b.one(inside(PBX), &rings.answered(200, contact)).status(), 200);
@@ -185,9 +186,9 @@ fn kept_bytes_are_bounded() {
     let big = |n| request("MESSAGE", &format!("m{n}"), &format!("X-Long: {}\r\n", "x".repeat(10_000)));
     let taken = (0..100).filter(|n| b.one(udp(PHONE), &big(*n)).method() == "MESSAGE").count();
     assert!((3..10).contains(&taken), "{taken}");
-    assert!(b.shared.stats.kept_bytes.read() < 125_000);
+    assert!(b.shared.stats.shards.sum().kept_bytes.read() < 125_000);
     b.pass(40_000);
-    assert_eq!(b.shared.stats.kept_bytes.read(), 0);
+    assert_eq!(b.shared.stats.shards.sum().kept_bytes.read(), 0);
 }
 
 #[test]
@@ -195,17 +196,17 @@ fn gauges_follow_and_return_to_zero() {
     let mut b = Bench::new();
     let out = b.one(udp(PHONE), &request("OPTIONS", "o", ""));
     b.one(inside(PBX), &out.answered(200, ""));
-    let s = &b.shared.stats;
+    let s = b.shared.stats.shards.sum();
     assert_eq!((s.server_transactions.read(), s.answered_servers.read(), s.answered_clients.read()), (0, 1, 1));
     assert!(s.answered_bytes.read() > 200 && s.kept_bytes.read() == 0);
     b.invite(udp(PHONE), &request("INVITE", "i", ""));
-    let s = &b.shared.stats;
+    let s = b.shared.stats.shards.sum();
     assert_eq!((s.server_transactions.read(), s.client_transactions.read(), s.timers.read()), (1, 1, 4));
     assert!(s.kept_bytes.read() > 500 && s.setups.read() == 1);
     let shared = std::sync::Arc::clone(&b.shared);
     let instance = std::sync::Arc::clone(&b.snapshot.instances[0].stats);
     drop(b);
-    let s = &shared.stats;
+    let s = shared.stats.shards.sum();
     let live = [&s.server_transactions, &s.client_transactions, &s.timers, &s.kept_bytes, &s.setups].map(|g| g.read());
     let answered = [&s.answered_servers, &s.answered_clients, &s.answered_bytes].map(|g| g.read());
     assert_eq!(
@@ -222,14 +223,14 @@ fn a_call_is_being_set_up_until_its_final_answer() {
         (request("INVITE", "a", ""), request("INVITE", "r", ""), request("INVITE", "c", ""));
     let out = [&answered, &refused, &cancelled].map(|text| b.invite(udp(PHONE), text));
     b.one(udp(PHONE), &request("OPTIONS", "o", ""));
-    assert_eq!(b.shared.stats.setups.read(), 3);
+    assert_eq!(b.shared.stats.shards.sum().setups.read(), 3);
     b.one(inside(PBX), &out[0].answered(180, ""));
-    assert_eq!(b.shared.stats.setups.read(), 3);
+    assert_eq!(b.shared.stats.shards.sum().setups.read(), 3);
     b.one(inside(PBX), &out[0].answered(200, "Contact: <sip:eve@10.0.0.9>\r\n"));
     b.send(inside(PBX), &out[1].answered(486, ""));
-    assert_eq!((b.shared.stats.setups.read(), b.stats(1).calls.read()), (1, 1));
+    assert_eq!((b.shared.stats.shards.sum().setups.read(), b.stats(1).calls.read()), (1, 1));
     b.one(inside(PBX), &out[2].answered(180, ""));
     b.send(udp(PHONE), &request("CANCEL", "c", ""));
     b.send(inside(PBX), &out[2].answered(487, ""));
-    assert_eq!(b.shared.stats.setups.read(), 0);
+    assert_eq!(b.shared.stats.shards.sum().setups.read(), 0);
 }

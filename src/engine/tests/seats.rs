@@ -53,7 +53,7 @@ fn contact(account: &str) -> String {
 
 /// The account registers over a flow and the PBX grants ten minutes; the final status and its `Warning`.
 fn arrive_over(b: &mut Bench, flow: Flow, account: &str, contacts: &str) -> (u16, String) {
-    let branch = format!("{account}-{}", b.shared.stats.requests.read());
+    let branch = format!("{account}-{}", b.shared.stats.shards.sum().requests.read());
     let first = b.one(flow, &register(account, &branch, contacts));
     if first.status() != 0 {
         return (first.status(), first.rows("Warning").concat());

@@ -7,11 +7,12 @@ use crate::stats::NodeStats;
 use std::fmt;
 
 pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NodeStats, probes: &ProbeStats) -> fmt::Result {
+    let shards = stats.shards.sum();
     let messages = [
-        ([("kind", "request"), ("step", "received")], stats.requests.read()),
-        ([("kind", "request"), ("step", "forwarded")], stats.requests_forwarded.read()),
-        ([("kind", "response"), ("step", "received")], stats.responses.read()),
-        ([("kind", "response"), ("step", "forwarded")], stats.responses_forwarded.read()),
+        ([("kind", "request"), ("step", "received")], shards.requests.read()),
+        ([("kind", "request"), ("step", "forwarded")], shards.requests_forwarded.read()),
+        ([("kind", "response"), ("step", "received")], shards.responses.read()),
+        ([("kind", "response"), ("step", "forwarded")], shards.responses_forwarded.read()),
     ];
     sheet.counts("sip_messages", "SIP messages", messages)?;
     let repeated = [
@@ -24,23 +25,25 @@ pub(super) fn write(sheet: &mut Sheet<'_>, stats: &NodeStats, probes: &ProbeStat
     let dropped = Drop::ALL.iter().map(|why| ([("reason", why.kind())], stats.dropped(*why)));
     sheet.counts("sip_dropped", "SIP messages dropped without an answer", dropped)?;
     let transactions = [
-        ([("side", "server")], stats.server_transactions.read()),
-        ([("side", "client")], stats.client_transactions.read()),
+        ([("side", "server")], shards.server_transactions.read()),
+        ([("side", "client")], shards.client_transactions.read()),
     ];
     sheet.gauges("sip_transactions", "SIP transactions without a final answer", transactions)?;
-    let answered =
-        [([("side", "server")], stats.answered_servers.read()), ([("side", "client")], stats.answered_clients.read())];
+    let answered = [
+        ([("side", "server")], shards.answered_servers.read()),
+        ([("side", "client")], shards.answered_clients.read()),
+    ];
     sheet.gauges("sip_answered", "Answered SIP transactions that are kept for what is repeated", answered)?;
-    let bytes = stats.answered_bytes.read();
+    let bytes = shards.answered_bytes.read();
     sheet.gauge("sip_answered_bytes", "Bytes that the answered requests take", bytes)?;
     let forgotten = [
         ([("side", "server")], stats.server_answers_forgotten.read()),
         ([("side", "client")], stats.client_answers_forgotten.read()),
     ];
     sheet.counts("sip_answered_forgotten", "Those that were forgotten early for want of room", forgotten)?;
-    sheet.gauge("sip_setups", "Calls being set up", stats.setups.read())?;
-    sheet.gauge("sip_timers", "Armed timers", stats.timers.read())?;
-    sheet.gauge("sip_kept_bytes", "Bytes of messages kept by transactions", stats.kept_bytes.read())?;
+    sheet.gauge("sip_setups", "Calls being set up", shards.setups.read())?;
+    sheet.gauge("sip_timers", "Armed timers", shards.timers.read())?;
+    sheet.gauge("sip_kept_bytes", "Bytes of messages kept by transactions", shards.kept_bytes.read())?;
     sheet.count("sip_failovers", "Requests that went on to another target", stats.failovers.read())?;
     sheet.count("sip_handed_over", "Responses handed to another worker", stats.handed_over.read())?;
     let large = stats.oversized_datagrams.read();
