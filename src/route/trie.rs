@@ -24,6 +24,8 @@ pub(super) trait Keyed: Clone {
 #[derive(Clone)]
 pub(super) struct Trie<E> {
     root: Node<E>,
+    /// No key has a bit above these, and the root looks at the highest of them: ids are small numbers.
+    bits: u32,
     length: usize,
 }
 
@@ -36,7 +38,7 @@ enum Node<E> {
 
 impl<E> Default for Trie<E> {
     fn default() -> Self {
-        Self { root: Node::Leaf(Arc::default()), length: 0 }
+        Self { root: Node::Leaf(Arc::default()), bits: BITS, length: 0 }
     }
 }
 
@@ -44,7 +46,8 @@ impl<E: Keyed> FromIterator<E> for Trie<E> {
     fn from_iter<T: IntoIterator<Item = E>>(entries: T) -> Self {
         let mut entries: Vec<E> = entries.into_iter().collect();
         entries.sort_by_key(Keyed::key);
-        Self { length: entries.len(), root: Node::of(&entries, WHOLE) }
+        let bits = entries.last().map_or(BITS, |last| bits_of(last.key()));
+        Self { length: entries.len(), root: Node::of(&entries, bits), bits }
     }
 }
 
@@ -56,7 +59,10 @@ impl<E: Keyed> Trie<E> {
 
     /// The entry at a key that is the one.
     pub(super) fn get(&self, key: u32, is: impl Fn(&E) -> bool) -> Option<&E> {
-        let (mut node, mut shift) = (&self.root, WHOLE);
+        let (mut node, mut shift) = (&self.root, self.bits);
+        if bits_of(key) > shift {
+            return None;
+        }
         loop {
             match node {
                 Node::Leaf(entries) => {
@@ -73,7 +79,8 @@ impl<E: Keyed> Trie<E> {
 
     /// Puts an entry in the place of the one that `is` it, or beside the others.
     pub(super) fn put(&mut self, entry: E, is: impl Fn(&E) -> bool) -> Option<E> {
-        let replaced = self.root.put(WHOLE, entry, &is);
+        self.widen(bits_of(entry.key()));
+        let replaced = self.root.put(self.bits, entry, &is);
         self.length += usize::from(replaced.is_none());
         replaced
     }
@@ -82,9 +89,19 @@ impl<E: Keyed> Trie<E> {
     pub(super) fn take(&mut self, key: u32, is: impl Fn(&E) -> bool) -> Option<E> {
         // Looked for first: nothing is copied for what is not there.
         self.get(key, &is)?;
-        let taken = self.root.take(WHOLE, key, &is)?;
+        let taken = self.root.take(self.bits, key, &is)?;
         self.length -= 1;
         Some(taken)
+    }
+
+    /// Makes room for keys of so many bits.
+    fn widen(&mut self, bits: u32) {
+        while self.bits < bits {
+            if let Node::Branch(..) = self.root {
+                self.root = Node::Branch(1, [self.root.clone()].into());
+            }
+            self.bits += BITS;
+        }
     }
 
     /// All entries in the order of their keys.
@@ -108,8 +125,20 @@ impl<E: Keyed> Trie<E> {
         one: &impl Fn(&E, &E) -> bool,
         tell: &mut impl FnMut(Option<&'a E>, Option<&'a E>),
     ) {
-        self.root.differences(&other.root, one, tell);
+        if self.bits == other.bits {
+            return self.root.differences(&other.root, one, tell);
+        }
+        // One has keys of more bits: a table grows so seldom that all of it may be looked at then.
+        let (mut ours, mut others) = (Vec::new(), Vec::new());
+        self.root.collect(&mut ours);
+        other.root.collect(&mut others);
+        compare(&ours, &others, one, tell);
     }
+}
+
+/// How many bits a map has that holds a key.
+fn bits_of(key: u32) -> u32 {
+    (WHOLE - key.leading_zeros()).max(BITS).next_multiple_of(BITS)
 }
 
 /// Where a branch has the way of a key, or where it would have it.
@@ -364,6 +393,28 @@ mod tests {
             });
             prop_assert_eq!(made, model);
         }
+    }
+
+    #[test]
+    fn a_map_of_small_keys_is_shallow_and_grows() {
+        let depth = |trie: &Trie<Entry>| {
+            let (mut node, mut depth) = (&trie.root, 0);
+            while let Node::Branch(_, below) = node {
+                (node, depth) = (below.first().unwrap(), depth + 1);
+            }
+            depth
+        };
+        let mut trie = Trie::default();
+        (0..10_000).for_each(|n| _ = trie.put(Entry(n, 0, 0), |_| true));
+        assert_eq!((trie.bits, depth(&trie)), (16, 3));
+        let before = trie.clone();
+        assert!(trie.get(70_000, |_| true).is_none() && trie.take(u32::MAX, |_| true).is_none());
+        trie.put(Entry(70_000, 0, 0), |_| true);
+        assert_eq!((trie.bits, before.bits, trie.len()), (20, 16, 10_001));
+        assert!((0..10_000).chain([70_000]).all(|n| trie.get(n, |_| true).is_some()));
+        let mut new = 0;
+        before.differences(&trie, &|_, _| true, &mut |old, _| new += usize::from(old.is_none()));
+        assert_eq!(new, 1);
     }
 
     #[test]
