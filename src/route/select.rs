@@ -36,6 +36,11 @@ impl Targets {
 
 /// Orders the targets of `instance` that are up for the account whose hash is `key_hash`.
 pub fn targets(instance: &Instance, key_hash: u64, into: &mut Targets) {
+    // Mostly there is no choice.
+    if let [only] = &*instance.backends {
+        *into = Targets { order: [0; MAX_TARGETS], length: u8::from(only.health.is_up()) };
+        return;
+    }
     let mut ranked = [(0u16, 0f64, 0u8); MAX_TARGETS];
     let mut length = 0usize;
     for (backend, at) in instance.backends.iter().zip(0u8..) {
