@@ -85,8 +85,7 @@ impl Engine {
 
     fn admit_registration(&mut self, moment: Moment<'_>, room: &Room, view: &View<'_>) -> Result<Permit, Busy> {
         let registry = &self.shared.registry;
-        let to = view.to().and_then(|to| to.uri());
-        let account = to.ok().and_then(|uri| uri.user).unwrap_or_default();
+        let account = view.to().and_then(|to| to.user()).ok().flatten().unwrap_or_default();
         let credentials = view.value(Name::Authorization).or(view.value(Name::ProxyAuthorization)).is_some();
         let asked = Asked { account: registry.account(account), credentials };
         let registered = || room.with(|live| live.ledger.is_live(account) || live.bindings.has(account));

@@ -220,7 +220,7 @@ pub(super) fn credentials<'a>(request: &View<'a>) -> Option<&'a [u8]> {
 /// Whose request it is: the address that registers, or the one that calls.
 pub(super) fn account<'a>(view: &View<'a>) -> &'a [u8] {
     let address = if view.method() == Method::Register { view.to() } else { view.from() };
-    address.and_then(|address| address.uri()).ok().and_then(|uri| uri.user).unwrap_or_default()
+    address.and_then(|address| address.user()).ok().flatten().unwrap_or_default()
 }
 
 /// Whom it is for.

@@ -368,8 +368,8 @@ fn route_from_outside<'s>(
     match instance::find(moment, proxy, flow, view, inbound, uri)? {
         Goal::Ourselves => Err(Stop::Ourselves),
         Goal::Instance(instance) => {
-            let from = view.from().and_then(|from| from.uri()).ok();
-            let way = Way::Select(account_hash(from.and_then(|uri| uri.user).unwrap_or_default()));
+            let account = view.from().and_then(|from| from.user()).ok().flatten().unwrap_or_default();
+            let way = Way::Select(account_hash(account));
             Ok(Decision { instance, way, client_end, backend: None, in_dialog: false })
         }
     }

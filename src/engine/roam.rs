@@ -56,7 +56,7 @@ impl Engine {
     ) -> Option<(DeviceId, bool)> {
         let method = view.method();
         let whose = if method == Method::Register { view.to() } else { view.from() };
-        let account = whose.ok()?.uri().ok()?.user?;
+        let account = whose.ok()?.user().ok()??;
         if method == Method::Register {
             let found = device::of(view, instance.id, account, flow.transport());
             return found.map(|(device, _)| (device, false));

@@ -115,7 +115,19 @@ impl<'a> NameAddr<'a> {
     /// The URI.
     pub fn uri(&self) -> Result<Uri<'a>, Bad> {
         let text = self.uri_text();
-        self.parts.uri.unwrap_or_else(|| uri::Parts::read(text, 0)).map(|parts| Uri::of(text, parts))
+        match &self.parts.uri {
+            Some(Ok(parts)) => Ok(Uri::of(text, parts)),
+            Some(Err(bad)) => Err(*bad),
+            None => uri::Parts::read(text, 0).map(|parts| Uri::of(text, &parts)),
+        }
+    }
+
+    /// The user part of the URI.
+    pub fn user(&self) -> Result<Option<&'a [u8]>, Bad> {
+        match &self.parts.uri {
+            Some(Ok(parts)) => Ok(parts.user(self.uri_text())),
+            _ => self.uri().map(|uri| uri.user),
+        }
     }
 
     /// The whole value as written.

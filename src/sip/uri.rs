@@ -81,6 +81,12 @@ impl Parts {
         }
     }
 
+    /// The user part of the URI of which these are the parts.
+    #[inline]
+    pub(super) fn user<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        self.user.span(0).map(|span| span.text(text))
+    }
+
     fn sip(scheme: Scheme, text: &[u8], base: usize, start: usize) -> Result<Self, Bad> {
         // Mostly this is the user part or the host already.
         let run = seek::host_end(text, start);
@@ -141,13 +147,14 @@ fn scheme(text: &[u8]) -> Result<(Scheme, usize), Bad> {
 impl<'a> Uri<'a> {
     /// Reads a URI without its angle brackets.
     pub fn parse(text: &'a [u8]) -> Result<Self, Bad> {
-        Parts::checked(text, 0).map(|parts| Self::of(text, parts))
+        Parts::checked(text, 0).map(|parts| Self::of(text, &parts))
     }
 
     /// The URI of which these are the parts.
-    pub(super) fn of(text: &'a [u8], parts: Parts) -> Self {
+    #[inline]
+    pub(super) fn of(text: &'a [u8], parts: &Parts) -> Self {
         let part = |place: Short| place.span(0).map(|span| span.text(text));
-        let Parts { scheme, port, user, password, host, params, headers } = parts;
+        let Parts { scheme, port, user, password, host, params, headers } = *parts;
         Self {
             text,
             scheme,

@@ -69,7 +69,10 @@ impl<'a> View<'a> {
 
     /// The Request-URI, read.
     pub fn request_uri(&self) -> Result<Uri<'a>, Bad> {
-        self.index.uri.map(|parts| Uri::of(self.uri(), parts))
+        match &self.index.uri {
+            Ok(parts) => Ok(Uri::of(self.uri(), parts)),
+            Err(bad) => Err(*bad),
+        }
     }
 
     /// Where the Request-URI is.

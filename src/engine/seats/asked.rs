@@ -30,7 +30,7 @@ impl<'a> Asked<'a> {
     /// What a REGISTER asks for; `None` if it binds nothing: a query, a removal, or contacts that are no SIP ones
     /// (R68).
     pub fn read(register: &View<'a>) -> Option<Self> {
-        let account = register.to().and_then(|to| to.uri()).ok()?.user?;
+        let account = register.to().and_then(|to| to.user()).ok()??;
         let user_agent = register.value(Name::UserAgent).unwrap_or_default();
         let default = register.expires().unwrap_or(DEFAULT_EXPIRES);
         let mut asked: Option<Self> = None;
