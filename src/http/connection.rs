@@ -47,7 +47,8 @@ const H2_PING: Duration = Duration::from_secs(45);
 /// Most late bytes that are read from a connection we have done with.
 const LATE: usize = 256 * 1024;
 
-/// Serves a connection to its end.
+/// Serves a connection to its end. A task is as large as its largest step, and many connections say nothing for long: so
+/// the steps before and after that have room of their own.
 pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, ends: Ends, place: Place) {
     let Ends { peer, local } = ends;
     let what = door.what();
@@ -57,14 +58,14 @@ pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, en
         Some(tls) => {
             let acceptor = TlsAcceptor::from(Arc::clone(tls));
             let conn = exit.as_ref().map(Exit::conn);
-            match handshake(&shared, what.services.any(), acceptor, conn, tcp, peer).await {
+            match Box::pin(handshake(&shared, what.services.any(), acceptor, conn, tcp, peer)).await {
                 Some(wire) => wire,
                 None => return,
             }
         }
     };
     let greeting = wire.session().map(layer::greeting).unwrap_or_default();
-    let sni = greeting.sni.clone();
+    let seen = Seen { services: what.services, sni: greeting.sni.clone(), ends: (peer, local) };
     if let Some(exit) = &mut exit {
         exit.note(greeting);
     }
@@ -80,21 +81,24 @@ pub(super) async fn run(shared: Arc<Shared>, door: Arc<Door>, tcp: TcpStream, en
         }
         None => return shared.stats.refuse(HttpRefusal::RequestTimeout),
     };
-    let h2 = wire.alpn() == Some(b"h2");
     let pulse = Arc::new(Pulse::new(shared.clock, &shared.config));
-    let seen = Seen { services: what.services, sni, ends: (peer, local) };
-    let held = (Arc::clone(&pulse), place, exit.map(Arc::new));
+    let held = (pulse, place, exit.map(Arc::new));
     let front = Arc::new(Front::new(Arc::clone(&shared), seen, held));
-    let stop = &door.stop;
-    if h2 {
-        return h2_connection(front, Stream::new(wire, early, pulse), stop).await;
+    Box::pin(speak(front, wire, early, &door.stop)).await;
+}
+
+/// Speaks HTTP.
+async fn speak(front: Arc<Front>, wire: Wire, early: BytesMut, stop: &CancellationToken) {
+    let (shared, pulse) = (Arc::clone(&front.shared), Arc::clone(&front.pulse));
+    if wire.alpn() == Some(b"h2") {
+        return Box::pin(h2_connection(front, Stream::new(wire, early, pulse), stop)).await;
     }
     let mut stream = Stream::new(wire, BytesMut::new(), pulse);
     match plain::run(&front, &mut stream, early, stop).await {
         plain::Left::Odd(read) => {
             let framing = Framing::new(shared.config.target_bytes + METHOD_AND_VERSION, shared.config.field_bytes);
             stream.watch(read, framing);
-            h1_connection(front, stream, stop).await;
+            Box::pin(h1_connection(front, stream, stop)).await;
         }
         plain::Left::Over => leave(&front, &mut stream, None).await,
         plain::Left::Stalled => shared.stats.stalled.inc(),
@@ -356,5 +360,19 @@ async fn linger(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<()> {
         if read == 0 || left == 0 {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, D, E, F>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_that_says_nothing_takes_little() {
+        assert!(size(run) <= 1_500, "{}", size(run));
     }
 }
