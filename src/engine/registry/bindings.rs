@@ -91,7 +91,14 @@ pub struct Bindings {
     ended: Vec<Name>,
     /// Contacts whose connection ended: they are not shown any more, but until this second (Unix) their account is
     /// not taken for gone.
-    away: BTreeMap<Name, Vec<(u64, Contact)>>,
+    away: BTreeMap<Name, Vec<Away>>,
+}
+
+#[derive(Debug)]
+struct Away {
+    until: u64,
+    contact: Contact,
+    user_agent: Box<[u8]>,
 }
 
 impl Bindings {
@@ -216,11 +223,11 @@ impl Bindings {
             self.end(contact);
         }
         let gone = self.away.extract_if(.., |_, list| {
-            list.retain(|(until, _)| *until > now);
+            list.retain(|away| away.until > now);
             list.is_empty()
         });
         self.ended.extend(gone.map(|(account, _)| account));
-        let away = self.away.values().flatten().map(|(until, _)| *until);
+        let away = self.away.values().flatten().map(|away| away.until);
         self.soonest = self.contacts.iter().map(|(_, it)| it.expires.into()).chain(away).min();
     }
 
@@ -232,7 +239,8 @@ impl Bindings {
         let all: Vec<u32> = all.filter(|at| self.contacts.get(*at).is_some_and(is_there)).collect();
         for at in all {
             let Some(account) = self.contacts.get(at).map(|contact| contact.account) else { continue };
-            let flow = self.contacts.get(at).and_then(|contact| contact.flow.clone());
+            let known = self.contacts.get(at).map(|it| (it.flow.clone(), self.agents.text(it.agent).into()));
+            let Some((flow, user_agent)) = known else { continue };
             let Some(mut contact) = self.unlink(at) else { continue };
             contact.flow = flow;
             let Some(name) = self.accounts.get(account).map(|it| it.name.clone()) else { continue };
@@ -240,7 +248,7 @@ impl Bindings {
             if self.list(account).len == 0 {
                 self.close(account);
             }
-            self.away.entry(name).or_default().push((until, contact));
+            self.away.entry(name).or_default().push(Away { until, contact, user_agent });
             self.wake(until);
         }
     }
@@ -258,15 +266,16 @@ impl Bindings {
             }
         }
         let Some((account, lost)) = self.away.remove_entry(account) else { return };
-        let (back, away): (Vec<_>, Vec<_>) = lost.into_iter().partition(|(_, contact)| {
+        let (back, away): (Vec<_>, Vec<_>) = lost.into_iter().partition(|Away { contact, .. }| {
             u64::from(contact.expires) > now && contact.flow.as_ref().is_some_and(|flow| flow.key() == old)
         });
-        for (_, mut contact) in back {
+        for Away { mut contact, user_agent, .. } in back {
             self.wake(contact.expires.into());
             let known = self.find(&account).unwrap_or_else(|| self.open(&account));
             let mut list = self.list(known);
             if list.len < PER_ACCOUNT {
                 (contact.account, contact.flow) = (known, None);
+                contact.agent = self.agents.share(&user_agent);
                 list.push(self.insert(contact, Some(flow.clone())));
                 self.set_list(known, &list);
             }
@@ -351,7 +360,7 @@ impl Bindings {
             account: text(&self.accounts.get(contact.account)?.name),
             contact: text(contact.uri()),
             flow: contact.flow.as_ref().map(Packed::flow),
-            user_agent: text(contact.agent()),
+            user_agent: text(self.agents.text(contact.agent)),
             device: contact.device(),
             since: contact.since.into(),
             expires: contact.expires.into(),
@@ -420,7 +429,9 @@ impl Bindings {
 
     fn take(&mut self, at: u32) -> Option<Contact> {
         self.set_flow(at, None);
-        self.contacts.remove(at)
+        let contact = self.contacts.remove(at)?;
+        self.agents.release(contact.agent);
+        Some(contact)
     }
 
     /// Ends a contact, and with the last one its account.

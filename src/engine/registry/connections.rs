@@ -7,14 +7,14 @@ use super::streams::BOUND;
 use crate::dense::{Arena, Index};
 use crate::ids::{ConnId, InstanceId};
 use foldhash::fast::RandomState;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Instances remembered for one connection; one that registers at more is looked for in all of them.
 pub const INSTANCES: usize = 8;
 /// Parts with a lock each, for the shards not to meet.
-const PARTS: usize = 64;
+const PARTS: usize = 16;
 
 /// What became of noting an instance at a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,42 +38,34 @@ pub(super) enum Closed {
     Forgotten,
 }
 
-/// A connection. Nearly all are open, and of one instance.
-#[derive(Default)]
-pub(super) enum Stream {
-    #[default]
-    New,
-    One(InstanceId),
-    More(Box<More>),
+/// What is known of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stream<'a> {
+    /// The instances that are bound over it.
+    pub instances: &'a [InstanceId],
+    /// Whether it has not ended.
+    pub is_open: bool,
 }
 
-#[derive(Default)]
-pub(super) struct More {
+/// A connection as it is kept. Nearly all are open, and of one instance: what is else of a few is kept apart.
+struct Known {
+    conn: ConnId,
+    /// Its only instance.
+    instance: InstanceId,
+    form: Form,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    New,
+    One,
+    /// What it is stands in [`Part::others`].
+    Other,
+}
+
+struct Other {
     instances: Vec<InstanceId>,
     is_closed: bool,
-}
-
-impl Stream {
-    pub fn instances(&self) -> &[InstanceId] {
-        match self {
-            Self::New => &[],
-            Self::One(instance) => std::slice::from_ref(instance),
-            Self::More(more) => &more.instances,
-        }
-    }
-
-    pub fn is_open(&self) -> bool {
-        !matches!(self, Self::More(more) if more.is_closed)
-    }
-
-    fn add(&mut self, instance: InstanceId) {
-        if matches!(self, Self::New) {
-            *self = Self::One(instance);
-            return;
-        }
-        let instances = self.instances().iter().copied().chain([instance]).collect();
-        *self = Self::More(Box::new(More { instances, is_closed: false }));
-    }
 }
 
 /// All of them.
@@ -87,8 +79,10 @@ struct Parts(Box<[Mutex<Part>]>);
 
 #[derive(Default)]
 struct Part {
-    streams: Arena<(ConnId, Stream)>,
+    streams: Arena<Known>,
     by_conn: Index,
+    /// By their places.
+    others: BTreeMap<u32, Other>,
     /// Those that closed and when (Unix seconds), the oldest first.
     closed: VecDeque<(u64, ConnId)>,
 }
@@ -106,22 +100,22 @@ impl Connections {
         if part.find(conn, hash).is_some() {
             return;
         }
-        let at = part.streams.insert((conn, Stream::New));
+        let at = part.streams.insert(Known { conn, instance: InstanceId(0), form: Form::New });
         let Part { streams, by_conn, .. } = &mut *part;
-        by_conn.insert(hash, at, |at| streams.get(at).map_or(0, |(conn, _)| self.hasher.hash_one(conn)));
+        by_conn.insert(hash, at, |at| streams.get(at).map_or(0, |known| self.hasher.hash_one(known.conn)));
     }
 
     /// Notes an instance at one.
     pub fn note(&self, conn: ConnId, instance: InstanceId) -> Noted {
         let Some((mut part, hash)) = self.part(conn) else { return Noted::Gone };
         let at = part.find(conn, hash);
-        match at.and_then(|at| part.streams.get_mut(at)) {
-            Some((_, stream)) if stream.is_open() => {
-                let known = stream.instances();
-                if known.len() >= INSTANCES || known.contains(&instance) {
+        match at.and_then(|at| Some((at, part.stream(at)?))) {
+            Some((at, Stream { instances, is_open: true })) => {
+                if instances.len() >= INSTANCES || instances.contains(&instance) {
                     return Noted::Known;
                 }
-                stream.add(instance);
+                let instances = instances.iter().copied().chain([instance]).collect();
+                part.set(at, instances, false);
                 Noted::New
             }
             _ => Noted::Gone,
@@ -129,25 +123,25 @@ impl Connections {
     }
 
     /// Asks what is known of one.
-    pub fn look<T>(&self, conn: ConnId, ask: impl FnOnce(&Stream) -> T) -> Option<T> {
+    pub fn look<T>(&self, conn: ConnId, ask: impl FnOnce(Stream<'_>) -> T) -> Option<T> {
         let (part, hash) = self.part(conn)?;
-        part.streams.get(part.find(conn, hash)?).map(|(_, stream)| ask(stream))
+        part.stream(part.find(conn, hash)?).map(ask)
     }
 
     /// One ended. The instances that are bound over it, and what its end was.
     pub fn close(&self, conn: ConnId, now: u64) -> Option<(Vec<InstanceId>, Closed)> {
         let (mut part, hash) = self.part(conn)?;
         let at = part.find(conn, hash)?;
-        let (_, stream) = part.streams.get_mut(at)?;
-        let instances = stream.instances().to_vec();
-        if !stream.is_open() {
+        let Stream { instances, is_open } = part.stream(at)?;
+        let instances = instances.to_vec();
+        if !is_open {
             return Some((instances, Closed::Before));
         }
         if instances.is_empty() {
             part.remove(at, hash);
             return Some((instances, Closed::Now));
         }
-        *stream = Stream::More(Box::new(More { instances: instances.clone(), is_closed: true }));
+        part.set(at, instances.clone(), true);
         if part.closed.len() >= BOUND / PARTS {
             part.remove(at, hash);
             return Some((instances, Closed::Forgotten));
@@ -172,8 +166,9 @@ impl Connections {
     /// How many are open.
     #[cfg(test)]
     pub fn open(&self) -> usize {
-        let open = |part: &Mutex<Part>| part.lock().unwrap().streams.iter().filter(|(_, (_, it))| it.is_open()).count();
-        self.parts.0.iter().map(open).sum()
+        let open =
+            |part: &Part| part.streams.iter().filter_map(|(at, _)| part.stream(at)).filter(|it| it.is_open).count();
+        self.parts.0.iter().map(|part| open(&part.lock().unwrap())).sum()
     }
 
     fn part(&self, conn: ConnId) -> Option<(MutexGuard<'_, Part>, u64)> {
@@ -186,11 +181,35 @@ impl Connections {
 
 impl Part {
     fn find(&self, conn: ConnId, hash: u64) -> Option<u32> {
-        self.by_conn.find(hash, |at| self.streams.get(at).is_some_and(|(known, _)| *known == conn))
+        self.by_conn.find(hash, |at| self.streams.get(at).is_some_and(|known| known.conn == conn))
+    }
+
+    fn stream(&self, at: u32) -> Option<Stream<'_>> {
+        let known = self.streams.get(at)?;
+        Some(match known.form {
+            Form::New => Stream { instances: &[], is_open: true },
+            Form::One => Stream { instances: std::slice::from_ref(&known.instance), is_open: true },
+            Form::Other => {
+                let other = self.others.get(&at)?;
+                Stream { instances: &other.instances, is_open: !other.is_closed }
+            }
+        })
+    }
+
+    fn set(&mut self, at: u32, instances: Vec<InstanceId>, is_closed: bool) {
+        let Some(known) = self.streams.get_mut(at) else { return };
+        match instances[..] {
+            [instance] if !is_closed => (known.instance, known.form) = (instance, Form::One),
+            _ => {
+                known.form = Form::Other;
+                self.others.insert(at, Other { instances, is_closed });
+            }
+        }
     }
 
     fn remove(&mut self, at: u32, hash: u64) {
         self.streams.remove(at);
+        self.others.remove(&at);
         self.by_conn.remove(hash, at);
     }
 }
@@ -202,7 +221,7 @@ mod tests {
 
     #[test]
     fn it_takes_few_bytes() {
-        assert_eq!(size_of::<Option<(ConnId, Stream)>>(), 24);
+        assert_eq!(size_of::<Option<Known>>(), 16);
     }
 
     #[test]
@@ -221,7 +240,7 @@ mod tests {
         assert_eq!(all.close(one, 7), Some((both.clone(), Closed::Now)));
         assert_eq!(all.close(one, 8), Some((both, Closed::Before)));
         assert_eq!(
-            (all.note(one, InstanceId(3)), all.look(one, Stream::is_open), all.look(other, Stream::is_open)),
+            (all.note(one, InstanceId(3)), all.look(one, |it| it.is_open), all.look(other, |it| it.is_open)),
             (Noted::Gone, Some(false), None)
         );
         all.forget(6);

@@ -2,11 +2,11 @@
 
 use super::packed::Packed;
 use crate::clock::seconds;
-use crate::dense::NONE;
+use crate::dense::{Arena, NONE};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::VecDeque;
 
-/// User-Agents of which one instance keeps one copy each.
+/// User-Agents of one instance, those seen last, of which there is one copy each.
 const AGENTS: usize = 32;
 /// What an instance id is nearly always (RFC 5626 §4.1): `<urn:uuid:` and `>` around a UUID.
 const PREFIX: &[u8] = b"<urn:uuid:";
@@ -19,10 +19,9 @@ const GROUPS: [(usize, usize, usize); 5] = [(10, 0, 8), (19, 8, 12), (24, 12, 16
 pub(super) struct Contact {
     /// The URI as the device wrote it, and behind it the instance id.
     text: Box<[u8]>,
-    /// Bytes of the URI.
-    cut: u32,
-    form: Form,
-    agent: Arc<Agent>,
+    shape: Shape,
+    /// Its User-Agent, as long as it is among the instance's contacts.
+    pub agent: AgentId,
     /// The way to the device; none for one that was registered past this node.
     pub flow: Option<Packed>,
     /// Unix seconds of the first REGISTER seen.
@@ -33,6 +32,29 @@ pub(super) struct Contact {
     pub account: u32,
     /// The next contact of the account.
     pub next: u32,
+}
+
+/// Bytes of the URI, and in the two lowest bits how the instance id is kept.
+#[derive(Clone, Copy, Debug)]
+struct Shape(u32);
+
+impl Shape {
+    const fn new(uri: &[u8], form: Form) -> Self {
+        // A message has fewer than 2^24 bytes.
+        Self((uri.len() as u32) << 2 | form as u32)
+    }
+
+    const fn cut(self) -> usize {
+        (self.0 >> 2) as usize
+    }
+
+    const fn form(self) -> Form {
+        match self.0 & 3 {
+            1 => Form::Lower,
+            2 => Form::Upper,
+            _ => Form::Text,
+        }
+    }
 }
 
 /// How the instance id is kept.
@@ -46,38 +68,47 @@ enum Form {
     Upper,
 }
 
-#[derive(Debug)]
-pub(super) struct Agent(Box<[u8]>);
+/// Names a User-Agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct AgentId(u32);
 
-/// User-Agents that several bindings share: a fleet of phones has few.
+#[derive(Debug)]
+struct Agent {
+    text: Box<[u8]>,
+    /// Contacts that have it.
+    users: u32,
+}
+
+/// User-Agents that several contacts share: a fleet of phones has few.
 #[derive(Default, Debug)]
-pub(super) struct Agents(Vec<Arc<Agent>>);
+pub(super) struct Agents {
+    all: Arena<Agent>,
+    /// Those that were seen last: a new contact's is looked for among them.
+    recent: VecDeque<u32>,
+}
 
 impl Contact {
-    pub fn new(account: u32, uri: &[u8], device: &[u8], agent: Arc<Agent>, (since, expires): (u64, u64)) -> Self {
+    pub fn new(account: u32, uri: &[u8], device: &[u8], agent: AgentId, (since, expires): (u64, u64)) -> Self {
         let (since, expires) = (seconds(since), seconds(expires));
         let (text, form) = pack(uri, device);
-        Self { text, cut: uri.len() as u32, form, agent, flow: None, since, expires, account, next: NONE }
+        let shape = Shape::new(uri, form);
+        Self { text, shape, agent, flow: None, since, expires, account, next: NONE }
     }
 
     /// The URI as the device wrote it.
     pub fn uri(&self) -> &[u8] {
-        self.text.get(..self.cut as usize).unwrap_or_default()
-    }
-
-    pub fn agent(&self) -> &[u8] {
-        &self.agent.0
+        self.text.get(..self.shape.cut()).unwrap_or_default()
     }
 
     /// The instance id of the device, if it has one.
     pub fn device(&self) -> Option<Cow<'_, str>> {
         let kept = self.kept();
-        match self.form {
+        match self.shape.form() {
             Form::Text if kept.is_empty() => None,
             Form::Text => Some(text(kept)),
-            Form::Lower | Form::Upper => {
+            form @ (Form::Lower | Form::Upper) => {
                 let mut urn = *b"<urn:uuid:00000000-0000-0000-0000-000000000000>";
-                let digits = digits(kept, self.form);
+                let digits = digits(kept, form);
                 for (start, first, last) in GROUPS {
                     if let (Some(room), Some(group)) =
                         (urn.get_mut(start..start + last - first), digits.get(first..last))
@@ -92,20 +123,23 @@ impl Contact {
 
     /// The device or its software may be another one now.
     pub fn change(&mut self, device: &[u8], agent: &[u8], agents: &mut Agents) {
-        if *self.agent.0 != *agent {
+        if agents.text(self.agent) != agent {
+            agents.release(self.agent);
             self.agent = agents.share(agent);
         }
         if !self.is_of(device) {
-            (self.text, self.form) = pack(self.uri(), device);
+            let (text, form) = pack(self.uri(), device);
+            (self.text, self.shape) = (text, Shape::new(self.uri(), form));
         }
     }
 
     /// Whether this is the instance id that is kept.
     fn is_of(&self, device: &[u8]) -> bool {
-        if self.form == Form::Text {
+        let form = self.shape.form();
+        if form == Form::Text {
             return self.kept() == device;
         }
-        let digits = digits(self.kept(), self.form);
+        let digits = digits(self.kept(), form);
         let same = |&(start, first, last): &(usize, usize, usize)| {
             device.get(start..start + last - first) == digits.get(first..last)
         };
@@ -113,7 +147,7 @@ impl Contact {
     }
 
     fn kept(&self) -> &[u8] {
-        self.text.get(self.cut as usize..).unwrap_or_default()
+        self.text.get(self.shape.cut()..).unwrap_or_default()
     }
 }
 
@@ -167,20 +201,38 @@ fn digits(uuid: &[u8], form: Form) -> [u8; 32] {
 }
 
 impl Agents {
-    /// One copy of a User-Agent for all who have it, as far as they are among those that are remembered.
-    pub fn share(&mut self, text: &[u8]) -> Arc<Agent> {
-        let Self(known) = self;
-        if let Some(agent) = known.iter().find(|agent| *agent.0 == *text) {
-            return Arc::clone(agent);
+    /// One copy of a User-Agent for all who have it, as far as it is among those that were seen last. Whoever has it
+    /// gives it back with [`Self::release`].
+    pub fn share(&mut self, text: &[u8]) -> AgentId {
+        let all = &self.all;
+        let known = self.recent.iter().copied().find(|at| all.get(*at).is_some_and(|agent| *agent.text == *text));
+        if let Some(at) = known
+            && let Some(agent) = self.all.get_mut(at)
+        {
+            agent.users += 1;
+            return AgentId(at);
         }
-        let agent = Arc::new(Agent(text.into()));
-        if known.len() >= AGENTS {
-            known.retain(|known| Arc::strong_count(known) > 1);
+        let at = self.all.insert(Agent { text: text.into(), users: 1 });
+        if self.recent.len() >= AGENTS {
+            self.recent.pop_front();
         }
-        if known.len() < AGENTS {
-            known.push(Arc::clone(&agent));
+        self.recent.push_back(at);
+        AgentId(at)
+    }
+
+    /// One contact less has it.
+    pub fn release(&mut self, AgentId(at): AgentId) {
+        let Some(agent) = self.all.get_mut(at) else { return };
+        agent.users -= 1;
+        if agent.users == 0 {
+            self.all.remove(at);
+            self.recent.retain(|recent| *recent != at);
         }
-        agent
+    }
+
+    /// The User-Agent.
+    pub fn text(&self, AgentId(at): AgentId) -> &[u8] {
+        self.all.get(at).map_or(b"", |agent| &agent.text)
     }
 }
 
@@ -195,8 +247,8 @@ mod tests {
 
     #[test]
     fn it_takes_few_bytes() {
-        assert_eq!(size_of::<Contact>(), 72);
-        let contact = |device: &[u8]| Contact::new(0, b"sip:x@h", device, Agents::default().share(b""), (0, 0));
+        assert_eq!(size_of::<Option<Contact>>(), 64);
+        let contact = |device: &[u8]| Contact::new(0, b"sip:x@h", device, AgentId(0), (0, 0));
         let uuid = b"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>";
         assert_eq!((contact(uuid).text.len(), contact(&uuid.to_ascii_uppercase()).text.len()), (7 + 16, 7 + URN));
     }
@@ -219,8 +271,23 @@ mod tests {
             for other in all {
                 contact.change(other.as_bytes(), b"Phone/2", &mut agents);
                 assert_eq!(contact.device().as_deref().unwrap_or_default(), other);
-                assert_eq!((contact.uri(), contact.agent()), (&b"sip:x@h"[..], &b"Phone/2"[..]));
+                assert_eq!((contact.uri(), agents.text(contact.agent)), (&b"sip:x@h"[..], &b"Phone/2"[..]));
             }
         }
+    }
+
+    #[test]
+    fn a_user_agent_is_kept_once_and_as_long_as_it_is_used() {
+        // T19
+        let mut agents = Agents::default();
+        let fleet: Vec<AgentId> = (0..100).map(|_| agents.share(b"Phone/1")).collect();
+        assert_eq!((agents.all.len(), agents.text(fleet[0])), (1, &b"Phone/1"[..]));
+        let others: Vec<AgentId> = (0..100).map(|n| agents.share(format!("Phone/{n}").as_bytes())).collect();
+        assert_eq!((agents.all.len(), agents.recent.len(), others[1]), (100, AGENTS, fleet[0]));
+        assert_eq!((agents.share(b"Phone/99"), agents.text(others[99])), (others[99], &b"Phone/99"[..]));
+        fleet.into_iter().chain(others.iter().copied()).for_each(|one| agents.release(one));
+        assert_eq!((agents.all.len(), agents.recent.len()), (1, 1));
+        agents.release(others[99]);
+        assert_eq!((agents.all.len(), agents.recent.len(), agents.text(others[99])), (0, 0, &b""[..]));
     }
 }

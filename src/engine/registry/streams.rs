@@ -5,7 +5,7 @@
 //! is not kept for want of room is found again by the device's next REGISTER.
 
 use super::Overflow;
-use super::connections::{Closed, Connections, Noted, Stream};
+use super::connections::{Closed, Connections, Noted};
 use crate::engine::token::FlowRef;
 use crate::ids::{ConnId, DeviceId, InstanceId};
 use crate::stats::Counter;
@@ -56,22 +56,22 @@ impl Streams {
 
     /// Whether a connection carries bindings of any instance.
     pub fn is_bound(&self, conn: ConnId) -> bool {
-        self.known.look(conn, |stream| !stream.instances().is_empty()).unwrap_or(false)
+        self.known.look(conn, |stream| !stream.instances.is_empty()).unwrap_or(false)
     }
 
     /// Whether a connection carries bindings of an instance.
     pub fn carries(&self, conn: ConnId, instance: InstanceId) -> bool {
-        self.known.look(conn, |stream| stream.instances().contains(&instance)).unwrap_or(false)
+        self.known.look(conn, |stream| stream.instances.contains(&instance)).unwrap_or(false)
     }
 
     /// Whether a connection that was watched is still open.
     pub fn is_open(&self, conn: ConnId) -> bool {
-        self.known.look(conn, Stream::is_open).unwrap_or(false)
+        self.known.look(conn, |stream| stream.is_open).unwrap_or(false)
     }
 
     /// Whether a connection over which something was bound has closed.
     pub fn is_closed(&self, conn: ConnId) -> bool {
-        self.known.look(conn, |stream| !stream.is_open()).unwrap_or(false)
+        self.known.look(conn, |stream| !stream.is_open).unwrap_or(false)
     }
 
     /// A connection closed. The instances that are bound over it, and whether that was not known before.
@@ -85,7 +85,7 @@ impl Streams {
 
     /// The instances that are or were bound over a connection.
     pub fn instances(&self, conn: ConnId) -> Vec<InstanceId> {
-        self.known.look(conn, |stream| stream.instances().to_vec()).unwrap_or_default()
+        self.known.look(conn, |stream| stream.instances.to_vec()).unwrap_or_default()
     }
 
     /// A connection took the place of another. What waits for the other one.
