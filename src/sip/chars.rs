@@ -92,6 +92,18 @@ pub fn trim_end(text: &[u8], from: usize, end: usize) -> usize {
     end
 }
 
+/// The port that is written from `from` on, and where its digits end; `None` for no digits or more than fits.
+#[inline]
+pub fn port(text: &[u8], from: usize) -> (Option<u16>, usize) {
+    const TOO_LARGE: u32 = 1 << 16;
+    let (mut value, mut at) = (0, from);
+    while let Some(digit) = text.get(at).map(|b| b.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        value = (value * 10 + u32::from(digit)).min(TOO_LARGE);
+        at += 1;
+    }
+    (u16::try_from(value).ok().filter(|_| at > from), at)
+}
+
 /// A decimal number of digits only; `None` for anything else or more than fits.
 #[inline]
 pub fn number<N: TryFrom<u64>>(text: &[u8]) -> Option<N> {
@@ -109,4 +121,27 @@ pub fn number<N: TryFrom<u64>>(text: &[u8]) -> Option<N> {
         value = if is_short { value * 10 + digit } else { value.checked_mul(10)?.checked_add(digit)? };
     }
     N::try_from(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::port;
+
+    #[test]
+    fn ports_are_digits_that_fit() {
+        for (text, read) in [
+            ("5060", Some(5060)),
+            ("5060;x", Some(5060)),
+            ("0", Some(0)),
+            ("00065535", Some(65_535)),
+            ("65536", None),
+            ("4294967296", None),
+            ("99999999999999999999999999", None),
+            ("", None),
+            ("x", None),
+        ] {
+            let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+            assert_eq!(port(format!(":{text}").as_bytes(), 1), (read, 1 + digits), "{text}");
+        }
+    }
 }

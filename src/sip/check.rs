@@ -7,6 +7,7 @@ use super::bad::Bad;
 use super::limits::Limits;
 use super::method::Method;
 use super::name::Name;
+use super::seek;
 use super::uri::Scheme;
 use super::view::View;
 use std::net::IpAddr;
@@ -128,7 +129,7 @@ fn common(view: &View<'_>, channel: Channel, limits: &Limits) -> Result<(), Bad>
         via?.sound(limits.params)?;
     }
     let call_id = view.value(Name::CallId).ok_or(Bad::Missing(Name::CallId))?;
-    if call_id.is_empty() || call_id.iter().any(|b| *b <= b' ' || *b == 0x7f) {
+    if call_id.is_empty() || seek::blank(call_id, 0) < call_id.len() {
         return Err(Bad::Header(Name::CallId));
     }
     for address in [view.from()?, view.to()?] {

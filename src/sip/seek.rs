@@ -74,6 +74,12 @@ pub(super) fn uri_forbidden(text: &[u8], from: usize) -> usize {
     })
 }
 
+/// A control or a space.
+#[inline]
+pub(super) fn blank(text: &[u8], from: usize) -> usize {
+    first(text, from, |block| at_most(block, b' ') | is(block, 0x7f))
+}
+
 /// What cannot be in the unquoted value of a parameter.
 #[inline]
 pub(super) fn value_end(text: &[u8], from: usize) -> usize {
@@ -197,6 +203,7 @@ mod tests {
                         assert_eq!(uri_forbidden(&text, from), found(is_uri_forbidden(byte)), "{byte}");
                         assert_eq!(super::value_end(&text, from), found(ends_value(byte)), "{byte}");
                         assert_eq!(host_end(&text, from), found(!is_host(byte)), "{byte}");
+                        assert_eq!(blank(&text, from), found(is_control(byte) || byte == b' '), "{byte}");
                         assert_eq!(list_mark(&text, from), found(matches!(byte, b',' | b'"' | b'<')), "{byte}");
                         if byte != b'a' {
                             assert_eq!(super::byte(&text, from, byte), found(true));

@@ -1,7 +1,7 @@
 //! URIs: SIP and SIPS in all parts, `tel` and others as far as a proxy needs (RFC 3261 §19.1).
 
 use super::bad::Bad;
-use super::chars::number;
+use super::chars;
 use super::host;
 use super::seek;
 use super::span::{Short, Span};
@@ -218,10 +218,8 @@ fn hostport(text: &[u8], start: usize, run: usize) -> Result<(Span, Option<u16>,
     if text.get(end) != Some(&b':') {
         return Ok((host, None, end));
     }
-    let digits = text.get(end + 1..).unwrap_or_default();
-    let digits =
-        digits.iter().position(|b| !b.is_ascii_digit()).map_or(digits, |end| digits.get(..end).unwrap_or_default());
-    Ok((host, Some(number(digits).ok_or(Bad::Uri)?), end + 1 + digits.len()))
+    let (port, end) = chars::port(text, end + 1);
+    Ok((host, Some(port.ok_or(Bad::Uri)?), end))
 }
 
 /// What is before and after the first `at` from `start` on.

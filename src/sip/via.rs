@@ -1,7 +1,7 @@
 //! Via: who sent a message, and where its answer goes (RFC 3261 §18.2, §20.42; RFC 3581).
 
 use super::bad::Bad;
-use super::chars::{is_lws, is_token, number, skip_lws};
+use super::chars::{self, is_lws, is_token, number, skip_lws};
 use super::decimal;
 use super::host;
 use super::list::Item;
@@ -83,10 +83,9 @@ impl Parts {
         let mut port = None;
         if text.get(at) == Some(&b':') {
             let start = skip_lws(text, at + 1);
-            let rest = text.get(start..).unwrap_or_default();
-            let digits = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
-            port = Some(number(rest.get(..digits).unwrap_or_default()).ok_or(Bad::Via)?);
-            at = skip_lws(text, start + digits);
+            let (number, end) = chars::port(text, start);
+            port = Some(number.ok_or(Bad::Via)?);
+            at = skip_lws(text, end);
         }
         if !matches!(text.get(at), None | Some(b';')) {
             return Err(Bad::Via);
