@@ -230,8 +230,7 @@ async fn h2_connection(front: Arc<Front>, stream: Stream, stop: &CancellationTok
     let pulse = Arc::clone(&front.pulse);
     let config = &shared.config;
     let streams = Arc::new(plain::Streams::new(front));
-    // Boxed: hyper and the runtime move it several times, and most of it is room for what is not there yet.
-    let service = service_fn(move |request| Box::pin(Arc::clone(&streams).serve(request)));
+    let service = service_fn(move |request| streams.serve(request));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

@@ -16,8 +16,6 @@ use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 const MOST_FIELDS: usize = 100;
-/// Fields that an answer may have without a second allocation.
-const ROOM: usize = 16;
 /// Largest head of an answer, with the interim answers before it.
 const LARGEST: usize = 64 * 1024;
 
@@ -32,8 +30,8 @@ pub(super) struct Answer {
 
 /// What takes the head of an answer for the client.
 pub(super) trait Head {
-    /// It begins; `whole` is all of it as it came.
-    fn begin(&mut self, status: StatusCode, reason: &str, whole: &[u8]);
+    /// It begins; `whole` is all of it as it came, with so many fields.
+    fn begin(&mut self, status: StatusCode, reason: &str, whole: &[u8], fields: usize);
 
     /// A field. A value that came so is a part of what it began with.
     fn field(&mut self, name: &str, value: Cow<'_, [u8]>) -> Result<(), HttpRefusal>;
@@ -100,7 +98,7 @@ pub(super) fn pass(
         let framing = Framing::of(parsed.headers, parsed.version == Some(1))?;
         let coding = framing.coding(method, status)?;
         let reason = parsed.reason.filter(|reason| !reason.is_empty()).or(status.canonical_reason()).unwrap_or("");
-        to.begin(status, reason, rest.get(..head).unwrap_or_default());
+        to.begin(status, reason, rest.get(..head).unwrap_or_default(), parsed.headers.len());
         for field in parsed.headers.iter().filter(|field| !framing.connection.takes(field.name)) {
             if let Some(value) = outward(field, outside, status) {
                 to.field(field.name, value)?;
@@ -214,7 +212,7 @@ fn outward<'a>(field: &Header<'a>, outside: &Outside<'_>, status: StatusCode) ->
 }
 
 impl Head for Text<'_> {
-    fn begin(&mut self, status: StatusCode, reason: &str, _whole: &[u8]) {
+    fn begin(&mut self, status: StatusCode, reason: &str, _whole: &[u8], _fields: usize) {
         put(self.out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
     }
 
@@ -236,10 +234,11 @@ impl Head for Text<'_> {
 }
 
 impl Head for Fields {
-    fn begin(&mut self, _status: StatusCode, _reason: &str, whole: &[u8]) {
+    fn begin(&mut self, _status: StatusCode, _reason: &str, whole: &[u8], fields: usize) {
         // The values share one copy.
         (self.start, self.whole) = (whole.as_ptr().addr(), Bytes::copy_from_slice(whole));
-        self.map.reserve(ROOM);
+        // One more: hyper dates what is not dated.
+        self.map.reserve(fields + 1);
     }
 
     fn field(&mut self, name: &str, value: Cow<'_, [u8]>) -> Result<(), HttpRefusal> {

@@ -19,10 +19,14 @@ use crate::route::snapshot::Web;
 use crate::stats::HttpRefusal;
 use http::header;
 use http::request::Parts;
-use http::{Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
+
+/// A request on its way to its answer.
+pub(in crate::http) type Serving = Pin<Box<dyn Future<Output = Result<Response<Body>, Reset>> + Send>>;
 
 /// What the streams of a connection share.
 pub(in crate::http) struct Streams {
@@ -46,26 +50,27 @@ impl Streams {
         Self { front, terms, timers: Mutex::default() }
     }
 
-    /// Answers a request.
-    pub(in crate::http) async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Reset> {
+    /// Answers a request. Where it goes is decided at once, so that what waits is small: hyper and the runtime move
+    /// and keep it as often as there are streams.
+    pub(in crate::http) fn serve(self: &Arc<Self>, request: Request<Incoming>) -> Serving {
         let Some((authority, plan)) = self.plan(&request) else {
-            return Box::pin(serve::serve(Arc::clone(&self.front), request)).await;
+            return Box::pin(serve::serve(Arc::clone(&self.front), request));
         };
         let busy = Busy::new(&self.front.pulse);
-        let stats = &self.front.shared.stats;
-        stats.requests.inc();
+        self.front.shared.stats.requests.inc();
         plan.instance.stats.http_requests.inc();
-        let (parts, _) = request.into_parts();
-        let instance = Arc::clone(&plan.instance);
-        let mut response = match self.exchange(&parts, &authority, plan).await {
-            Ok(response) => response,
-            Err(why) => {
-                let refused = Refused { why, instance: Some(instance) };
-                serve::refuse(&self.front, &refused, &Taste::of(&parts.headers))?
-            }
-        };
-        response.body_mut().hold(busy);
-        Ok(response)
+        let ((parts, _), streams) = (request.into_parts(), Arc::clone(self));
+        Box::pin(async move {
+            let mut response = match streams.ask(&parts, &authority, &plan).await {
+                Ok((link, answer, fields)) => streams.respond(link, answer, fields, plan),
+                Err(why) => {
+                    let refused = Refused { why, instance: Some(Arc::clone(&plan.instance)) };
+                    serve::refuse(&streams.front, &refused, &Taste::of(&parts.headers))?
+                }
+            };
+            response.body_mut().hold(busy);
+            Ok(response)
+        })
     }
 
     /// Where a request goes, and for whom; `None`: the other way has to see to it.
@@ -89,9 +94,14 @@ impl Streams {
         Some((authority, plan))
     }
 
-    async fn exchange(&self, parts: &Parts, authority: &Authority, plan: Plan) -> Result<Response<Body>, HttpRefusal> {
-        let instance = Arc::clone(&plan.instance);
-        let web = instance.web.as_deref().ok_or(HttpRefusal::WebOff)?;
+    /// The head of the instance's answer, and what it came from.
+    async fn ask(
+        &self,
+        parts: &Parts,
+        authority: &Authority,
+        plan: &Plan,
+    ) -> Result<(Link, Answer, HeaderMap), HttpRefusal> {
+        let web = plan.instance.web.as_deref().ok_or(HttpRefusal::WebOff)?;
         let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let stripped = if plan.strips { plan.prefix } else { 0 };
         let mut out = buffers::take();
@@ -112,13 +122,17 @@ impl Streams {
             Trouble::Lost | Trouble::Gone => HttpRefusal::Unreachable,
         })?;
         if let Some(offer) = &plan.offer {
-            offer.answered(&self.front, &instance, answer.status);
+            offer.answered(&self.front, &plan.instance, answer.status);
         }
+        Ok((link, answer, fields.map))
+    }
+
+    fn respond(&self, link: Link, answer: Answer, fields: HeaderMap, plan: Plan) -> Response<Body> {
         let status = answer.status;
         let mut response = Response::new(self.body(link, answer, plan));
         *response.status_mut() = status;
-        *response.headers_mut() = fields.map;
-        Ok(response)
+        *response.headers_mut() = fields;
+        response
     }
 
     fn body(&self, link: Link, answer: Answer, plan: Plan) -> Body {
