@@ -43,8 +43,12 @@ const CASES: &[Case] = &[
     ("hop: REGISTER and 200, with a seat and its timers", 1_000, registers),
     ("hop: INVITE, 100, 180 and 200, with its timers", 1_000, calls),
     ("hop: INFO in a dialog and 200, with its timers", 1_000, in_dialogs),
-    ("lookup: a complete name among 10,000", 10_000, |rounds, _| lookup(rounds, "t4711.pbx.example")),
-    ("lookup: an unknown name among 10,000", 10_000, |rounds, _| lookup(rounds, "nobody.example.com")),
+    ("lookup: a complete name among 10,000", 10_000, |rounds, most| {
+        lookup(rounds, most, |number| format!("t{}.pbx.example", number % 10_000 + 1));
+    }),
+    ("lookup: an unknown name among 10,000", 10_000, |rounds, most| {
+        lookup(rounds, most, |number| format!("nobody{number}.example.com"));
+    }),
     ("ledger: a refresh among 1,000 users", 5_000, |rounds, _| {
         let mut office = Office::of(1_000);
         (0..rounds).for_each(|_| office.refresh());
@@ -111,10 +115,13 @@ fn in_dialogs(rounds: u32, most: u32) {
     }
 }
 
-fn lookup(rounds: u32, name: &str) {
+fn lookup(rounds: u32, most: u32, name: fn(u32) -> String) {
+    let names: Vec<String> = (0..most).map(name).collect();
     let snapshot = common::snapshot(10_000);
     let proxy = snapshot.proxy_by_id(ProxyId(1)).unwrap();
-    (0..rounds).for_each(|_| _ = black_box(snapshot.resolve_host(proxy, black_box(name.as_bytes()), NOW)));
+    for name in &names[..rounds as usize] {
+        _ = black_box(snapshot.resolve_host(proxy, black_box(name.as_bytes()), NOW));
+    }
 }
 
 fn seal(rounds: u32) {

@@ -6,6 +6,7 @@ use nantucket::model::{Kind, Seats, SecondDevice};
 pub struct Office {
     ledger: Ledger,
     names: Vec<String>,
+    guests: Vec<String>,
     next: usize,
     now: u64,
 }
@@ -23,7 +24,9 @@ impl Office {
     /// With so many users, each with a seat.
     pub fn of(users: usize) -> Self {
         let names = (0..users).map(|user| format!("{}", 1_000 + user)).collect();
-        let mut it = Self { ledger: Ledger::default(), names, next: 0, now: super::NOW };
+        // As many as users, so that where a table puts one by its seed is not what all others cost.
+        let guests = (0..users).map(|guest| format!("guest{guest}")).collect();
+        let mut it = Self { ledger: Ledger::default(), names, guests, next: 0, now: super::NOW };
         (0..users).for_each(|_| it.refresh());
         it
     }
@@ -38,9 +41,11 @@ impl Office {
 
     /// A new user registers, and leaves.
     pub fn come_and_go(&mut self) {
-        let hold = self.reserve(b"guest");
-        self.commit(b"guest", &hold);
-        self.ledger.lapse(b"guest");
+        self.next = (self.next + 1) % self.guests.len();
+        let guest = self.guests[self.next].clone();
+        let hold = self.reserve(guest.as_bytes());
+        self.commit(guest.as_bytes(), &hold);
+        self.ledger.lapse(guest.as_bytes());
         self.ledger.take_changes().for_each(drop);
     }
 

@@ -56,23 +56,23 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
+    use crate::clock::{Clock, Tick};
 
     #[tokio::test]
     async fn an_alarm_rings_when_it_was_set_to_last() {
         let alarm = Alarm::new().unwrap();
-        let begun = Instant::now();
+        let clock = Clock::start();
         alarm.set(Duration::from_secs(3600));
         alarm.set(Duration::from_millis(20));
         alarm.rings().await.unwrap();
-        assert!(begun.elapsed() >= Duration::from_millis(20));
+        assert!(clock.tick() >= Tick(20));
         // Rung and not looked at, then set anew: it rings once, at the later time.
         alarm.set(Duration::ZERO);
         alarm.0.readable().await.unwrap().retain_ready();
-        let begun = Instant::now();
+        let looked = clock.tick();
         alarm.set(Duration::from_millis(20));
         alarm.rings().await.unwrap();
-        assert!(begun.elapsed() >= Duration::from_millis(20));
+        assert!(clock.tick() >= looked.after(20));
         assert!(tokio::time::timeout(Duration::from_millis(20), alarm.rings()).await.is_err());
     }
 }
