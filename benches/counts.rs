@@ -26,7 +26,7 @@ use std::process::{Command, ExitCode};
 /// Share that a count may be above or below what is written down.
 const MARGIN: f64 = 0.05;
 /// Instructions by which even the smallest counts differ: maps draw their seeds at random.
-const SPREAD: f64 = 500.0;
+const SPREAD: f64 = 100.0;
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/instructions.txt");
 /// Milliseconds between two messages: transactions of the first rounds end while later ones begin.
 const BETWEEN: u64 = 64;
