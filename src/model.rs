@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 pub const SCHEMA: u32 = 1;
 
 /// One customer's PBX (RULES R1).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Instance {
     /// Version of this document's shape.
@@ -104,7 +104,7 @@ impl Instance {
 }
 
 /// How an instance is licensed (R14), and how strictly.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Licensing {
     /// Where its users come from.
@@ -120,7 +120,7 @@ pub struct Licensing {
 }
 
 /// Where an instance's users come from (R14).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Three users, without a licence file (R16, R17).
@@ -133,7 +133,7 @@ pub enum Mode {
 }
 
 /// Users of each kind; a full one never stands for a light one, nor the other way round (R47, R48).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Seats {
     /// Full users.
@@ -153,7 +153,7 @@ impl Seats {
 }
 
 /// What becomes of a light user's second device while the first is bound (R43).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SecondDevice {
     /// It is refused.
@@ -175,7 +175,7 @@ pub enum Kind {
 }
 
 /// What a user's device is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceClass {
     /// A desk phone.
@@ -196,7 +196,7 @@ pub enum DeviceClass {
 }
 
 /// A user of an instance: a person or a thing that is licensed (R39, R49).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct User {
     /// Unique inside the instance, in any case of its letters.
@@ -213,7 +213,7 @@ pub struct User {
 
 /// The users of one instance (R49): with this row only listed accounts register, without it every account is a
 /// full user of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Users {
     /// Version of this document's shape.
@@ -226,7 +226,7 @@ pub struct Users {
 }
 
 /// A name an instance had before (R7).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FormerName {
     /// The old name.
@@ -236,7 +236,7 @@ pub struct FormerName {
 }
 
 /// The life of an instance (R34). Only `on` is routable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Switched off.
@@ -253,7 +253,7 @@ pub enum State {
 }
 
 /// One SIP address of an instance's PBX.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
     /// Unique inside the instance; 0 in a request lets the control plane give one.
@@ -294,7 +294,7 @@ impl Backend {
 }
 
 /// How a backend over TLS is known to be the right one (RFC 5922).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BackendTls {
     /// Whether its certificate is verified; without, anybody on the way may pose as it.
@@ -310,7 +310,7 @@ pub struct BackendTls {
 }
 
 /// Presets of the return path, one for each kind of PBX (PROTOCOLS 1, DESIGN 8).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// `res_pjsip` with `support_path=yes`: Path.
@@ -331,7 +331,7 @@ pub enum Profile {
 }
 
 /// The web side of an instance (R5, R82).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Web {
     /// `http://host:port` or `https://host:port`, without a path.
@@ -364,7 +364,7 @@ impl Web {
 }
 
 /// How the web side of an instance is told who asks, besides Basic authorisation: what keeps light users out (R46).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SignIn {
     /// Paths that sign-ins are sent to, as the PBX has them, as in `/login`; a `*` at the end stands for any rest.
@@ -382,7 +382,7 @@ impl Default for SignIn {
 }
 
 /// What becomes of the `/<name>` prefix of a request that selected its instance by path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Prefix {
     /// Removed, and told in `X-Forwarded-Prefix`.
@@ -393,7 +393,7 @@ pub enum Prefix {
 }
 
 /// Which part of the web side is served (R82).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WebService {
     /// UI and REST.
@@ -406,7 +406,7 @@ pub enum WebService {
 }
 
 /// An instance's share of a node; 0 means the node's default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Live SIP transactions.
@@ -418,7 +418,7 @@ pub struct Limits {
 }
 
 /// Languages of what people read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     /// English.

@@ -30,6 +30,7 @@ use crate::model::{Instance, Mode, Seats};
 use grants::Grants;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// All licences of an installation.
@@ -39,6 +40,14 @@ pub struct Book {
     installation: Installation,
     licences: BTreeMap<String, Arc<Licence>>,
     grants: Grants,
+}
+
+/// Over its JSON: there is one book, and its documents are kept as they were signed.
+impl Hash for Book {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // A book has nothing that JSON has not.
+        state.write(&serde_json::to_vec(self).unwrap_or_default());
+    }
 }
 
 /// What is not of a single licence.

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// A certificate with its key (R82). The key is never shown again.
-#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// Version of this document's shape.
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Certificate {
 }
 
 /// How a certificate is got from an authority (ACME, RFC 8555).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Acme {
     /// The hosts it is for; the authority must be able to reach this node under each.
@@ -69,7 +69,7 @@ pub struct Acme {
 }
 
 /// How a name is shown to be ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AcmeChallenge {
     /// Over a listener for plain HTTP, which the authority reaches on port 80 (RFC 8555 §8.3).

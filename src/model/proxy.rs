@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A named front (R11, R78, R82).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Proxy {
     /// Version of this document's shape.
@@ -100,7 +100,7 @@ impl Proxy {
 
 /// What becomes of a client whose names do not agree: that of the TLS handshake (SNI), the HTTP host and the SIP
 /// domain. None of them is ever used in another's place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NamePolicy {
     /// Nothing.
@@ -113,7 +113,7 @@ pub enum NamePolicy {
 }
 
 /// Whether devices are asked for a certificate of their own (mutual TLS).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceCertificates {
     /// They are not asked.
@@ -126,7 +126,7 @@ pub enum DeviceCertificates {
 }
 
 /// How the proxy's entry in Record-Route and Path is written for clients over TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsRoutes {
     /// As a `sips` URI (RFC 5630).
@@ -137,7 +137,7 @@ pub enum TlsRoutes {
 }
 
 /// Whether the proxy keeps the way to devices behind NAT open by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeepAlive {
     /// Devices look after that.
@@ -150,7 +150,7 @@ pub enum KeepAlive {
 }
 
 /// What a SIP request for an unknown name gets (R9).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
     /// 404.
@@ -161,7 +161,7 @@ pub enum Unknown {
 }
 
 /// One listening address of a proxy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     /// Unique inside the proxy; 0 in a request lets the control plane give one.
