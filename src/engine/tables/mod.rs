@@ -88,6 +88,8 @@ impl Tables {
     pub fn new(cap: usize, room: usize, timing: &Timing) -> Self {
         // Branches name places with 24 bits; each request may have several branches in their last states.
         let cap = cap.min(1 << 22);
+        // No configuration overflows.
+        let cap = cap.min(usize::MAX / 16);
         let timers = 8 * cap + 2 * MOST_ANSWERED.min(room / finished::INVITE) + 8;
         Self {
             servers: Arena::default(),
@@ -246,9 +248,10 @@ impl Tables {
         }
     }
 
-    /// Forgets the oldest answers if all take too much.
+    /// Forgets the oldest answers if all take too much, but never the last one: it is about to be sent.
     fn make_room(&mut self) {
-        while self.finished.bytes() > self.room || self.finished.len() > MOST_ANSWERED {
+        let is_full = |all: &Finished, room| all.len() > 1 && (all.bytes() > room || all.len() > MOST_ANSWERED);
+        while is_full(&self.finished, self.room) {
             let Some((key, name)) = self.finished.pop_oldest() else { return };
             match self.by_key.remove_answer(key, name) {
                 // Most INVITEs that failed are over long before: their ACK came.

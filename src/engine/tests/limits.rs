@@ -135,6 +135,17 @@ fn answered_calls_are_forgotten_oldest_first_and_those_that_ring_stay() {
 }
 
 #[test]
+fn an_answer_is_sent_where_there_is_no_room_to_keep_it() {
+    // T15
+    let mut b = Bench::with(&rows(), Config { answered_bytes: 0, ..config() });
+    for (n, status) in [200, 486, 200].into_iter().enumerate() {
+        let out = b.invite(udp(PHONE), &request("INVITE", &format!("i{n}"), ""));
+        let sent = b.send(inside(PBX), &out.answered(status, "Contact: <sip:eve@198.51.0.1>\r\n"));
+        assert!(sent.iter().any(|it| it.text.starts_with(&format!("SIP/2.0 {status}"))), "{status}: {sent:?}");
+    }
+}
+
+#[test]
 fn branches_that_are_answered_leave_room_for_others() {
     // T15 T19
     let mut b = Bench::with(&rows(), Config { transactions: 16, ..config() });
